@@ -1,0 +1,32 @@
+//! Limits that hold across processes. Above one, the answer is an error that names it.
+
+use std::time::Duration;
+
+/// Largest request body of `/mcp`, in bytes.
+pub const BODY_BYTES: usize = 4 * 1024 * 1024;
+/// Largest request body the webhook reads, in bytes; the API server's own objects end below it.
+pub const REVIEW_BODY_BYTES: usize = 8 * 1024 * 1024;
+/// How long a client may take to send its request headers.
+pub const HEADER_TIME: Duration = Duration::from_secs(10);
+/// Manifests in one `wf_apply`.
+pub const MANIFESTS: usize = 100;
+/// Size of one manifest as JSON, in bytes.
+pub const MANIFEST_BYTES: usize = 1024 * 1024;
+/// Answer of one run that is read, in bytes.
+pub const RUN_OUTPUT_BYTES: usize = 4 * 1024 * 1024;
+/// Answer of one health probe that is read, in bytes.
+pub const HEALTH_BODY_BYTES: usize = 1024 * 1024;
+/// Longest run, in seconds.
+pub const RUN_SECONDS: u64 = 600;
+/// Deadline of a tool that names none, in seconds.
+pub const DEFAULT_DEADLINE_SECONDS: u64 = 30;
+/// Longest deadline a tool may name, in seconds: the longest run and time to report it.
+pub const DEADLINE_SECONDS: u64 = 630;
+/// Enclaves that one owner may have, unless the settings name another number.
+pub const ENCLAVES_PER_OWNER: usize = 10;
+/// Members of an enclave.
+pub const MEMBERS: usize = 100;
+/// How long a caller waits for a sidecar that is being restarted.
+pub const SIDECAR_PATIENCE: Duration = Duration::from_secs(2);
+/// Characters of a cron annotation; more is no schedule that a person wrote.
+pub const CRON_CHARACTERS: usize = 2048;

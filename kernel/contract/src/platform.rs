@@ -1,0 +1,66 @@
+//! The settings that all five processes share, parsed in one place so that no two of them disagree.
+
+use clap::Args;
+
+/// What is the same for every process of one installation.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Platform (the same for every process)")]
+pub struct Platform {
+    /// Namespace in which the server itself runs; never an enclave.
+    #[arg(long, env = "TENTACULAR_NAMESPACE", default_value = "tentacular-system")]
+    pub server_namespace: String,
+    /// Further names that are never an enclave, separated by commas; a `*` at the end stands for any rest.
+    #[arg(long, env = "TENTACULAR_RESERVED_NAMES", value_delimiter = ',')]
+    pub reserved_names: Vec<String>,
+    /// DNS domain of the cluster.
+    #[arg(long, env = "TENTACULAR_CLUSTER_DOMAIN", default_value = "cluster.local")]
+    pub cluster_domain: String,
+}
+
+/// Namespaces that are never an enclave, whatever the settings say.
+const PROTECTED: [&str; 4] = ["default", "kube-*", "openshift-*", "tentacular-*"];
+
+impl Platform {
+    /// Whether `name` is protected or reserved: never an enclave, never read or written as one.
+    pub fn is_protected(&self, name: &str) -> bool {
+        let matches = |pattern: &str| match pattern.strip_suffix('*') {
+            Some(start) => name.starts_with(start),
+            None => name == pattern,
+        };
+        name == self.server_namespace
+            || PROTECTED.into_iter().any(matches)
+            || self.reserved_names.iter().map(|pattern| pattern.trim()).any(matches)
+    }
+}
+
+impl Default for Platform {
+    fn default() -> Self {
+        Self {
+            server_namespace: "tentacular-system".to_owned(),
+            reserved_names: Vec::new(),
+            cluster_domain: "cluster.local".to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn system_namespaces_are_protected() {
+        let platform = Platform {
+            server_namespace: "agents".to_owned(),
+            reserved_names: vec!["cert-manager".to_owned(), "istio-*".to_owned()],
+            ..Platform::default()
+        };
+        for name in
+            ["default", "kube-system", "openshift-x", "tentacular-support", "agents", "cert-manager", "istio-x"]
+        {
+            assert!(platform.is_protected(name), "{name}");
+        }
+        for name in ["team-a", "kube", "defaults", "cert-manager-2", "istio"] {
+            assert!(!platform.is_protected(name), "{name}");
+        }
+    }
+}

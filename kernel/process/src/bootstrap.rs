@@ -1,0 +1,193 @@
+//! How a process starts and ends: arguments, logs, the second port, signals, drain.
+
+use std::{future::Future, net::SocketAddr, process::ExitCode, time::Duration};
+
+use anyhow::Context as _;
+use clap::{Args, Parser, error::ErrorKind};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+    sync::mpsc,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{health::Health, http, metrics::Metrics};
+
+/// Arguments that every process takes.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Process")]
+pub struct ProcessArgs {
+    /// Address of /healthz, /readyz and /metrics.
+    #[arg(long, env = "TENTACULAR_OBSERVE_ADDR")]
+    pub observe_addr: Option<SocketAddr>,
+    /// What is logged: a level, or tracing directives such as `info,tentacular_kernel=debug`.
+    #[arg(long, env = "TENTACULAR_LOG", default_value = "info")]
+    pub log: String,
+    /// Seconds that work in flight has to end after SIGTERM.
+    #[arg(long, env = "TENTACULAR_DRAIN_SECONDS", default_value_t = 640)]
+    pub drain_seconds: u64,
+}
+
+/// A process: its arguments and its name.
+pub trait Part: Parser {
+    /// The name in `tentacular-<name>`.
+    const NAME: &'static str;
+    /// Port of [`ProcessArgs::observe_addr`] on all addresses, where the argument is left out.
+    const OBSERVE_PORT: u16;
+
+    /// The arguments that every process takes.
+    fn process(&self) -> &ProcessArgs;
+}
+
+/// What a running process has at hand.
+#[derive(Debug, Clone)]
+pub struct Context {
+    /// Cancelled when the process is to end: take nothing new, finish what runs.
+    pub draining: CancellationToken,
+    /// What /readyz says.
+    pub health: Health,
+    /// What /metrics says.
+    pub metrics: Metrics,
+    /// How long work in flight has to end once draining began.
+    pub drain_time: Duration,
+    failed: mpsc::Sender<anyhow::Error>,
+}
+
+impl Context {
+    /// A token that is cancelled some time after draining began: for a listener, since others learn of a process's end
+    /// only after a moment and still send requests.
+    pub fn lingering(&self, time: Duration) -> CancellationToken {
+        let (draining, stop) = (self.draining.clone(), CancellationToken::new());
+        let stopping = stop.clone();
+        tokio::spawn(async move {
+            draining.cancelled().await;
+            tokio::time::sleep(time).await;
+            stopping.cancel();
+        });
+        stop
+    }
+
+    /// Runs `task` for as long as the process lives. When it ends before draining, or panics, the process ends.
+    pub fn spawn<F>(&self, name: &'static str, task: F)
+    where
+        F: Future<Output = anyhow::Result<()>> + Send + 'static,
+    {
+        let (failed, draining) = (self.failed.clone(), self.draining.clone());
+        tokio::spawn(async move {
+            let error = match tokio::spawn(task).await {
+                _ if draining.is_cancelled() => return,
+                Ok(Ok(())) => anyhow::anyhow!("the task ended"),
+                Ok(Err(error)) => error,
+                Err(panic) => panic.into(),
+            };
+            let _ = failed.send(error.context(name)).await;
+        });
+    }
+}
+
+/// Parses the arguments and runs the process until it is told to end.
+///
+/// Exits with 0 after a drain, with 2 for bad arguments, with 1 when the start or a background task failed. Bad
+/// arguments and a failed start are one line on standard error.
+pub fn main<P, F, R>(run: F) -> ExitCode
+where
+    P: Part,
+    F: FnOnce(P, Context) -> R,
+    R: Future<Output = anyhow::Result<()>>,
+{
+    let part = match P::try_parse() {
+        Ok(part) => part,
+        Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => error.exit(),
+        Err(error) => {
+            complain::<P>(&argument_error(&error));
+            return ExitCode::from(2);
+        }
+    };
+    let ended = tokio::runtime::Runtime::new()
+        .context("cannot start the runtime")
+        .and_then(|runtime| runtime.block_on(until_ended(part, run)));
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain::<P>(&format!("{error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[expect(
+    clippy::print_stderr,
+    reason = "the one line that says why a process does not run must not need a log reader"
+)]
+fn complain<P: Part>(what: &str) {
+    eprintln!("tentacular-{}: {}", P::NAME, what.replace('\n', " "));
+}
+
+/// The first paragraph of clap's message, on one line.
+fn argument_error(error: &clap::Error) -> String {
+    let text = error.to_string();
+    let first = text.split("\n\n").next().unwrap_or_default();
+    let words = first.trim_start_matches("error: ").split_whitespace().collect::<Vec<_>>().join(" ");
+    format!("{words} (see --help)")
+}
+
+async fn until_ended<P, F, R>(part: P, run: F) -> anyhow::Result<()>
+where
+    P: Part,
+    F: FnOnce(P, Context) -> R,
+    R: Future<Output = anyhow::Result<()>>,
+{
+    let ProcessArgs { observe_addr, log, drain_seconds } = part.process().clone();
+    start_logs(&log)?;
+    let address = observe_addr.unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], P::OBSERVE_PORT)));
+    let observe = TcpListener::bind(address)
+        .await
+        .with_context(|| format!("cannot listen on {address} for health and metrics (--observe-addr)"))?;
+    let address = observe.local_addr()?;
+    tracing::info!(part = P::NAME, version = env!("CARGO_PKG_VERSION"), %address, "observing");
+    let (failed, mut failures) = mpsc::channel(1);
+    let context = Context {
+        draining: CancellationToken::new(),
+        health: Health::default(),
+        metrics: Metrics::default(),
+        drain_time: Duration::from_secs(drain_seconds),
+        failed,
+    };
+    context.spawn("observe", observe_server(observe, context.clone()));
+    context.spawn("signals", end_on_signal(context.clone())?);
+    tokio::select! {
+        ended = run(part, context.clone()) => ended?,
+        Some(error) = failures.recv() => return Err(error),
+    }
+    tracing::info!(part = P::NAME, "ended");
+    Ok(())
+}
+
+fn start_logs(directives: &str) -> anyhow::Result<()> {
+    let filter = tracing_subscriber::EnvFilter::try_new(directives)
+        .with_context(|| format!("invalid value '{directives}' for --log"))?;
+    tracing_subscriber::fmt().json().flatten_event(true).with_env_filter(filter).init();
+    Ok(())
+}
+
+/// Serves the second port to the very end, so that it can be seen draining.
+async fn observe_server(listener: TcpListener, context: Context) -> anyhow::Result<()> {
+    let never = CancellationToken::new();
+    http::serve(listener, crate::health::Observe::new(&context), never, Duration::ZERO).await;
+    Ok(())
+}
+
+fn end_on_signal(context: Context) -> anyhow::Result<impl Future<Output = anyhow::Result<()>>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("draining");
+        context.health.drain();
+        context.draining.cancel();
+        Ok(())
+    })
+}

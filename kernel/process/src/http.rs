@@ -1,0 +1,138 @@
+//! The HTTP server of every process: TCP, TLS and Unix sockets, graceful at the end, a panic ends one request alone.
+
+use std::{convert::Infallible, future::Future, io, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+
+use ::http::{Request, Response, StatusCode};
+use bytes::Bytes;
+use futures::FutureExt;
+use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
+use hyper::{
+    body::{Body, Incoming},
+    service::service_fn,
+};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::conn::auto::Builder,
+};
+use tentacular_contract::limits::HEADER_TIME;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpListener,
+    time::{sleep, timeout},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// Error of a body, for whoever logs it.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+/// A response whose body may come from anywhere.
+pub type BoxResponse = Response<UnsyncBoxBody<Bytes, BoxError>>;
+
+/// Answers requests.
+pub trait Handler: Clone + Send + Sync + 'static {
+    /// The body of its answers.
+    type Body: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static;
+
+    /// Answers one request. Its connection goes on, whatever the answer.
+    fn handle(
+        &self,
+        request: Request<Incoming>,
+    ) -> impl Future<Output = Result<Response<Self::Body>, Infallible>> + Send;
+}
+
+/// Where connections come from.
+pub trait Accept: Send + 'static {
+    /// A connection.
+    type Io: AsyncRead + AsyncWrite + Unpin + Send + 'static;
+
+    /// The next connection. An error is logged, and accepting goes on.
+    fn accept(&self) -> impl Future<Output = io::Result<Self::Io>> + Send;
+}
+
+impl Accept for TcpListener {
+    type Io = tokio::net::TcpStream;
+
+    async fn accept(&self) -> io::Result<Self::Io> {
+        let (stream, _) = Self::accept(self).await?;
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    }
+}
+
+/// Boxes a body.
+pub fn boxed<B>(response: Response<B>) -> BoxResponse
+where
+    B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
+{
+    response.map(|body| body.map_err(Into::into).boxed_unsync())
+}
+
+/// Serves until `draining` is cancelled, then lets requests in flight end within `drain_time`.
+pub async fn serve<A: Accept, H: Handler>(
+    listener: A,
+    handler: H,
+    draining: CancellationToken,
+    drain_time: Duration,
+) {
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIME);
+    builder.http2().timer(TokioTimer::new()).keep_alive_interval(Some(Duration::from_secs(30)));
+    let builder = Arc::new(builder);
+    let connections = TaskTracker::new();
+    loop {
+        let accepted = tokio::select! {
+            () = draining.cancelled() => break,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok(io) => {
+                connections.spawn(connection(Arc::clone(&builder), io, handler.clone(), draining.clone()));
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a connection");
+                // Out of file descriptors, most likely: give others time to close some.
+                sleep(Duration::from_millis(20)).await;
+            }
+        }
+    }
+    drop(listener);
+    connections.close();
+    if timeout(drain_time, connections.wait()).await.is_err() {
+        tracing::warn!(connections = connections.len(), "drain time is over, connections are cut");
+    }
+}
+
+async fn connection<I, H>(builder: Arc<Builder<TokioExecutor>>, io: I, handler: H, draining: CancellationToken)
+where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    H: Handler,
+{
+    let service = service_fn(move |request| {
+        let handler = handler.clone();
+        async move { answer(&handler, request).await }
+    });
+    let connection = builder.serve_connection(TokioIo::new(io), service);
+    tokio::pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = draining.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection ended early");
+    }
+}
+
+async fn answer<H: Handler>(handler: &H, request: Request<Incoming>) -> Result<BoxResponse, Infallible> {
+    match AssertUnwindSafe(handler.handle(request)).catch_unwind().await {
+        Ok(Ok(response)) => Ok(boxed(response)),
+        Ok(Err(never)) => match never {},
+        Err(_) => {
+            tracing::error!("a request ended in a panic");
+            let mut response = Response::new(Full::new(Bytes::from_static(b"internal error\n")));
+            *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+            Ok(boxed(response))
+        }
+    }
+}

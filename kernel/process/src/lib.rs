@@ -1,0 +1,10 @@
+//! What every process of tentacular-mcp shares: arguments, logs, metrics, signals, drain, health, the HTTP server,
+//! and both ends of the link between kernel and sidecars.
+
+mod bootstrap;
+pub mod health;
+pub mod http;
+pub mod link;
+pub mod metrics;
+
+pub use bootstrap::{Context, Part, ProcessArgs, main};

@@ -1,0 +1,150 @@
+//! The kernel's end of the link: kept-alive connections to one sidecar's socket.
+
+use std::{
+    future::Future,
+    io,
+    path::{Path, PathBuf},
+    pin::Pin,
+    task::{self, Poll},
+};
+
+use ::http::{Request, Response, Uri};
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::{body::Incoming, rt::ReadBufCursor};
+use hyper_util::{
+    client::legacy::{
+        Client,
+        connect::{Connected, Connection},
+    },
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+};
+use tokio::net::UnixStream;
+use tower_service::Service;
+
+use super::peer;
+
+/// Why a request got no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum LinkError {
+    /// No connection came about: nothing was sent, it may be sent again.
+    #[error("cannot connect to {path}: {reason}")]
+    NotConnected {
+        /// The socket.
+        path: PathBuf,
+        /// What the system said.
+        reason: String,
+    },
+    /// The connection broke; the sidecar may have begun.
+    #[error("the connection to {path} broke: {reason}")]
+    Broken {
+        /// The socket.
+        path: PathBuf,
+        /// What happened.
+        reason: String,
+    },
+}
+
+/// A client of one sidecar. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct LinkClient {
+    path: PathBuf,
+    client: Client<Connector, Full<Bytes>>,
+}
+
+impl LinkClient {
+    /// A client of the socket at `path`. With `uid`, whoever listens there must run as it.
+    pub fn new(path: &Path, uid: Option<u32>) -> Self {
+        let connector = Connector { path: path.to_owned(), uid };
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            // hyper sends again by itself only what it had not begun to write.
+            .retry_canceled_requests(true)
+            .build(connector);
+        Self { path: path.to_owned(), client }
+    }
+
+    /// Sends one request; its URI is replaced by the sidecar's endpoint. Nothing that was begun is sent again.
+    pub async fn send(&self, mut request: Request<Full<Bytes>>) -> Result<Response<Incoming>, LinkError> {
+        *request.uri_mut() = Uri::from_static("http://localhost/mcp");
+        self.client.request(request).await.map_err(|error| {
+            let reason = root(&error).to_string();
+            let path = self.path.clone();
+            if error.is_connect() {
+                LinkError::NotConnected { path, reason }
+            } else {
+                LinkError::Broken { path, reason }
+            }
+        })
+    }
+}
+
+fn root<'a>(error: &'a (dyn std::error::Error + 'static)) -> &'a (dyn std::error::Error + 'static) {
+    std::iter::successors(Some(error), |error| error.source()).last().unwrap_or(error)
+}
+
+/// Connects to a socket file and looks who listens there.
+#[derive(Debug, Clone)]
+struct Connector {
+    path: PathBuf,
+    uid: Option<u32>,
+}
+
+impl Service<Uri> for Connector {
+    type Response = Socket;
+    type Error = io::Error;
+    type Future = Pin<Box<dyn Future<Output = io::Result<Socket>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut task::Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Uri) -> Self::Future {
+        let Self { path, uid } = self.clone();
+        Box::pin(async move {
+            let stream = UnixStream::connect(path).await?;
+            if let Some(uid) = uid {
+                peer::require_uid(&stream, uid)?;
+            }
+            Ok(Socket(TokioIo::new(stream)))
+        })
+    }
+}
+
+/// A connection to a sidecar, for hyper.
+#[derive(Debug)]
+struct Socket(TokioIo<UnixStream>);
+
+impl Connection for Socket {
+    fn connected(&self) -> Connected {
+        Connected::new()
+    }
+}
+
+impl hyper::rt::Read for Socket {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut task::Context<'_>,
+        buffer: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(context, buffer)
+    }
+}
+
+impl hyper::rt::Write for Socket {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut task::Context<'_>,
+        buffer: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(context, buffer)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut task::Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut task::Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(context)
+    }
+}

@@ -1,0 +1,136 @@
+//! The socket file of a sidecar: bound under a temporary name and renamed, so that nobody ever finds a half-made one.
+
+use std::{
+    fs, io,
+    os::unix::fs::{FileTypeExt, PermissionsExt},
+    path::{Path, PathBuf},
+};
+
+use tokio::net::{UnixListener, UnixStream};
+
+use super::peer;
+use crate::http::Accept;
+
+/// The ending of a socket's file name; what stands before it is the sidecar's name.
+pub const SOCKET_SUFFIX: &str = ".sock";
+
+/// Why a sidecar has no socket.
+#[derive(Debug, thiserror::Error)]
+pub enum SocketError {
+    /// The run folder is not there, or not a folder.
+    #[error("run folder {path}: {source} (--run-dir)")]
+    RunDir {
+        /// The folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Something else stands where the socket belongs; it is left alone.
+    #[error("{0} is there and is no socket; it is left as it is")]
+    NotASocket(PathBuf),
+    /// The socket could not be made.
+    #[error("cannot listen on {path}: {source}")]
+    Bind {
+        /// The socket.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// Accepts connections from one uid alone.
+#[derive(Debug)]
+pub(crate) struct SocketListener {
+    listener: UnixListener,
+    peer_uid: u32,
+}
+
+impl SocketListener {
+    /// Binds `<folder>/<name>.sock`, in place of a socket that an earlier process left.
+    pub(crate) fn bind(folder: &Path, name: &str, peer_uid: u32) -> Result<Self, SocketError> {
+        let no_folder = |source| SocketError::RunDir { path: folder.to_owned(), source };
+        if !fs::metadata(folder).map_err(no_folder)?.is_dir() {
+            return Err(no_folder(io::ErrorKind::NotADirectory.into()));
+        }
+        let path = folder.join(format!("{name}{SOCKET_SUFFIX}"));
+        let temporary = folder.join(format!(".{name}.{}", std::process::id()));
+        refuse_what_is_no_socket(&path)?;
+        refuse_what_is_no_socket(&temporary)?;
+        let bound = || {
+            // Left by a process that had this id before and died in between.
+            if temporary.exists() {
+                fs::remove_file(&temporary)?;
+            }
+            let listener = UnixListener::bind(&temporary)?;
+            // The kernel runs under another uid of the folder's group.
+            fs::set_permissions(&temporary, fs::Permissions::from_mode(0o660))?;
+            fs::rename(&temporary, &path)?;
+            Ok(listener)
+        };
+        let listener = bound().map_err(|source| SocketError::Bind { path, source })?;
+        Ok(Self { listener, peer_uid })
+    }
+}
+
+fn refuse_what_is_no_socket(path: &Path) -> Result<(), SocketError> {
+    match fs::symlink_metadata(path) {
+        Ok(metadata) if !metadata.file_type().is_socket() => Err(SocketError::NotASocket(path.to_owned())),
+        _ => Ok(()),
+    }
+}
+
+impl Accept for SocketListener {
+    type Io = UnixStream;
+
+    async fn accept(&self) -> io::Result<UnixStream> {
+        let (stream, _) = self.listener.accept().await?;
+        peer::require_uid(&stream, self.peer_uid)?;
+        Ok(stream)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_socket_replaces_an_older_one() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let first = SocketListener::bind(folder.path(), "part", peer::own_uid()).expect("a socket");
+        let second = SocketListener::bind(folder.path(), "part", peer::own_uid()).expect("a socket");
+        drop(first);
+        let path = folder.path().join("part.sock");
+        assert_eq!(fs::metadata(&path).expect("the socket").permissions().mode() & 0o777, 0o660);
+        let (client, server) = tokio::join!(UnixStream::connect(&path), second.accept());
+        client.expect("connected").write_all(b"x").await.expect("written");
+        let mut got = [0];
+        server.expect("accepted").read_exact(&mut got).await.expect("read");
+        assert_eq!(fs::read_dir(folder.path()).expect("a listing").count(), 1, "no temporary name is left");
+    }
+
+    #[tokio::test]
+    async fn what_is_no_socket_is_never_unlinked() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("part.sock");
+        fs::write(&path, "precious").expect("written");
+        let error = SocketListener::bind(folder.path(), "part", 0).expect_err("refused");
+        assert!(matches!(error, SocketError::NotASocket(_)), "{error}");
+        fs::remove_file(&path).expect("removed");
+        std::os::unix::fs::symlink("elsewhere", &path).expect("linked");
+        assert!(matches!(SocketListener::bind(folder.path(), "part", 0), Err(SocketError::NotASocket(_))));
+        assert!(matches!(SocketListener::bind(&path, "part", 0), Err(SocketError::RunDir { .. })));
+    }
+
+    #[tokio::test]
+    async fn another_uid_is_not_served() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let listener = SocketListener::bind(folder.path(), "part", peer::own_uid() + 1).expect("a socket");
+        let path = folder.path().join("part.sock");
+        let (client, server) = tokio::join!(UnixStream::connect(&path), listener.accept());
+        assert_eq!(server.expect_err("refused").kind(), io::ErrorKind::PermissionDenied);
+        let mut got = Vec::new();
+        assert_eq!(client.expect("connected").read_to_end(&mut got).await.expect("closed"), 0);
+    }
+}

@@ -1,0 +1,100 @@
+//! What a sidecar says of a tool: its name, its schema, and the authorization it declares.
+
+use std::sync::Arc;
+
+use rmcp::model::{JsonObject, MetaObject, Tool, ToolAnnotations};
+use schemars::{JsonSchema, generate::SchemaSettings};
+use serde_json::Value;
+use tentacular_contract::{Authz, keys};
+
+/// A tool as a sidecar registers it.
+#[derive(Debug, Clone)]
+pub struct ToolSpec {
+    name: &'static str,
+    title: &'static str,
+    description: &'static str,
+    authz: Authz,
+    aliases: &'static [&'static str],
+    hints: ToolAnnotations,
+}
+
+impl ToolSpec {
+    /// A tool that changes something, is neither destructive nor idempotent, and acts on the open world.
+    pub fn new(name: &'static str, title: &'static str, description: &'static str, authz: Authz) -> Self {
+        let hints = ToolAnnotations::new().read_only(false).destructive(false).idempotent(false).open_world(true);
+        Self { name, title, description, authz, aliases: &[], hints }
+    }
+
+    /// It changes nothing: a lost connection may cancel it, and it may be sent again.
+    #[must_use]
+    pub fn read_only(mut self) -> Self {
+        self.hints = self.hints.read_only(true).idempotent(true);
+        self
+    }
+
+    /// Calling it again with the same arguments changes nothing further.
+    #[must_use]
+    pub fn idempotent(mut self) -> Self {
+        self.hints = self.hints.idempotent(true);
+        self
+    }
+
+    /// It removes something.
+    #[must_use]
+    pub fn destructive(mut self) -> Self {
+        self.hints = self.hints.destructive(true);
+        self
+    }
+
+    /// Other names it answers to: callable, never listed.
+    #[must_use]
+    pub const fn aliases(mut self, aliases: &'static [&'static str]) -> Self {
+        self.aliases = aliases;
+        self
+    }
+
+    pub(super) fn names(&self) -> impl Iterator<Item = &'static str> {
+        std::iter::once(self.name).chain(self.aliases.iter().copied())
+    }
+
+    pub(super) fn is_read_only(&self) -> bool {
+        self.hints.read_only_hint == Some(true)
+    }
+
+    pub(super) const fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// The tool as `tools/list` shows it.
+    pub(super) fn listed<A: JsonSchema, O: JsonSchema>(&self) -> Tool {
+        let mut meta = MetaObject::default();
+        let authz = serde_json::to_value(&self.authz).unwrap_or_default();
+        meta.insert(keys::AUTHZ_META.to_owned(), authz);
+        if !self.aliases.is_empty() {
+            meta.insert(keys::ALIASES_META.to_owned(), serde_json::json!(self.aliases));
+        }
+        Tool::new(self.name, self.description, schema::<A>(false))
+            .with_title(self.title)
+            .with_raw_output_schema(schema::<O>(true))
+            .with_annotations(self.hints.clone())
+            .with_meta(meta)
+    }
+}
+
+/// The JSON schema of a type, subschemas inline: clients that do not follow `$ref` understand it too.
+fn schema<T: JsonSchema>(output: bool) -> Arc<JsonObject> {
+    let settings = SchemaSettings::draft2020_12().with(|settings| {
+        settings.inline_subschemas = true;
+        settings.meta_schema = None;
+        if output {
+            settings.contract = schemars::generate::Contract::Serialize;
+        }
+    });
+    let mut object = match settings.into_generator().into_root_schema_for::<T>().to_value() {
+        Value::Object(object) => object,
+        _ => JsonObject::new(),
+    };
+    object.remove("title");
+    object.entry("type").or_insert_with(|| Value::String("object".to_owned()));
+    Arc::new(object)
+}

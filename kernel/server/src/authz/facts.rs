@@ -1,0 +1,121 @@
+//! The facts that decisions rest on: the enclaves' and the tentacles' metadata, watched, and read through where the
+//! watch has not seen a name.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use k8s_openapi::api::apps::v1::Deployment;
+use tentacular_cluster::{Cluster, Enclaves, Error, Metadata, PerEnclave};
+use tentacular_contract::{Enclave, EnclaveName, Place, Platform, Tentacle, TentacleName};
+use tentacular_process::Context;
+use tokio::time::{Instant, sleep};
+
+/// Attempts to read in an enclave whose role bindings are so new that they do not count yet.
+const ATTEMPTS: u32 = 6;
+/// Pause between them.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Why nothing can be decided.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Unknown {
+    #[error("authorization data is stale: the API server has not been reachable for a while; try again later")]
+    Stale,
+    #[error("authorization data cannot be read: {0}")]
+    Unreadable(#[from] Error),
+}
+
+/// What stands at a place, owned.
+#[derive(Debug)]
+pub(crate) enum Stands {
+    Protected,
+    NoEnclave,
+    Enclave(Arc<Enclave>),
+}
+
+impl Stands {
+    pub(crate) fn place(&self) -> Place<'_> {
+        match self {
+            Self::Protected => Place::Protected,
+            Self::NoEnclave => Place::NoEnclave,
+            Self::Enclave(enclave) => Place::Enclave(enclave),
+        }
+    }
+}
+
+/// The watches of enclaves and tentacles.
+#[derive(Debug)]
+pub(crate) struct Facts {
+    platform: Platform,
+    enclaves: Enclaves,
+    deployments: PerEnclave<Metadata<Deployment>>,
+}
+
+impl Facts {
+    /// Starts the watches; /readyz waits for them.
+    pub(crate) fn watch(cluster: Cluster, platform: Platform, context: &Context) -> Self {
+        let (enclaves, follow_enclaves) = Enclaves::new(cluster.clone(), platform.clone());
+        let (deployments, follow_deployments) = PerEnclave::new(cluster, enclaves.clone(), None);
+        context.spawn("enclave watch", async {
+            follow_enclaves.await;
+            Ok(())
+        });
+        context.spawn("tentacle watch", async {
+            follow_deployments.await;
+            Ok(())
+        });
+        let filled = context.health.condition("watches");
+        let (first, second) = (enclaves.clone(), deployments.clone());
+        tokio::spawn(async move {
+            first.ready().await;
+            second.ready().await;
+            filled.set(true);
+        });
+        Self { platform, enclaves, deployments }
+    }
+
+    /// All enclaves that the watch has seen.
+    pub(crate) fn enclaves(&self) -> Vec<Arc<Enclave>> {
+        self.enclaves.list()
+    }
+
+    /// What stands at the place that a call names.
+    pub(crate) async fn of(
+        &self,
+        enclave: Option<&EnclaveName>,
+        tentacle: Option<&TentacleName>,
+    ) -> Result<(Stands, Option<Tentacle>), Unknown> {
+        let Some(name) = enclave else { return Ok((Stands::NoEnclave, None)) };
+        if self.platform.is_protected(name.as_str()) {
+            return Ok((Stands::Protected, None));
+        }
+        if self.enclaves.freshness().is_stale(Instant::now()) {
+            return Err(Unknown::Stale);
+        }
+        let seen = match self.enclaves.get(name) {
+            Some(enclave) => Some(enclave),
+            None => self.enclaves.read(name).await?.map(Arc::new),
+        };
+        let Some(enclave) = seen else { return Ok((Stands::NoEnclave, None)) };
+        let tentacle = match tentacle {
+            Some(tentacle) => self.tentacle(name, tentacle).await?,
+            None => None,
+        };
+        Ok((Stands::Enclave(enclave), tentacle))
+    }
+
+    async fn tentacle(&self, enclave: &EnclaveName, name: &TentacleName) -> Result<Option<Tentacle>, Unknown> {
+        if self.deployments.has_synced(enclave) && self.deployments.freshness(enclave).is_stale(Instant::now()) {
+            return Err(Unknown::Stale);
+        }
+        let mut attempt = 1;
+        let deployment = loop {
+            match self.deployments.get_or_read(enclave, name.as_str()).await {
+                Err(Error::Forbidden { .. }) if attempt < ATTEMPTS => attempt += 1,
+                answer => break answer?,
+            }
+            sleep(PAUSE).await;
+        };
+        Ok(deployment.map(|deployment| {
+            Tentacle::from_annotations(deployment.metadata.annotations.as_ref().unwrap_or(&BTreeMap::new()))
+        }))
+    }
+}

@@ -1,0 +1,13 @@
+//! The kernel of tentacular-mcp: the listener, the protocol edge, authentication, authorization, and forwarding.
+//! It knows no tool by name and writes nothing to the cluster.
+
+mod args;
+mod authn;
+mod authz;
+mod edge;
+mod kernel;
+mod sidecars;
+
+fn main() -> std::process::ExitCode {
+    tentacular_process::main(kernel::run)
+}

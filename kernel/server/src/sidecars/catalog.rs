@@ -1,0 +1,211 @@
+//! The merged list of tools: who offers which name, what it declares, and the answer to `tools/list` as bytes.
+
+use std::{collections::HashMap, sync::Arc};
+
+use bytes::Bytes;
+use rmcp::model::ListToolsResult;
+use tentacular_contract::{Authz, keys};
+use tentacular_process::link::client::LinkClient;
+
+use crate::edge::{
+    headers::{ParamHeader, param_headers},
+    listed, listed_for_handshake,
+};
+
+/// What one sidecar offers, as it said when it joined.
+#[derive(Debug, Clone)]
+pub(crate) struct Offer {
+    /// The sidecar's name, which is its socket's.
+    pub(crate) sidecar: String,
+    pub(crate) client: LinkClient,
+    pub(crate) tools: Vec<rmcp::model::Tool>,
+}
+
+/// A tool that may be called.
+#[derive(Debug)]
+pub(crate) struct Tool {
+    pub(crate) sidecar: String,
+    pub(crate) client: LinkClient,
+    /// Its canonical name, a bounded label; calls may spell an alias.
+    pub(crate) name: String,
+    pub(crate) authz: Authz,
+    pub(crate) read_only: bool,
+    pub(crate) param_headers: Vec<ParamHeader>,
+    listed: rmcp::model::Tool,
+}
+
+/// All tools of all sidecars.
+#[derive(Debug, Default)]
+pub(crate) struct Catalog {
+    tools: Vec<Arc<Tool>>,
+    by_name: HashMap<String, Arc<Tool>>,
+    refused: Vec<String>,
+    handshake: Bytes,
+    stateless: Bytes,
+}
+
+impl Catalog {
+    /// Merges offers. An earlier one wins a name, so the built-in sidecars come first. A tool without a valid
+    /// declaration is left out, and so is one whose name or alias is taken.
+    pub(crate) fn merge<'a>(offers: impl Iterator<Item = &'a Offer>) -> Self {
+        let mut catalog = Self::default();
+        for offer in offers {
+            for tool in &offer.tools {
+                if let Err(why) = catalog.add(offer, tool) {
+                    catalog.refused.push(format!("tool {} of {}: {why}", tool.name, offer.sidecar));
+                }
+            }
+        }
+        catalog.handshake = to_bytes(&listed_for_handshake(&catalog));
+        catalog.stateless = to_bytes(&listed(&catalog));
+        catalog
+    }
+
+    fn add(&mut self, offer: &Offer, listed: &rmcp::model::Tool) -> Result<(), String> {
+        let member = |key: &str| listed.meta.as_ref().and_then(|meta| meta.get(key));
+        let authz = Authz::parse(member(keys::AUTHZ_META)).map_err(|error| error.to_string())?;
+        let aliases: Vec<String> = match member(keys::ALIASES_META) {
+            Some(aliases) => serde_json::from_value(aliases.clone()).map_err(|error| format!("aliases: {error}"))?,
+            None => Vec::new(),
+        };
+        let mut listed = listed.clone();
+        if let Some(meta) = &mut listed.meta {
+            meta.remove(keys::ALIASES_META);
+        }
+        let name = listed.name.to_string();
+        if let Some(taken) = self.by_name.get(&name) {
+            return Err(format!("the name is taken by {}", taken.sidecar));
+        }
+        let tool = Arc::new(Tool {
+            sidecar: offer.sidecar.clone(),
+            client: offer.client.clone(),
+            name: name.clone(),
+            authz,
+            read_only: listed.annotations.as_ref().and_then(|hints| hints.read_only_hint) == Some(true),
+            param_headers: param_headers(&listed.input_schema),
+            listed,
+        });
+        self.tools.push(Arc::clone(&tool));
+        self.by_name.insert(name, Arc::clone(&tool));
+        for alias in aliases {
+            match self.by_name.get(&alias) {
+                Some(taken) => {
+                    self.refused
+                        .push(format!("alias {alias} of {}: the name is taken by {}", tool.name, taken.sidecar));
+                }
+                None => {
+                    self.by_name.insert(alias, Arc::clone(&tool));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The tool that answers to `name`, its own or an alias.
+    pub(crate) fn find(&self, name: &str) -> Option<&Tool> {
+        self.by_name.get(name).map(Arc::as_ref)
+    }
+
+    /// The tools as they are listed.
+    pub(crate) fn listed(&self) -> Vec<rmcp::model::Tool> {
+        self.tools.iter().map(|tool| tool.listed.clone()).collect()
+    }
+
+    /// What was left out, and why.
+    pub(crate) fn refused(&self) -> &[String] {
+        &self.refused
+    }
+
+    /// Whether clients would see the same list and reach the same tools.
+    pub(crate) fn lists_the_same(&self, other: &Self) -> bool {
+        self.stateless == other.stateless
+    }
+
+    /// The whole answer to `tools/list` for a request with this id, as it was written.
+    pub(crate) fn list_answer(&self, id: &str, stateless: bool) -> Bytes {
+        let result = if stateless { &self.stateless } else { &self.handshake };
+        let mut answer = Vec::with_capacity(result.len() + id.len() + 40);
+        for part in [b"{\"jsonrpc\":\"2.0\",\"id\":", id.as_bytes(), b",\"result\":", result, b"}"] {
+            answer.extend_from_slice(part);
+        }
+        answer.into()
+    }
+}
+
+fn to_bytes(list: &ListToolsResult) -> Bytes {
+    serde_json::to_vec(list).unwrap_or_default().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn offer(sidecar: &str, tools: Value) -> Offer {
+        Offer {
+            sidecar: sidecar.to_owned(),
+            client: LinkClient::new(Path::new("/nowhere"), None),
+            tools: serde_json::from_value(tools).expect("tools"),
+        }
+    }
+
+    fn tool(name: &str, meta: &Value) -> Value {
+        json!({"name": name, "inputSchema": {"type": "object"}, "_meta": meta})
+    }
+
+    fn read() -> Value {
+        json!({"on": "caller", "needs": "read"})
+    }
+
+    #[test]
+    fn a_tool_without_a_valid_declaration_is_neither_listed_nor_callable() {
+        let tools = json!([
+            tool("good", &json!({keys::AUTHZ_META: read()})),
+            tool("silent", &json!({})),
+            tool("vague", &json!({keys::AUTHZ_META: {"on": "tentacle", "needs": "read"}})),
+            {"name": "bare", "inputSchema": {"type": "object"}},
+        ]);
+        let catalog = Catalog::merge([offer("part", tools)].iter());
+        assert_eq!(catalog.listed().len(), 1);
+        for name in ["silent", "vague", "bare"] {
+            assert!(catalog.find(name).is_none(), "{name}");
+        }
+        assert_eq!(catalog.refused().len(), 3);
+    }
+
+    #[test]
+    fn a_name_belongs_to_who_comes_first_aliases_included() {
+        let first = tool("wf_list", &json!({keys::AUTHZ_META: read(), keys::ALIASES_META: ["wf_ls"]}));
+        let claims = json!([
+            tool("wf_list", &json!({keys::AUTHZ_META: read()})),
+            tool("wf_ls", &json!({keys::AUTHZ_META: read()})),
+            tool("own", &json!({keys::AUTHZ_META: read(), keys::ALIASES_META: ["wf_list", "mine"]})),
+        ]);
+        let catalog = Catalog::merge([offer("auditor", json!([first])), offer("later", claims)].iter());
+        let owner = |name| catalog.find(name).map(|tool| tool.sidecar.as_str());
+        assert_eq!(owner("wf_list"), Some("auditor"));
+        assert_eq!(owner("wf_ls"), Some("auditor"));
+        assert_eq!((owner("own"), owner("mine")), (Some("later"), Some("later")));
+        assert_eq!(catalog.refused().len(), 3);
+        let names: Vec<_> = catalog.listed().into_iter().map(|tool| tool.name).collect();
+        assert_eq!(names, ["wf_list", "own"], "aliases are not listed");
+        let listed = serde_json::to_string(&catalog.listed()).expect("JSON");
+        assert!(!listed.contains(keys::ALIASES_META));
+    }
+
+    #[test]
+    fn the_prepared_answer_is_the_list_with_the_id_as_written() {
+        let tools = json!([tool("good", &json!({keys::AUTHZ_META: read()}))]);
+        let catalog = Catalog::merge([offer("part", tools)].iter());
+        let answer: Value = serde_json::from_slice(&catalog.list_answer("\"a-1\"", true)).expect("JSON");
+        assert_eq!(answer["id"], "a-1");
+        assert_eq!(answer["result"]["ttlMs"], 30_000);
+        assert_eq!(answer["result"]["cacheScope"], "private");
+        let answer: Value = serde_json::from_slice(&catalog.list_answer("7", false)).expect("JSON");
+        assert_eq!(answer["id"], 7);
+        assert_eq!(answer["result"].as_object().expect("a result").keys().collect::<Vec<_>>(), ["tools"]);
+    }
+}

@@ -1,0 +1,8 @@
+//! The sidecars in the run folder, and the tools they offer, merged into one catalog.
+
+mod catalog;
+mod join;
+mod registry;
+
+pub(crate) use catalog::{Catalog, Tool};
+pub(crate) use registry::{BuiltIn, Registry};

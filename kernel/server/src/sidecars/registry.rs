@@ -1,0 +1,243 @@
+//! Watches the run folder: a socket that appears joins, one that is replaced is asked again, one that goes leaves.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs, io,
+    os::unix::fs::{FileTypeExt, MetadataExt},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use arc_swap::ArcSwap;
+use futures::{StreamExt, stream};
+use tentacular_process::{Context, health::Condition, link::SOCKET_SUFFIX};
+use tokio::{
+    net::UnixStream,
+    sync::watch,
+    time::{MissedTickBehavior, interval},
+};
+
+use super::{
+    catalog::{Catalog, Offer},
+    join::{NotJoined, join},
+};
+
+/// Between two looks at the folder.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// A sidecar that belongs to every installation. Its names win over everybody else's.
+#[derive(Debug, Clone)]
+pub(crate) struct BuiltIn {
+    name: &'static str,
+    uid: u32,
+}
+
+impl BuiltIn {
+    /// A built-in sidecar whose socket must belong to `uid`, or to the kernel's own.
+    pub(crate) fn new(name: &'static str, uid: Option<u32>) -> Self {
+        Self { name, uid: uid.unwrap_or_else(|| rustix::process::geteuid().as_raw()) }
+    }
+}
+
+/// The catalog of the moment. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Registry {
+    catalog: Arc<ArcSwap<Catalog>>,
+    changes: watch::Receiver<()>,
+}
+
+impl Registry {
+    /// Starts to watch `folder`.
+    pub(crate) fn watch(folder: &Path, built_in: [BuiltIn; 3], context: &Context) -> anyhow::Result<Self> {
+        fs::read_dir(folder)
+            .with_context(|| format!("cannot read the run folder {} (--run-dir)", folder.display()))?;
+        let catalog = Arc::new(ArcSwap::from_pointee(Catalog::merge(std::iter::empty())));
+        let (announce, changes) = watch::channel(());
+        let watcher = Watcher {
+            folder: folder.to_owned(),
+            conditions: built_in.each_ref().map(|part| context.health.condition(part.name)),
+            built_in,
+            joined: BTreeMap::new(),
+            complaints: BTreeMap::new(),
+            catalog: Arc::clone(&catalog),
+            announce,
+            context: context.clone(),
+        };
+        context.spawn("sidecars", watcher.run());
+        Ok(Self { catalog, changes })
+    }
+
+    /// The tools of the moment.
+    pub(crate) fn catalog(&self) -> Arc<Catalog> {
+        self.catalog.load_full()
+    }
+
+    /// Wakes when the list that clients see has changed.
+    pub(crate) fn changes(&self) -> watch::Receiver<()> {
+        let mut changes = self.changes.clone();
+        changes.mark_unchanged();
+        changes
+    }
+}
+
+/// Which file a socket is. The change time tells a reused inode number from the file before it.
+type FileId = (u64, i64, i64);
+
+#[derive(Debug)]
+struct Joined {
+    file: FileId,
+    offer: Offer,
+}
+
+struct Watcher {
+    folder: PathBuf,
+    built_in: [BuiltIn; 3],
+    conditions: [Condition; 3],
+    joined: BTreeMap<String, Joined>,
+    complaints: BTreeMap<String, String>,
+    catalog: Arc<ArcSwap<Catalog>>,
+    announce: watch::Sender<()>,
+    context: Context,
+}
+
+impl Watcher {
+    async fn run(mut self) -> anyhow::Result<()> {
+        let mut look = interval(LOOK);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // Until every built-in part has joined once, a second is a long time to wait for a start.
+        let mut early = interval(LOOK / 20);
+        loop {
+            if self.missing() {
+                early.tick().await;
+            } else {
+                look.tick().await;
+            }
+            self.look().await;
+        }
+    }
+
+    fn missing(&self) -> bool {
+        self.built_in.iter().any(|part| !self.joined.contains_key(part.name))
+    }
+
+    async fn look(&mut self) {
+        let sockets = match sockets(&self.folder) {
+            Ok(sockets) => sockets,
+            Err(error) => {
+                // Better the tools of a moment ago than none.
+                self.complain("run folder", &error.to_string());
+                return;
+            }
+        };
+        let before = self.joined.len();
+        self.joined.retain(|name, _| {
+            let stays = sockets.contains_key(name);
+            if !stays {
+                tracing::info!(sidecar = name, "left");
+            }
+            stays
+        });
+        self.complaints.retain(|name, _| sockets.contains_key(name));
+        let new: Vec<_> = sockets
+            .iter()
+            .filter(|(name, file)| self.joined.get(*name).is_none_or(|joined| joined.file != **file))
+            .map(|(name, file)| {
+                (name.clone(), *file, self.folder.join(format!("{name}{SOCKET_SUFFIX}")), self.uid(name))
+            })
+            .collect();
+        let mut changed = self.joined.len() != before;
+        let mut answers = stream::iter(new)
+            .map(|(name, file, path, uid)| async move { (name, file, join(&path, uid).await) })
+            .buffer_unordered(8);
+        let mut arrived = Vec::new();
+        while let Some(answer) = answers.next().await {
+            arrived.push(answer);
+        }
+        drop(answers);
+        for (name, file, answer) in arrived {
+            changed |= self.arrive(name, file, answer);
+        }
+        if changed {
+            self.publish();
+        }
+        self.note_who_is_up().await;
+    }
+
+    fn uid(&self, name: &str) -> Option<u32> {
+        self.built_in.iter().find(|part| part.name == name).map(|part| part.uid)
+    }
+
+    fn arrive(
+        &mut self,
+        name: String,
+        file: FileId,
+        answer: Result<(tentacular_process::link::client::LinkClient, Vec<rmcp::model::Tool>), NotJoined>,
+    ) -> bool {
+        match answer {
+            Ok((client, tools)) => {
+                tracing::info!(sidecar = name, tools = tools.len(), "joined");
+                self.complaints.remove(&name);
+                if let Some(index) = self.built_in.iter().position(|part| part.name == name) {
+                    self.conditions[index].set(true);
+                }
+                let offer = Offer { sidecar: name.clone(), client, tools };
+                self.joined.insert(name, Joined { file, offer });
+                true
+            }
+            Err(error) => {
+                self.complain(&name, &error.to_string());
+                false
+            }
+        }
+    }
+
+    /// Logs a reason once, until it changes.
+    fn complain(&mut self, name: &str, reason: &str) {
+        if self.complaints.insert(name.to_owned(), reason.to_owned()).as_deref() != Some(reason) {
+            tracing::warn!(sidecar = name, reason, "not joined");
+        }
+    }
+
+    fn publish(&mut self) {
+        let built_in: BTreeSet<_> = self.built_in.iter().map(|part| part.name).collect();
+        let ours = self.built_in.iter().filter_map(|part| self.joined.get(part.name));
+        let theirs =
+            self.joined.iter().filter(|(name, _)| !built_in.contains(name.as_str())).map(|(_, joined)| joined);
+        let catalog = Catalog::merge(ours.chain(theirs).map(|joined| &joined.offer));
+        let before = self.catalog.load_full();
+        for refused in catalog.refused().iter().filter(|refused| !before.refused().contains(refused)) {
+            tracing::warn!(reason = refused, "not listed");
+        }
+        let same = catalog.lists_the_same(&before);
+        self.catalog.store(Arc::new(catalog));
+        if !same {
+            self.announce.send_replace(());
+        }
+    }
+
+    /// Says on /readyz who answers; a part that is away does not make the kernel unready.
+    async fn note_who_is_up(&self) {
+        for part in &self.built_in {
+            let path = self.folder.join(format!("{}{SOCKET_SUFFIX}", part.name));
+            let up = UnixStream::connect(&path).await.is_ok();
+            self.context.health.note(part.name, if up { "up" } else { "away" });
+        }
+    }
+}
+
+/// The socket files of the folder by sidecar name. Hidden files are sockets that are still being made.
+fn sockets(folder: &Path) -> io::Result<BTreeMap<String, FileId>> {
+    let mut found = BTreeMap::new();
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let file_name = entry.file_name();
+        let Some(name) = file_name.to_str().and_then(|name| name.strip_suffix(SOCKET_SUFFIX)) else { continue };
+        let Ok(metadata) = entry.metadata() else { continue };
+        if !name.is_empty() && !name.starts_with('.') && metadata.file_type().is_socket() {
+            found.insert(name.to_owned(), (metadata.ino(), metadata.ctime(), metadata.ctime_nsec()));
+        }
+    }
+    Ok(found)
+}
