@@ -15,6 +15,7 @@ pub mod mode;
 pub mod names;
 pub mod permit;
 pub mod platform;
+pub mod tentacle_url;
 
 pub use authz::{Absent, Authz, Frozen, Needs, On};
 pub use caller::{Caller, Email, Identity};

@@ -1,0 +1,123 @@
+//! The handle through which a process speaks to the Kubernetes API.
+
+use std::{fmt, path::Path, time::Duration};
+
+use backon::{ExponentialBuilder, Retryable};
+use k8s_openapi::{api::core::v1::Namespace, apimachinery::pkg::version::Info};
+use kube::core::PartialObjectMeta;
+use serde::de::DeserializeOwned;
+use tentacular_contract::keys;
+use tokio::time::timeout;
+
+use crate::{
+    Object, connect,
+    error::{About, Error},
+    kind::{CustomKind, Kind},
+    objects::{Namespaced, Objects, Typed},
+    options::Selector,
+};
+
+/// Longest wait for one answer.
+pub(crate) const CALL: Duration = Duration::from_secs(30);
+/// A probe that takes longer has failed.
+const PROBE: Duration = Duration::from_secs(5);
+/// After a 429 nothing was done, so the request is sent again: up to four times, at most this long apart.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+const TRIES: usize = 4;
+
+/// A connection to the Kubernetes API. Cheap to clone; clones share their connections.
+///
+/// There is no rate limit on this side. A request is sent once, except after a 429. None waits longer than 30 s for
+/// its answer.
+#[derive(Clone)]
+pub struct Cluster {
+    client: kube::Client,
+}
+
+impl fmt::Debug for Cluster {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cluster").finish_non_exhaustive()
+    }
+}
+
+impl Cluster {
+    /// Prepares access with the credentials in the file that `KUBECONFIG` names, else in `~/.kube/config`, else of the
+    /// pod's service account. Nothing is sent yet. `part` is the process's name in the user agent,
+    /// `tentacular-<part>/<version>`.
+    ///
+    /// Fails when none of them can be used.
+    pub async fn connect(part: &str) -> Result<Self, Error> {
+        Ok(Self { client: connect::client(connect::inferred().await?, part)? })
+    }
+
+    /// Prepares access with the kubeconfig file at `path`, whatever the environment says.
+    ///
+    /// Fails when the file cannot be used.
+    pub async fn from_kubeconfig(part: &str, path: &Path) -> Result<Self, Error> {
+        Ok(Self { client: connect::client(connect::from_file(path).await?, part)? })
+    }
+
+    /// The objects of one kind in one namespace.
+    pub fn namespaced<K: Namespaced>(&self, namespace: &str) -> Objects<K> {
+        Objects::new(self.clone(), &(), Some(namespace))
+    }
+
+    /// The objects of a kind that has no namespaces, or those of all namespaces, which can only be listed.
+    pub fn all<K: Typed>(&self) -> Objects<K> {
+        Objects::new(self.clone(), &(), None)
+    }
+
+    /// The objects of one of a tentacle's kinds in one namespace, read and written as they stand in a manifest.
+    pub fn objects(&self, kind: Kind, namespace: &str) -> Objects<Object> {
+        self.custom(&kind.custom(), Some(namespace))
+    }
+
+    /// The objects of a kind that is no part of Kubernetes itself.
+    pub fn custom(&self, kind: &CustomKind, namespace: Option<&str>) -> Objects<Object> {
+        Objects::new(self.clone(), &kind.resource(), namespace)
+    }
+
+    /// The API server's version.
+    pub async fn version(&self) -> Result<Info, Error> {
+        let about = About { kind: String::new(), plural: "version".to_owned(), namespace: None, name: None };
+        let request = http::Request::get("/version").body(Vec::new());
+        self.send(&about, request.map_err(|error| Error::other(&about, error.to_string()))?).await
+    }
+
+    /// Whether the API server answers, knows this account and reaches its storage: one enclave's metadata, read within
+    /// 5 s.
+    pub async fn probe(&self) -> Result<(), Error> {
+        let namespaces = self.all::<PartialObjectMeta<Namespace>>();
+        let one = Selector::labels(keys::MANAGED_SELECTOR).at_most(1);
+        match timeout(PROBE, namespaces.list(&one)).await {
+            Ok(answer) => answer.map(drop),
+            Err(_) => Err(Error::unavailable(&namespaces.about(None), "no answer within 5 s")),
+        }
+    }
+
+    pub(crate) const fn client(&self) -> &kube::Client {
+        &self.client
+    }
+
+    /// Sends `request` and reads its answer. kube's own reading is not used: it logs an answer that it cannot read.
+    pub(crate) async fn send<T: DeserializeOwned>(
+        &self,
+        about: &About,
+        request: http::Request<Vec<u8>>,
+    ) -> Result<T, Error> {
+        let attempt = || async {
+            match timeout(CALL, self.client.request_text(request.clone())).await {
+                Ok(answer) => answer.map_err(|error| Error::from_kube(about, error)),
+                Err(_) => Err(Error::unavailable(about, "no answer within 30 s")),
+            }
+        };
+        let text = attempt
+            .retry(ExponentialBuilder::default().with_max_times(TRIES).with_jitter())
+            .when(|error| error.retry_after().is_some())
+            .adjust(|error, delay| {
+                delay.map(|delay| delay.max(error.retry_after().unwrap_or(delay)).min(LONGEST_WAIT))
+            })
+            .await?;
+        serde_json::from_str(&text).map_err(|error| Error::unreadable(about, &error))
+    }
+}

@@ -1,0 +1,230 @@
+//! What can go wrong when the Kubernetes API is asked, sorted by what a caller can do about it.
+
+use std::{fmt, time::Duration};
+
+use kube::core::Status;
+
+/// How long to wait after a 429 that does not say.
+const DEFAULT_WAIT: Duration = Duration::from_secs(1);
+
+/// How server-side apply complains about a field of the wrong type or form: as an internal error, which it is not.
+const MALFORMED: [&str; 2] = ["failed to create typed patch object", "failed to convert new object"];
+
+/// A request to the Kubernetes API that failed. Its text is a sentence for a person and never holds the content of a
+/// Secret.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// 404: there is no such object, or not the namespace to make it in.
+    #[error("{object} does not exist")]
+    NotFound {
+        /// Kind, namespace and name.
+        object: String,
+    },
+    /// 409: an object of that name is there already.
+    #[error("{object} exists already")]
+    AlreadyExists {
+        /// Kind, namespace and name.
+        object: String,
+    },
+    /// 409: the object is not the one that was read, or another field manager owns a field.
+    #[error("{object} was changed by somebody else: {message}")]
+    Conflict {
+        /// Kind, namespace and name.
+        object: String,
+        /// What the API server says.
+        message: String,
+    },
+    /// 403: this process's account may not, or an admission rule or quota says no.
+    #[error("the Kubernetes API refused access to {object}: {message}")]
+    Forbidden {
+        /// Kind, namespace and name.
+        object: String,
+        /// What the API server says.
+        message: String,
+    },
+    /// 422, 400, 413 or 415: what was sent is not acceptable, and sending it again will not help.
+    #[error("{object} is invalid: {message}")]
+    Invalid {
+        /// Kind, namespace and name.
+        object: String,
+        /// What the API server says.
+        message: String,
+    },
+    /// No connection, no answer in time, 429 or 5xx. Whether a write was done is unknown, except as noted below.
+    #[error("the Kubernetes API is unavailable for {object}: {message}")]
+    Unavailable {
+        /// Kind, namespace and name.
+        object: String,
+        /// What happened.
+        message: String,
+        /// After a 429: nothing was done, and the API server asks to wait this long.
+        retry_after: Option<Duration>,
+    },
+    /// 410: the API server no longer knows the state from which a list or watch was to go on.
+    #[error("the Kubernetes API lost its place in {object}; read again")]
+    Expired {
+        /// Kind and namespace.
+        object: String,
+    },
+    /// Anything else, such as credentials that are not accepted or an answer that cannot be read.
+    #[error("{object}: {message}")]
+    Other {
+        /// Kind, namespace and name.
+        object: String,
+        /// What happened.
+        message: String,
+    },
+}
+
+impl Error {
+    /// Whether the object is not there.
+    pub const fn is_not_found(&self) -> bool {
+        matches!(self, Self::NotFound { .. })
+    }
+
+    /// Whether the object changed since it was read, or somebody else owns a field.
+    pub const fn is_conflict(&self) -> bool {
+        matches!(self, Self::Conflict { .. })
+    }
+
+    /// Whether access was refused.
+    pub const fn is_forbidden(&self) -> bool {
+        matches!(self, Self::Forbidden { .. })
+    }
+
+    /// Whether the API could not be reached or could not answer, so that the same request may succeed later.
+    pub const fn is_unavailable(&self) -> bool {
+        matches!(self, Self::Unavailable { .. })
+    }
+
+    /// How long to wait before the same request is sent again, where the API server asked for that.
+    pub(crate) const fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Unavailable { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+
+    pub(crate) fn unavailable(about: &About, message: impl Into<String>) -> Self {
+        Self::Unavailable { object: about.to_string(), message: message.into(), retry_after: None }
+    }
+
+    pub(crate) fn invalid(about: &About, message: impl Into<String>) -> Self {
+        Self::Invalid { object: about.to_string(), message: message.into() }
+    }
+
+    pub(crate) fn other(about: &About, message: impl Into<String>) -> Self {
+        Self::Other { object: about.to_string(), message: message.into() }
+    }
+
+    /// An answer that is not what it should be. Where, and not what: the text of `error` may quote values.
+    pub(crate) fn unreadable(about: &About, error: &serde_json::Error) -> Self {
+        let message = format!("the answer cannot be read (line {}, column {})", error.line(), error.column());
+        Self::other(about, message)
+    }
+
+    pub(crate) fn from_kube(about: &About, error: kube::Error) -> Self {
+        match error {
+            kube::Error::Api(status) => Self::from_status(about, &status),
+            kube::Error::HyperError(error) => Self::unavailable(about, chain(&error)),
+            kube::Error::Service(error) => Self::unavailable(about, chain(error.as_ref())),
+            kube::Error::ReadEvents(error) => Self::unavailable(about, chain(&error)),
+            kube::Error::SerdeError(error) => Self::unreadable(about, &error),
+            error => Self::other(about, error.to_string()),
+        }
+    }
+
+    pub(crate) fn from_status(about: &About, status: &Status) -> Self {
+        let object = about.to_string();
+        let message = about.message(status);
+        let says = |reasons: &[&str]| reasons.contains(&status.reason.as_str());
+        match status.code {
+            _ if status.is_already_exists() => Self::AlreadyExists { object },
+            _ if status.is_not_found() => Self::NotFound { object: about.missing(status) },
+            _ if status.is_conflict() => Self::Conflict { object, message },
+            _ if status.is_forbidden() => Self::Forbidden { object, message },
+            _ if status.is_invalid() => Self::Invalid { object, message },
+            410 => Self::Expired { object },
+            500 if MALFORMED.iter().any(|start| status.message.starts_with(start)) => {
+                Self::Invalid { object, message }
+            }
+            400 | 413 | 415 => Self::Invalid { object, message },
+            429 => {
+                let wait = status.details.as_ref().map_or(0, |details| details.retry_after_seconds);
+                let wait = if wait == 0 { DEFAULT_WAIT } else { Duration::from_secs(wait.into()) };
+                Self::Unavailable { object, message, retry_after: Some(wait) }
+            }
+            408 | 500.. => Self::Unavailable { object, message, retry_after: None },
+            _ if says(&["Timeout", "ServerTimeout", "ServiceUnavailable", "InternalError"]) => {
+                Self::Unavailable { object, message, retry_after: None }
+            }
+            _ => Self::Other { object, message },
+        }
+    }
+}
+
+/// The text of an error and of what caused it, each part once.
+fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let part = error.to_string();
+        if !text.contains(&part) {
+            text = format!("{text}: {part}");
+        }
+        cause = error.source();
+    }
+    text
+}
+
+/// What a request is about, for the text of its error.
+#[derive(Debug, Clone)]
+pub(crate) struct About {
+    pub(crate) kind: String,
+    pub(crate) plural: String,
+    pub(crate) namespace: Option<String>,
+    /// Absent for a list or watch.
+    pub(crate) name: Option<String>,
+}
+
+impl About {
+    /// What the API server says. For a Secret only which fields it dislikes and why, since its messages quote values.
+    fn message(&self, status: &Status) -> String {
+        if self.kind != "Secret" {
+            let texts = [&status.message, &status.reason];
+            return texts
+                .into_iter()
+                .find(|text| !text.is_empty())
+                .cloned()
+                .unwrap_or(format!("HTTP {}", status.code));
+        }
+        let causes = status.details.iter().flat_map(|details| &details.causes);
+        let fields = causes.map(|cause| format!("; {} {}", cause.field, cause.reason));
+        format!("refused with {} {} (details withheld){}", status.code, status.reason, fields.collect::<String>())
+    }
+
+    /// The object that is not there: a namespace when the API server says so, else the one asked for.
+    fn missing(&self, status: &Status) -> String {
+        match &status.details {
+            Some(details) if details.kind == "namespaces" && self.plural != "namespaces" => {
+                format!("Namespace {}", details.name)
+            }
+            _ => self.to_string(),
+        }
+    }
+}
+
+impl fmt::Display for About {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.namespace, &self.name) {
+            (Some(namespace), Some(name)) => write!(f, "{} {namespace}/{name}", self.kind),
+            (None, Some(name)) => write!(f, "{} {name}", self.kind),
+            (Some(namespace), None) => write!(f, "{} in {namespace}", self.plural),
+            (None, None) => f.write_str(&self.plural),
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "error_tests.rs"]
+mod tests;

@@ -1,0 +1,68 @@
+//! How far what a watch shows can be trusted.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// How long a watch may fail before what it shows is stale.
+pub const STALE_AFTER: Duration = Duration::from_secs(30);
+
+/// When a watch last worked and since when it fails. An idle watch is a working one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Freshness {
+    /// The last list, event or probe that succeeded; `None` before the first list.
+    pub last_success: Option<Instant>,
+    /// The first failure that no success followed; `None` when all is well.
+    pub failing_since: Option<Instant>,
+}
+
+impl Freshness {
+    /// Whether nothing may be decided with what the watch shows: never filled, or failing for [`STALE_AFTER`].
+    pub fn is_stale(&self, now: Instant) -> bool {
+        self.last_success.is_none() || self.failing_since.is_some_and(|since| now - since >= STALE_AFTER)
+    }
+
+    /// The state of what needs both this and `other`.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        let first = [self.failing_since, other.failing_since].into_iter().flatten().min();
+        Self { last_success: self.last_success.min(other.last_success), failing_since: first }
+    }
+
+    pub(crate) const fn succeed(&mut self, now: Instant) {
+        *self = Self { last_success: Some(now), failing_since: None };
+    }
+
+    pub(crate) fn fail(&mut self, now: Instant) {
+        self.failing_since.get_or_insert(now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_watch_is_stale_before_the_first_list_and_after_failing_for_a_while() {
+        let start = Instant::now();
+        let mut watch = Freshness::default();
+        assert!(watch.is_stale(start));
+        watch.succeed(start);
+        assert!(!watch.is_stale(start + Duration::from_hours(1)));
+        watch.fail(start + Duration::from_secs(10));
+        watch.fail(start + Duration::from_secs(35));
+        assert!(!watch.is_stale(start + Duration::from_secs(39)));
+        assert!(watch.is_stale(start + Duration::from_secs(40)));
+        watch.succeed(start + Duration::from_secs(41));
+        assert!(!watch.is_stale(start + Duration::from_secs(100)));
+    }
+
+    #[test]
+    fn two_are_as_fresh_as_the_worse_one() {
+        let start = Instant::now();
+        let well = Freshness { last_success: Some(start), failing_since: None };
+        let ill = Freshness { failing_since: Some(start), ..well };
+        assert_eq!(well.and(ill), ill);
+        assert_eq!(well.and(Freshness::default()), Freshness::default());
+    }
+}

@@ -1,0 +1,206 @@
+//! One kind of object in every enclave: a watch for each enclave, since no account may read a kind cluster-wide.
+
+use std::{
+    collections::BTreeMap,
+    fmt, panic,
+    sync::{Arc, PoisonError, RwLock},
+};
+
+use kube::{Api, runtime::watcher};
+use tentacular_contract::EnclaveName;
+use tokio::{
+    sync::watch,
+    task::{AbortHandle, JoinSet},
+};
+
+use crate::{
+    client::Cluster,
+    enclaves::Enclaves,
+    error::Error,
+    follow::{Follow, Step},
+    freshness::Freshness,
+    objects::{Namespaced, Objects},
+    observe::Observation,
+    store::{Changes, State, Store},
+};
+
+/// The objects of kind `K` in every enclave, as last seen. Cheap to clone; clones show the same. With
+/// [`crate::Metadata`] of a kind only metadata is transferred and kept; managed fields are never kept.
+///
+/// Each enclave's watch lives and fails alone. One that is refused, as happens until a new enclave's
+/// `RoleBinding` counts, is tried again after 50 ms at first and every few seconds later.
+pub struct PerEnclave<K>(Arc<Shared<K>>);
+
+struct Shared<K> {
+    cluster: Cluster,
+    enclaves: Enclaves,
+    selector: Option<String>,
+    stores: RwLock<BTreeMap<EnclaveName, Arc<Store<Arc<K>>>>>,
+    revision: watch::Sender<u64>,
+    ready: watch::Sender<bool>,
+}
+
+impl<K> Clone for PerEnclave<K> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<K> fmt::Debug for PerEnclave<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PerEnclave").finish_non_exhaustive()
+    }
+}
+
+impl<K: Namespaced> PerEnclave<K> {
+    /// The objects whose labels match `selector` (all when `None`), and the future that keeps them up to date. It is to
+    /// be spawned, beside that of `enclaves`; it ends with its caller only, never because of an error.
+    pub fn new(
+        cluster: Cluster,
+        enclaves: Enclaves,
+        selector: Option<&str>,
+    ) -> (Self, impl Future<Output = ()> + Send + 'static) {
+        let shared = Shared {
+            cluster,
+            enclaves,
+            selector: selector.map(str::to_owned),
+            stores: RwLock::default(),
+            revision: watch::Sender::new(0),
+            ready: watch::Sender::new(false),
+        };
+        let objects = Self(Arc::new(shared));
+        (objects.clone(), async move { objects.follow().await })
+    }
+
+    /// The object of that name in the enclave, as last seen.
+    pub fn get(&self, enclave: &EnclaveName, name: &str) -> Option<Arc<K>> {
+        self.store(enclave)?.get(name)
+    }
+
+    /// The enclave's objects, in the order of their names. Complete only while [`Self::has_synced`].
+    pub fn list(&self, enclave: &EnclaveName) -> Vec<Arc<K>> {
+        self.store(enclave).map(|store| store.map(|(_, object)| Arc::clone(object))).unwrap_or_default()
+    }
+
+    /// Whether the enclave's objects have been listed and their changes are followed. `false` for an enclave that is
+    /// not known or new, and while the API server refuses the watch: then only [`Self::read`] can tell what is there.
+    pub fn has_synced(&self, enclave: &EnclaveName) -> bool {
+        self.store(enclave).is_some_and(|store| matches!(store.state(), State::Synced | State::Gone))
+    }
+
+    /// Whether what is shown of this enclave can be trusted, its being an enclave included.
+    pub fn freshness(&self, enclave: &EnclaveName) -> Freshness {
+        let own = self.store(enclave).map(|store| store.freshness()).unwrap_or_default();
+        own.and(self.0.enclaves.freshness())
+    }
+
+    /// Whether each enclave that was known at first has been listed or refused, so that one bad enclave holds up
+    /// nothing. Stays so.
+    pub fn is_ready(&self) -> bool {
+        *self.0.ready.borrow()
+    }
+
+    /// Waits until [`Self::is_ready`].
+    pub async fn ready(&self) {
+        // The sender lives as long as `self`.
+        let _ = self.0.ready.subscribe().wait_for(|ready| *ready).await;
+    }
+
+    /// Tells when an object, or the state of an enclave's watch, changed.
+    pub fn changes(&self) -> Changes {
+        Changes(self.0.revision.subscribe())
+    }
+
+    /// The object of that name in the enclave, asked of the API server now, whatever its labels.
+    pub async fn read(&self, enclave: &EnclaveName, name: &str) -> Result<Option<K>, Error> {
+        match self.objects(enclave).get(name).await {
+            Err(Error::Forbidden { .. }) if self.is_terminating(enclave) => Ok(None),
+            answer => answer,
+        }
+    }
+
+    /// The object of that name in the enclave: as last seen when the watch shows it, else asked of the API server.
+    pub async fn get_or_read(&self, enclave: &EnclaveName, name: &str) -> Result<Option<Arc<K>>, Error> {
+        match self.get(enclave, name).filter(|_| self.has_synced(enclave)) {
+            Some(object) => Ok(Some(object)),
+            None => Ok(self.read(enclave, name).await?.map(Arc::new)),
+        }
+    }
+
+    fn objects(&self, enclave: &EnclaveName) -> Objects<K> {
+        self.0.cluster.namespaced(enclave.as_str())
+    }
+
+    /// Whether a refusal means that the enclave is gone: its bindings may go before its last object does.
+    fn is_terminating(&self, enclave: &EnclaveName) -> bool {
+        self.0.enclaves.get(enclave).is_some_and(|facts| facts.terminating)
+    }
+
+    fn store(&self, enclave: &EnclaveName) -> Option<Arc<Store<Arc<K>>>> {
+        self.0.stores.read().unwrap_or_else(PoisonError::into_inner).get(enclave).cloned()
+    }
+
+    async fn follow(self) {
+        let mut enclaves = self.0.enclaves.changes();
+        self.0.enclaves.ready().await;
+        let mut own = self.changes();
+        let mut follow = Follow::default();
+        // Dropping the set, with this future, ends the watches.
+        let mut watches = JoinSet::new();
+        let mut running = BTreeMap::new();
+        loop {
+            for step in follow.steps(&self.0.enclaves.uids()) {
+                self.take(step, &mut watches, &mut running);
+            }
+            self.settle();
+            tokio::select! {
+                () = enclaves.changed() => {}
+                () = own.changed(), if !self.is_ready() => {}
+                Some(ended) = watches.join_next() => {
+                    if let Err(error) = ended
+                        && error.is_panic()
+                    {
+                        panic::resume_unwind(error.into_panic());
+                    }
+                }
+            }
+        }
+    }
+
+    fn take(&self, step: Step, watches: &mut JoinSet<()>, running: &mut BTreeMap<EnclaveName, AbortHandle>) {
+        let mut stores = self.0.stores.write().unwrap_or_else(PoisonError::into_inner);
+        match step {
+            Step::Stop(enclave) => {
+                stores.remove(&enclave);
+                if let Some(watch) = running.remove(&enclave) {
+                    watch.abort();
+                }
+            }
+            Step::Start(enclave) => {
+                let store = Arc::new(Store::new(self.0.revision.clone()));
+                stores.insert(enclave.clone(), Arc::clone(&store));
+                running.insert(enclave.clone(), watches.spawn(self.clone().watch(enclave, store)));
+            }
+        }
+        drop(stores);
+        self.0.revision.send_modify(|revision| *revision = revision.wrapping_add(1));
+    }
+
+    async fn watch(self, enclave: EnclaveName, store: Arc<Store<Arc<K>>>) {
+        let mut config = watcher::Config::default();
+        config.label_selector.clone_from(&self.0.selector);
+        let api = Api::<K>::namespaced(self.0.cluster.client().clone(), enclave.as_str());
+        let about = self.objects(&enclave).about(None);
+        let gone = |error: &Error| error.is_forbidden() && self.is_terminating(&enclave);
+        Observation::new(api, config, about, &store).run(|object| Some(Arc::new(object)), gone).await;
+    }
+
+    fn settle(&self) {
+        let stores = self.0.stores.read().unwrap_or_else(PoisonError::into_inner);
+        let settled = stores.values().all(|store| store.state() != State::Starting);
+        drop(stores);
+        if settled {
+            self.0.ready.send_if_modified(|ready| !std::mem::replace(ready, true));
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! The certificates and keys of one control plane.
+
+use std::path::Path;
+
+use anyhow::Context as _;
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
+    KeyUsagePurpose,
+};
+
+/// A certificate and its key, as PEM.
+#[derive(Debug, Clone)]
+pub(crate) struct Pair {
+    pub(crate) certificate: String,
+    pub(crate) key: String,
+}
+
+/// What a control plane needs, made new for each.
+#[derive(Debug)]
+pub(crate) struct Certificates {
+    /// Signs the certificates of the API server and of its clients.
+    pub(crate) authority: Pair,
+    pub(crate) authority_der: Vec<u8>,
+    pub(crate) server: Pair,
+    pub(crate) admin: Pair,
+    pub(crate) controller_manager: Pair,
+    /// Signs the client certificate by which the API server speaks to aggregated API servers.
+    pub(crate) front_proxy_authority: Pair,
+    pub(crate) front_proxy: Pair,
+    /// Signs service account tokens; here the "certificate" is the public key.
+    pub(crate) service_accounts: Pair,
+}
+
+impl Certificates {
+    /// Makes all of them.
+    pub(crate) fn generate() -> anyhow::Result<Self> {
+        let authority = issuer("harness-ca")?;
+        let front_proxy_authority = issuer("harness-front-proxy-ca")?;
+        let tokens = KeyPair::generate()?;
+        Ok(Self {
+            server: server(&authority)?,
+            admin: client(&authority, "harness-admin", Some("system:masters"))?,
+            controller_manager: client(&authority, "system:kube-controller-manager", None)?,
+            front_proxy: client(&front_proxy_authority, "front-proxy-client", None)?,
+            authority_der: authority.der().to_vec(),
+            authority: Pair { certificate: authority.pem(), key: authority.key().serialize_pem() },
+            front_proxy_authority: Pair {
+                certificate: front_proxy_authority.pem(),
+                key: front_proxy_authority.key().serialize_pem(),
+            },
+            service_accounts: Pair { certificate: tokens.public_key_pem(), key: tokens.serialize_pem() },
+        })
+    }
+
+    /// Writes them into `folder` as `<name>.crt` and `<name>.key`.
+    pub(crate) fn write(&self, folder: &Path) -> anyhow::Result<()> {
+        let pairs = [
+            ("ca", &self.authority),
+            ("server", &self.server),
+            ("front-proxy-ca", &self.front_proxy_authority),
+            ("front-proxy", &self.front_proxy),
+            ("service-accounts", &self.service_accounts),
+        ];
+        std::fs::create_dir_all(folder)?;
+        for (name, pair) in pairs {
+            for (extension, text) in [("crt", &pair.certificate), ("key", &pair.key)] {
+                let file = folder.join(name).with_extension(extension);
+                std::fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+type Issuer = CertifiedIssuer<'static, KeyPair>;
+
+fn issuer(name: &str) -> anyhow::Result<Issuer> {
+    let mut params = named(name);
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.key_usages =
+        vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign, KeyUsagePurpose::DigitalSignature];
+    Ok(CertifiedIssuer::self_signed(params, KeyPair::generate()?)?)
+}
+
+fn server(issuer: &Issuer) -> anyhow::Result<Pair> {
+    let names = ["127.0.0.1", "localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc"];
+    let mut params = CertificateParams::new(names.map(str::to_owned))?;
+    params.distinguished_name = named("kube-apiserver").distinguished_name;
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    sign(params, issuer)
+}
+
+fn client(issuer: &Issuer, user: &str, group: Option<&str>) -> anyhow::Result<Pair> {
+    let mut params = named(user);
+    if let Some(group) = group {
+        params.distinguished_name.push(DnType::OrganizationName, group);
+    }
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    sign(params, issuer)
+}
+
+fn named(name: &str) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, name);
+    params
+}
+
+fn sign(mut params: CertificateParams, issuer: &Issuer) -> anyhow::Result<Pair> {
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.use_authority_key_identifier_extension = true;
+    let key = KeyPair::generate()?;
+    let certificate = params.signed_by(&key, issuer)?;
+    Ok(Pair { certificate: certificate.pem(), key: key.serialize_pem() })
+}

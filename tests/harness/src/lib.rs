@@ -1,0 +1,27 @@
+//! A real control plane, the processes and an MCP client, for demo and tests.
+
+pub mod binaries;
+pub mod child;
+pub mod control_plane;
+pub mod eventually;
+pub mod installation;
+pub mod mcp;
+pub mod node;
+pub mod part;
+pub mod scratch;
+pub mod shared;
+pub mod stack;
+
+mod certificates;
+mod credentials;
+mod say;
+
+pub use child::{Child, Program};
+pub use control_plane::ControlPlane;
+pub use eventually::eventually;
+pub use installation::Installation;
+pub use node::Node;
+pub use part::Part;
+pub use scratch::Scratch;
+pub use shared::background;
+pub use stack::Stack;

@@ -1,0 +1,189 @@
+//! The kernel, its three sidecars and an example engine as processes, with the product's own service accounts.
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::Context as _;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+
+use crate::mcp::{Era, Mcp, Raw};
+use crate::part::{self, Part};
+use crate::{Child, Installation, Program, Scratch};
+
+/// Mode of the run folder: owner and group, setgid, sticky.
+const RUN_FOLDER: u32 = 0o3770;
+
+/// A running set of the product's processes. Dropping it kills them.
+#[derive(Debug)]
+pub struct Stack {
+    processes: Mutex<BTreeMap<Part, Arc<Child>>>,
+    url: String,
+    token: String,
+    engine_url: String,
+    installation: &'static Installation,
+    kubeconfigs: BTreeMap<Part, PathBuf>,
+    scratch: Scratch,
+}
+
+/// What differs from the ordinary.
+#[derive(Debug, Default)]
+pub struct Options {
+    /// Sidecars that are not started.
+    pub without: Vec<Part>,
+    /// Further arguments of the kernel.
+    pub kernel_args: Vec<String>,
+}
+
+impl Stack {
+    /// Starts all processes on free ports and waits until they can serve.
+    pub async fn start(installation: &'static Installation) -> anyhow::Result<Self> {
+        Self::start_with(installation, Options::default()).await
+    }
+
+    /// The same with options. With a sidecar left out it does not wait for readiness, which needs all three.
+    pub async fn start_with(installation: &'static Installation, options: Options) -> anyhow::Result<Self> {
+        let Options { without, kernel_args } = options;
+        let scratch = Scratch::new()?;
+        let run = scratch.path().join("run");
+        std::fs::create_dir(&run)?;
+        std::fs::set_permissions(&run, std::fs::Permissions::from_mode(RUN_FOLDER))?;
+        let token = format!("token-{}", uuid());
+        std::fs::write(scratch.path().join("token"), &token)?;
+        let mut kubeconfigs = BTreeMap::new();
+        for part in Part::SIDECARS.into_iter().chain([Part::Kernel]) {
+            kubeconfigs.insert(part, installation.kubeconfig_for(part, scratch.path()).await?);
+        }
+        let mut stack = Self {
+            processes: Mutex::default(),
+            url: String::new(),
+            token,
+            engine_url: String::new(),
+            installation,
+            kubeconfigs,
+            scratch,
+        };
+        stack.start_engine().await?;
+        for part in Part::SIDECARS.into_iter().filter(|part| !without.contains(part)) {
+            stack.start_part(part, &[])?;
+        }
+        let token_path = format!("--token-path={}", stack.scratch.path().join("token").display());
+        let mut args = vec!["--listen=127.0.0.1:0".to_owned(), "--linger-seconds=0".to_owned(), token_path];
+        args.extend(kernel_args);
+        stack.start_part(Part::Kernel, &args)?;
+        let address = part::logged(&*stack.process(Part::Kernel)?, "serving MCP on /mcp", "address").await?;
+        stack.url = format!("http://{address}/mcp");
+        if without.is_empty() {
+            for part in Part::SIDECARS.into_iter().chain([Part::Kernel]) {
+                part::ready(&*stack.process(part)?).await?;
+            }
+        }
+        Ok(stack)
+    }
+
+    async fn start_engine(&mut self) -> anyhow::Result<()> {
+        let log = self.scratch.path().join("engine.log");
+        let engine = part::program(Part::Engine)?.arg("--listen=127.0.0.1:0").start(&log)?;
+        let address = first_line(&engine, &log).await?;
+        self.engine_url = format!("http://{address}/{{enclave}}/{{tentacle}}");
+        self.keep(Part::Engine, engine);
+        Ok(())
+    }
+
+    fn start_part(&self, part: Part, args: &[String]) -> anyhow::Result<()> {
+        let log = self.scratch.path().join(format!("{}.log", part.name()));
+        let child = self.program(part, args)?.start(&log)?;
+        self.keep(part, child);
+        Ok(())
+    }
+
+    fn program(&self, part: Part, args: &[String]) -> anyhow::Result<Program> {
+        let kubeconfig = self.kubeconfigs.get(&part).context("the part has no account")?;
+        Ok(part::program(part)?
+            .env("KUBECONFIG", kubeconfig)
+            .env("TENTACULAR_RUN_DIR", self.run_dir())
+            .env("TENTACULAR_TENTACLE_URL", &self.engine_url)
+            .arg("--observe-addr=127.0.0.1:0")
+            .args(args))
+    }
+
+    fn keep(&self, part: Part, child: Child) {
+        self.processes.lock().unwrap_or_else(PoisonError::into_inner).insert(part, Arc::new(child));
+    }
+
+    /// The process of a part. Fails when it was not started.
+    pub fn process(&self, part: Part) -> anyhow::Result<Arc<Child>> {
+        let processes = self.processes.lock().unwrap_or_else(PoisonError::into_inner);
+        processes.get(&part).cloned().with_context(|| format!("the {} was not started", part.name()))
+    }
+
+    /// Kills a sidecar by SIGKILL and waits until it is gone. Its socket file stays, as after a crash.
+    pub async fn kill(&self, part: Part) -> anyhow::Result<()> {
+        let child = self.process(part)?;
+        child.kill()?;
+        child.wait().await?;
+        Ok(())
+    }
+
+    /// Starts a sidecar that was killed or left out.
+    pub fn restart(&self, part: Part) -> anyhow::Result<()> {
+        self.start_part(part, &[])
+    }
+
+    /// The address of the MCP endpoint.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The bearer token.
+    pub fn token(&self) -> &str {
+        &self.token
+    }
+
+    /// The folder of the sockets.
+    pub fn run_dir(&self) -> PathBuf {
+        self.scratch.path().join("run")
+    }
+
+    /// The folder of logs.
+    pub fn folder(&self) -> &Path {
+        self.scratch.path()
+    }
+
+    /// The installation that it runs in.
+    pub const fn installation(&self) -> &'static Installation {
+        self.installation
+    }
+
+    /// A real MCP client, connected with the bearer token.
+    pub async fn client(&self, era: Era) -> anyhow::Result<Mcp> {
+        Mcp::connect(&self.url, &self.token, era).await
+    }
+
+    /// A client that sends whatever it is told.
+    pub fn raw(&self) -> Raw {
+        Raw::new(&self.url, Some(&self.token))
+    }
+}
+
+/// The line that a program prints first on standard output.
+async fn first_line(child: &Child, log: &Path) -> anyhow::Result<String> {
+    loop {
+        let file = tokio::fs::File::open(log).await?;
+        if let Some(line) = BufReader::new(file).lines().next_line().await?
+            && !line.is_empty()
+            && child.log().contains('\n')
+        {
+            return Ok(line);
+        }
+        anyhow::ensure!(child.is_running(), "{} ended: {}", log.display(), child.log());
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+}
+
+/// A text that no other run has.
+fn uuid() -> String {
+    let nanos = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_nanos();
+    format!("{nanos:x}-{}", std::process::id())
+}

@@ -1,0 +1,135 @@
+//! The driver of annotation rules, and the readers that more than one kind has.
+
+use tentacular_contract::{Email, Mode};
+
+use super::{Annotations, Finding, Verdict};
+
+/// What a reader says of a value.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Read {
+    /// It can be read.
+    Valid,
+    /// It can be read in more than one way, or else should be written otherwise.
+    Doubtful(String),
+    /// It cannot be read.
+    Invalid(String),
+}
+
+impl<T, E: ToString> From<Result<T, E>> for Read {
+    fn from(result: Result<T, E>) -> Self {
+        match result {
+            Ok(_) => Self::Valid,
+            Err(error) => Self::Invalid(error.to_string()),
+        }
+    }
+}
+
+/// An annotation and what reads it: the parser of whoever reads it in earnest.
+pub(super) struct Rule {
+    /// The name by which a refusal calls it.
+    pub(super) name: &'static str,
+    /// The annotation's key.
+    pub(super) key: &'static str,
+    /// Reads a value that is not empty.
+    pub(super) read: fn(&str) -> Read,
+}
+
+/// Applies `rules` to the annotations that a write would store.
+pub(super) fn judge(rules: &[Rule], new: &Annotations, old: Option<&Annotations>) -> Verdict {
+    let mut verdict = Verdict::default();
+    for rule in rules {
+        let Some(value) = new.get(rule.key) else { continue };
+        if value.trim().is_empty() {
+            continue;
+        }
+        let unchanged = old.and_then(|old| old.get(rule.key)) == Some(value);
+        let finding = |problem| Finding { rule: rule.name, path: path(rule.key), problem };
+        match (rule.read)(value.trim()) {
+            Read::Valid => {}
+            Read::Invalid(problem) if !unchanged => verdict.violations.push(finding(problem)),
+            Read::Invalid(problem) | Read::Doubtful(problem) => verdict.warnings.push(finding(problem)),
+        }
+    }
+    verdict
+}
+
+fn path(key: &str) -> String {
+    format!("metadata.annotations[{key}]")
+}
+
+/// A permission mode or the name of a preset.
+pub(super) fn mode(text: &str) -> Read {
+    text.parse::<Mode>().into()
+}
+
+/// One email address.
+pub(super) fn email(text: &str) -> Read {
+    text.parse::<Email>().into()
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// What a table says of a value.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub(in crate::admit) enum Expect {
+        Allowed,
+        Warned(&'static str),
+        Refused(&'static str),
+    }
+
+    fn annotations(key: &str, value: &str) -> Annotations {
+        Annotations::from([(key.to_owned(), value.to_owned())])
+    }
+
+    /// Holds one value against the rules, on create.
+    pub(in crate::admit) fn check(rules: &[Rule], key: &str, value: &str, expect: Expect) {
+        let verdict = judge(rules, &annotations(key, value), None);
+        let only = |findings: &[Finding], needle: &str| {
+            assert!(findings.len() == 1 && findings[0].to_string().contains(needle), "{key}={value}: {verdict:?}");
+            assert_eq!(findings[0].path, path(key));
+        };
+        match expect {
+            Expect::Allowed => assert_eq!(verdict, Verdict::default(), "{key}={value}"),
+            Expect::Warned(needle) => {
+                only(&verdict.warnings, needle);
+                assert!(verdict.violations.is_empty(), "{key}={value}: {verdict:?}");
+            }
+            Expect::Refused(needle) => {
+                only(&verdict.violations, needle);
+                assert!(verdict.warnings.is_empty(), "{key}={value}: {verdict:?}");
+            }
+        }
+    }
+
+    const RULES: &[Rule] =
+        &[Rule { name: "first", key: "a", read: mode }, Rule { name: "second", key: "b", read: email }];
+
+    #[test]
+    fn only_what_a_write_brings_is_refused() {
+        let bad = annotations("a", "bad");
+        let worse = annotations("a", "worse");
+        for (old, refused) in
+            [(None, true), (Some(&bad), false), (Some(&worse), true), (Some(&Annotations::new()), true)]
+        {
+            let verdict = judge(RULES, &bad, old);
+            assert_eq!(verdict.violations.len(), usize::from(refused), "{old:?}");
+            assert_eq!(verdict.warnings.len(), usize::from(!refused), "{old:?}");
+        }
+        assert_eq!(judge(RULES, &Annotations::new(), Some(&bad)), Verdict::default());
+        assert_eq!(judge(RULES, &annotations("a", " "), Some(&bad)), Verdict::default());
+    }
+
+    #[test]
+    fn all_that_is_wrong_is_said_at_once() {
+        let mut both = annotations("a", "bad");
+        both.extend(annotations("b", "nobody"));
+        let verdict = judge(RULES, &both, None);
+        assert_eq!(verdict.violations.iter().map(|finding| finding.rule).collect::<Vec<_>>(), ["first", "second"]);
+        let text = verdict.violations[0].to_string();
+        for part in ["metadata.annotations[a]", "\"bad\"", "rwxr-x---", "rule first"] {
+            assert!(text.contains(part), "{text}");
+        }
+    }
+}

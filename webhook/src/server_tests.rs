@@ -1,0 +1,141 @@
+use std::time::{Duration, SystemTime};
+
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use rustls::{ClientConfig, RootCertStore};
+use rustls_pki_types::{CertificateDer, ServerName, pem::PemObject};
+use tentacular_process::{http::serve, metrics::Metrics};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_util::sync::CancellationToken;
+
+use super::*;
+use crate::certificate::{Pair, issue};
+
+const REVIEW: &str = r#"{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"uid":"u",
+    "kind":{"group":"","version":"v1","kind":"Namespace"},
+    "resource":{"group":"","version":"v1","resource":"namespaces"},
+    "operation":"CREATE","userInfo":{},"object":{"metadata":{"annotations":{"tentacular.io/mode":"777"}}}}}"#;
+
+fn localhost() -> ServerName<'static> {
+    ServerName::try_from("localhost").expect("a name")
+}
+
+fn pair() -> Pair {
+    issue(&[localhost()], SystemTime::now()).expect("a pair")
+}
+
+fn serve_pair(serving: &Serving, pair: &Pair) {
+    serving.set(pair.check(&[localhost()], SystemTime::now()).expect("usable"));
+}
+
+struct Running {
+    address: std::net::SocketAddr,
+    serving: Serving,
+    stop: CancellationToken,
+    server: tokio::task::JoinHandle<()>,
+}
+
+async fn running() -> Running {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let serving = Serving::default();
+    let tls = TlsListener::new(listener, serving.clone()).expect("TLS");
+    let stop = CancellationToken::new();
+    let admission = Admission(Reviewer::new(&Metrics::default()));
+    let server = tokio::spawn(serve(tls, admission, stop.clone(), Duration::from_secs(5)));
+    Running { address, serving, stop, server }
+}
+
+async fn connect(
+    address: std::net::SocketAddr,
+    pair: &Pair,
+    protocol: &[u8],
+) -> io::Result<tokio_rustls::client::TlsStream<TcpStream>> {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(pair.ca.as_bytes()).expect("a CA")).expect("a CA");
+    let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![protocol.to_vec()];
+    let stream = TcpStream::connect(address).await?;
+    TlsConnector::from(Arc::new(config)).connect(localhost(), stream).await
+}
+
+fn post(path: &str, body: impl Into<Bytes>) -> Request<Full<Bytes>> {
+    Request::post(format!("https://localhost{path}")).body(Full::new(body.into())).expect("a request")
+}
+
+/// Sends requests over one HTTP/1.1 connection; statuses and bodies.
+async fn ask(running: &Running, pair: &Pair, requests: Vec<Request<Full<Bytes>>>) -> Vec<(StatusCode, String)> {
+    let stream = connect(running.address, pair, b"http/1.1").await.expect("a connection");
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.expect("HTTP");
+    tokio::spawn(connection);
+    let mut answers = Vec::new();
+    for request in requests {
+        sender.ready().await.expect("still open");
+        let response = sender.send_request(request).await.expect("an answer");
+        let status = response.status();
+        let body = response.into_body().collect().await.expect("a body").to_bytes();
+        answers.push((status, String::from_utf8_lossy(&body).into_owned()));
+    }
+    answers
+}
+
+#[tokio::test]
+async fn reviews_are_answered_and_nothing_else() {
+    let (running, pair) = (running().await, pair());
+    serve_pair(&running.serving, &pair);
+    let get = Request::get("https://localhost/admit").body(Full::default()).expect("a request");
+    let requests = vec![post("/admit", REVIEW), post("/admit", "{}"), post("/", REVIEW), get];
+    let answers = ask(&running, &pair, requests).await;
+    let statuses: Vec<_> = answers.iter().map(|(status, _)| status.as_u16()).collect();
+    assert_eq!(statuses, [200, 400, 404, 405]);
+    assert!(answers[0].1.contains("\"allowed\":false"), "{answers:?}");
+}
+
+#[tokio::test]
+async fn a_review_above_the_limit_is_refused() {
+    let (running, pair) = (running().await, pair());
+    serve_pair(&running.serving, &pair);
+    let answers = ask(&running, &pair, vec![post("/admit", vec![b' '; REVIEW_BODY_BYTES + 1])]).await;
+    assert_eq!(answers[0].0, StatusCode::PAYLOAD_TOO_LARGE);
+    assert!(answers[0].1.contains("8388608"), "{answers:?}");
+}
+
+#[tokio::test]
+async fn http_2_is_spoken() {
+    let (running, pair) = (running().await, pair());
+    serve_pair(&running.serving, &pair);
+    let stream = connect(running.address, &pair, b"h2").await.expect("a connection");
+    assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
+    let (mut sender, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.expect("HTTP");
+    tokio::spawn(connection);
+    let response = sender.send_request(post("/admit", REVIEW)).await.expect("an answer");
+    assert_eq!(response.status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn the_certificate_changes_without_a_restart() {
+    let (running, first, second) = (running().await, pair(), pair());
+    assert!(connect(running.address, &first, b"h2").await.is_err(), "no certificate yet");
+    serve_pair(&running.serving, &first);
+    connect(running.address, &first, b"h2").await.expect("the first");
+    serve_pair(&running.serving, &second);
+    assert!(connect(running.address, &first, b"h2").await.is_err());
+    connect(running.address, &second, b"h2").await.expect("the second");
+}
+
+#[tokio::test]
+async fn a_silent_client_keeps_nobody_waiting_and_the_server_drains() {
+    let (running, pair) = (running().await, pair());
+    serve_pair(&running.serving, &pair);
+    let _silent = TcpStream::connect(running.address).await.expect("a connection");
+    assert_eq!(ask(&running, &pair, vec![post("/admit", REVIEW)]).await[0].0, StatusCode::OK);
+    running.stop.cancel();
+    timeout(Duration::from_secs(5), running.server).await.expect("drained").expect("no panic");
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert!(TcpStream::connect(running.address).await.is_err(), "the port is free");
+}
