@@ -28,9 +28,7 @@ impl TentacleUrl {
     /// Reads a setting: `http://`, a host, and a path or none, with `{tentacle}` and `{enclave}` where these names
     /// belong, and `{domain}` for the cluster's domain, which is `domain`.
     pub fn new(template: &str, domain: &str) -> Result<Self, InvalidTentacleUrl> {
-        pieces(template, domain)
-            .map(Self)
-            .map_err(|why| InvalidTentacleUrl { template: template.to_owned(), why })
+        pieces(template, domain).map(Self).map_err(|why| InvalidTentacleUrl { template: template.to_owned(), why })
     }
 
     /// Where the tentacle is run.

@@ -21,7 +21,8 @@ pub struct ProcessArgs {
     #[arg(long, env = "TENTACULAR_OBSERVE_ADDR")]
     pub observe_addr: Option<SocketAddr>,
     /// What is logged: a level, or tracing directives such as `info,tentacular_kernel=debug`.
-    #[arg(long, env = "TENTACULAR_LOG", default_value = "info")]
+    // The client library warns of every refused watch, which is ordinary while an enclave is new.
+    #[arg(long, env = "TENTACULAR_LOG", default_value = "info,kube_runtime=error,kube_client=error")]
     pub log: String,
     /// Seconds that work in flight has to end after SIGTERM.
     #[arg(long, env = "TENTACULAR_DRAIN_SECONDS", default_value_t = 640)]
@@ -51,6 +52,20 @@ pub struct Context {
     /// How long work in flight has to end once draining began.
     pub drain_time: Duration,
     failed: mpsc::Sender<anyhow::Error>,
+}
+
+#[cfg(test)]
+impl Context {
+    /// A context without a process around it.
+    pub(crate) fn alone() -> Self {
+        Self {
+            draining: CancellationToken::new(),
+            health: Health::default(),
+            metrics: Metrics::default(),
+            drain_time: Duration::from_secs(10),
+            failed: mpsc::channel(1).0,
+        }
+    }
 }
 
 impl Context {

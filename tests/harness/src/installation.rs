@@ -2,12 +2,13 @@
 //! the webhook as a process. The other processes make a [`crate::Stack`]; several may share one installation.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{Api, DynamicObject, Patch, PatchParams, PostParams};
-use kube::discovery::{ApiResource, Scope, pinned_kind};
 use kube::core::GroupVersionKind;
+use kube::discovery::{ApiResource, Scope, pinned_kind};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
@@ -30,32 +31,32 @@ pub struct Installation {
 #[derive(Debug)]
 enum Owned {
     Shared(&'static ControlPlane),
-    Own(ControlPlane),
+    Own(Box<ControlPlane>),
 }
 
 impl Installation {
     /// The installation, webhook included, that all tests of this process share.
-    pub async fn shared() -> anyhow::Result<&'static Self> {
-        static SHARED: OnceCell<Result<Installation, String>> = OnceCell::const_new();
+    pub async fn shared() -> anyhow::Result<Arc<Self>> {
+        static SHARED: OnceCell<Result<Arc<Installation>, String>> = OnceCell::const_new();
         let install = || async {
             let install = async { Self::install(Owned::Shared(ControlPlane::shared().await?)).await };
             let installed = background().spawn(install).await.map_err(anyhow::Error::from).flatten();
-            installed.map_err(|error| format!("{error:#}"))
+            installed.map(Arc::new).map_err(|error| format!("{error:#}"))
         };
-        let shared = SHARED.get_or_init(install).await;
-        shared.as_ref().map_err(|error| anyhow::anyhow!("the shared installation failed: {error}"))
+        let shared = SHARED.get_or_init(install).await.clone();
+        shared.map_err(|error| anyhow::anyhow!("the shared installation failed: {error}"))
     }
 
     /// An installation in a control plane of its own.
     pub async fn into_own(control_plane: ControlPlane) -> anyhow::Result<Self> {
-        Self::install(Owned::Own(control_plane)).await
+        Self::install(Owned::Own(Box::new(control_plane))).await
     }
 
     async fn install(control_plane: Owned) -> anyhow::Result<Self> {
         let folder = control_plane.get().directory().join("installation");
         std::fs::create_dir_all(&folder)?;
         let mut installation = Self { control_plane, folder, webhook: None };
-        installation.apply_chart(&["accounts.yaml", "rbac.yaml"], |_| Ok(())).await?;
+        installation.apply_chart(&["accounts.yaml", "rbac.yaml"], |_| ()).await?;
         installation.start_webhook().await?;
         Ok(installation)
     }
@@ -91,10 +92,9 @@ impl Installation {
         let address = part::logged(&webhook, "serving admission reviews", "address").await?;
         let url = format!("https://{address}/admit");
         self.apply_chart(&["webhook.yaml"], move |object| {
-            for entry in object["webhooks"].as_array_mut().into_iter().flatten() {
+            for entry in object.get_mut("webhooks").and_then(Value::as_array_mut).into_iter().flatten() {
                 entry["clientConfig"] = json!({ "url": url });
             }
-            Ok(())
         })
         .await?;
         part::ready(&webhook).await?;
@@ -103,22 +103,22 @@ impl Installation {
     }
 
     /// Applies files of the chart as the administrator that an installation is made by.
-    async fn apply_chart(
-        &self,
-        files: &[&str],
-        adjust: impl Fn(&mut Value) -> anyhow::Result<()>,
-    ) -> anyhow::Result<()> {
+    async fn apply_chart(&self, files: &[&str], adjust: impl Fn(&mut Value)) -> anyhow::Result<()> {
         let client = self.control_plane().admin()?;
         ensure_namespace(&client).await?;
         for file in files {
-            let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../charts/tentacular-mcp/templates")).join(file);
+            let path =
+                Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../charts/tentacular-mcp/templates")).join(file);
             let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
             let text = text.replace(RELEASE_NAMESPACE, SERVER_NAMESPACE);
             anyhow::ensure!(!text.contains("{{"), "{file} holds a template construct that only helm can render");
-            let objects: Vec<Value> = serde_saphyr::from_multiple(&text).with_context(|| format!("{file} is no YAML"))?;
+            let objects: Vec<Value> =
+                serde_saphyr::from_multiple(&text).with_context(|| format!("{file} is no YAML"))?;
             for mut object in objects.into_iter().filter(|object| !object.is_null()) {
-                adjust(&mut object)?;
-                apply(&client, &object).await.with_context(|| format!("cannot apply {} of {file}", object["metadata"]["name"]))?;
+                adjust(&mut object);
+                apply(&client, &object)
+                    .await
+                    .with_context(|| format!("cannot apply {} of {file}", object["metadata"]["name"]))?;
             }
         }
         Ok(())

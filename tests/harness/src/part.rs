@@ -10,7 +10,7 @@ use tokio::time::sleep;
 use crate::{Child, Program};
 
 /// How long a program may take to start; a loaded machine is slow.
-const START: Duration = Duration::from_secs(60);
+const START: Duration = Duration::from_mins(1);
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(5);
 
@@ -81,9 +81,10 @@ pub async fn logged(child: &Child, message: &str, field: &str) -> anyhow::Result
     let until = Instant::now() + START;
     loop {
         let log = child.log();
-        let line = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()).find(|line| {
-            line["message"] == message
-        });
+        let line = log
+            .lines()
+            .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+            .find(|line| line["message"] == message);
         if let Some(line) = line {
             return Ok(line[field].as_str().with_context(|| format!("no field {field} in {line}"))?.to_owned());
         }

@@ -22,7 +22,7 @@ pub struct Stack {
     url: String,
     token: String,
     engine_url: String,
-    installation: &'static Installation,
+    installation: Arc<Installation>,
     kubeconfigs: BTreeMap<Part, PathBuf>,
     scratch: Scratch,
 }
@@ -32,19 +32,19 @@ pub struct Stack {
 pub struct Options {
     /// Sidecars that are not started.
     pub without: Vec<Part>,
-    /// Further arguments of the kernel.
-    pub kernel_args: Vec<String>,
+    /// Address of the MCP endpoint; any free port of loopback when left out.
+    pub listen: Option<String>,
 }
 
 impl Stack {
     /// Starts all processes on free ports and waits until they can serve.
-    pub async fn start(installation: &'static Installation) -> anyhow::Result<Self> {
+    pub async fn start(installation: Arc<Installation>) -> anyhow::Result<Self> {
         Self::start_with(installation, Options::default()).await
     }
 
     /// The same with options. With a sidecar left out it does not wait for readiness, which needs all three.
-    pub async fn start_with(installation: &'static Installation, options: Options) -> anyhow::Result<Self> {
-        let Options { without, kernel_args } = options;
+    pub async fn start_with(installation: Arc<Installation>, options: Options) -> anyhow::Result<Self> {
+        let Options { without, listen } = options;
         let scratch = Scratch::new()?;
         let run = scratch.path().join("run");
         std::fs::create_dir(&run)?;
@@ -69,9 +69,8 @@ impl Stack {
             stack.start_part(part, &[])?;
         }
         let token_path = format!("--token-path={}", stack.scratch.path().join("token").display());
-        let mut args = vec!["--listen=127.0.0.1:0".to_owned(), "--linger-seconds=0".to_owned(), token_path];
-        args.extend(kernel_args);
-        stack.start_part(Part::Kernel, &args)?;
+        let listen = format!("--listen={}", listen.as_deref().unwrap_or("127.0.0.1:0"));
+        stack.start_part(Part::Kernel, &[listen, "--linger-seconds=0".to_owned(), token_path])?;
         let address = part::logged(&*stack.process(Part::Kernel)?, "serving MCP on /mcp", "address").await?;
         stack.url = format!("http://{address}/mcp");
         if without.is_empty() {
@@ -152,8 +151,8 @@ impl Stack {
     }
 
     /// The installation that it runs in.
-    pub const fn installation(&self) -> &'static Installation {
-        self.installation
+    pub fn installation(&self) -> &Installation {
+        &self.installation
     }
 
     /// A real MCP client, connected with the bearer token.

@@ -62,7 +62,8 @@ enum Where {
     Enclave,
 }
 
-/// DESIGN.md section 4, read aloud: `true` where the call is allowed.
+/// The rules of who may what, read aloud: `true` where the call is allowed.
+#[expect(clippy::option_option, reason = "no tentacle asked for, and one asked for that does not exist")]
 fn model(
     caller: &Caller,
     authorization: bool,
@@ -89,6 +90,7 @@ fn model(
     model_on_place(caller, privileged, authz.needs, authz.absent.is_some(), enclave, tentacle)
 }
 
+#[expect(clippy::option_option, reason = "no tentacle asked for, and one asked for that does not exist")]
 fn model_on_place(
     caller: &Caller,
     privileged: bool,

@@ -12,3 +12,6 @@ pub use permitted::{Permitted, ToolError};
 pub use server::{LinkArgs, Sidecar};
 pub use socket::{SOCKET_SUFFIX, SocketError};
 pub use tool::ToolSpec;
+
+#[cfg(test)]
+mod tests;

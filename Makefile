@@ -1,0 +1,45 @@
+# Everything that a person or CI runs. Needs Rust (rust-toolchain.toml), Go and make; the rest is built or installed here
+# and kept in the user's cache folder.
+
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/tentacular
+CARGO_DENY_VERSION := 0.20.2
+CARGO_DENY := $(CACHE)/tools/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
+
+.PHONY: help check format lint deny layering test build demo bench
+
+help: ## Show this list.
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+check: format lint layering deny ## Formatting, lints as errors, layering, dependencies.
+
+format:
+	cargo fmt --all --check
+
+lint:
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+
+layering:
+	cargo test --locked --quiet --package tentacular-end-to-end --test layering
+
+deny: $(CARGO_DENY)
+	$(CARGO_DENY) --locked check bans licenses sources
+	@if git ls-remote --quiet --exit-code "$$(sed -n 's/^db-urls = \["\(.*\)"\]/\1/p' deny.toml)" HEAD >/dev/null 2>&1; \
+	then $(CARGO_DENY) --locked check advisories; \
+	else echo "advisories: NOT CHECKED, the advisory database cannot be reached from here"; fi
+
+$(CARGO_DENY):
+	@echo "installing cargo-deny $(CARGO_DENY_VERSION) into $(CACHE), once; takes some minutes"
+	cargo install --locked --quiet cargo-deny --version $(CARGO_DENY_VERSION) --root $(CACHE)/tools/cargo-deny-$(CARGO_DENY_VERSION)
+
+build: ## All binaries, debug build.
+	cargo build --workspace --bins --locked
+
+test: build ## All tests: pure, modules, and the whole system on a real control plane.
+	cargo test --workspace --locked
+
+demo: build ## A tour of the running system; ONCE=1 ends after it, PORT=8080 fixes the port.
+	cargo run --locked --quiet --package tentacular-demo --bin demo -- $(if $(filter 1,$(ONCE)),--once) $(if $(PORT),--port=$(PORT))
+
+bench: ## Measurements on a release build; they print and never fail on a figure.
+	cargo build --workspace --bins --locked --release
+	cargo run --locked --quiet --release --package tentacular-demo --bin bench

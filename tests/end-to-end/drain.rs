@@ -1,0 +1,43 @@
+//! At SIGTERM a process finishes what runs, takes nothing new, and exits with 0.
+
+use std::time::{Duration, Instant};
+
+use anyhow::ensure;
+use serde_json::json;
+use tentacular_test_harness::{Part, mcp::Era};
+
+use crate::support::{apply_word_count, enclave, own_stack};
+
+#[tokio::test]
+async fn a_call_in_flight_is_answered_while_the_kernel_drains() -> anyhow::Result<()> {
+    let stack = own_stack().await?;
+    let mcp = stack.client(Era::Stateless).await?;
+    let name = enclave(&mcp, "drain").await?;
+    apply_word_count(&mcp, &name).await?;
+    let raw = stack.raw();
+    let arguments = json!({ "enclave": name, "name": "word-count", "input": { "text": "a b", "sleep_ms": 2000 } });
+    let call = tokio::spawn(async move { raw.call("wf_run", &arguments).await });
+    let until = Instant::now() + Duration::from_secs(20);
+    let place = json!({ "enclave": name, "name": "word-count" });
+    while !mcp.call("wf_health", place.clone()).await?["reason"].to_string().contains("in flight") {
+        ensure!(Instant::now() < until, "the run did not start");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let kernel = stack.process(Part::Kernel)?;
+    kernel.terminate()?;
+    let answer = call.await??;
+    assert_eq!(answer.json()["result"]["structuredContent"]["output"]["success"], true, "{}", answer.text);
+    assert_eq!(kernel.wait().await?.code(), Some(0), "{}", kernel.last_lines(5));
+    Ok(())
+}
+
+#[tokio::test]
+async fn every_process_exits_with_zero() -> anyhow::Result<()> {
+    let stack = own_stack().await?;
+    for part in Part::SIDECARS.into_iter().chain([Part::Kernel]) {
+        let process = stack.process(part)?;
+        process.terminate()?;
+        assert_eq!(process.wait().await?.code(), Some(0), "{part:?}: {}", process.last_lines(5));
+    }
+    Ok(())
+}

@@ -1,0 +1,251 @@
+//! A sidecar in another language joins by putting a socket into the run folder, and leaves by taking it away.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, ensure};
+use serde_json::{Value, json};
+use tentacular_test_harness::{
+    Child, Program, Stack,
+    mcp::{Era, Mcp},
+};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::UnixListener;
+
+use crate::support::{enclave, own_stack};
+
+/// The kernel looks at the folder every second; a loaded machine is slower.
+const SEEN: Duration = Duration::from_secs(15);
+
+/// The example sidecar in Go, as a process.
+pub(crate) struct GoSidecar {
+    process: Child,
+}
+
+impl GoSidecar {
+    /// Starts it and waits until its first tool is listed.
+    pub(crate) async fn join(stack: &Stack, mcp: &Mcp, name: &str, tools: &[&str]) -> anyhow::Result<Self> {
+        let binary = tokio::task::spawn_blocking(build).await??;
+        let process = Program::new(binary)
+            .arg(format!("--run-dir={}", stack.run_dir().display()))
+            .arg(format!("--name={name}"))
+            .arg(format!("--tools={}", tools.join(",")))
+            .start(&stack.folder().join(format!("{name}.log")))?;
+        let sidecar = Self { process };
+        until_listed(mcp, tools[0], true).await.with_context(|| sidecar.process.log())?;
+        Ok(sidecar)
+    }
+}
+
+/// Builds the example once in a test run, beside the Rust binaries; go keeps what it built before.
+fn build() -> anyhow::Result<PathBuf> {
+    static BUILT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    let build = || -> anyhow::Result<PathBuf> {
+        let target = std::env::current_exe()?.with_file_name("go-sidecar");
+        let output = Command::new("go")
+            .args(["build", "-o"])
+            .arg(&target)
+            .arg(".")
+            .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/go-sidecar"))
+            .env("CGO_ENABLED", "0")
+            .output()
+            .context("cannot run go")?;
+        ensure!(output.status.success(), "go build: {}", String::from_utf8_lossy(&output.stderr));
+        Ok(target)
+    };
+    BUILT.get_or_init(|| build().map_err(|error| format!("{error:#}"))).clone().map_err(anyhow::Error::msg)
+}
+
+async fn until_listed(mcp: &Mcp, tool: &str, wanted: bool) -> anyhow::Result<()> {
+    let until = Instant::now() + SEEN;
+    while mcp.tools().await?.iter().any(|listed| listed.name == tool) != wanted {
+        ensure!(Instant::now() < until, "{tool} listed: still not {wanted}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    Ok(())
+}
+
+/// A sidecar that answers every call with the headers that reached it.
+pub(crate) async fn headers_that_arrive(stack: &Stack, mcp: &Mcp) -> anyhow::Result<BTreeMap<String, Value>> {
+    let tool = json!({ "name": "echo_headers", "inputSchema": { "type": "object" },
+        "_meta": { "tentacular.io/authz": { "on": "caller", "needs": "read" } } });
+    let _echo = HandMade::listen(stack, "echo", json!([tool]), json!({ "tentacular.io/contract": "1.0" }))?;
+    until_listed(mcp, "echo_headers", true).await?;
+    let body = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call",
+        "params": { "name": "echo_headers", "arguments": {} } });
+    let headers = [
+        ("cookie", "session=1"),
+        ("origin", "http://localhost"),
+        ("x-forwarded-for", "127.0.0.1"),
+        ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
+    ];
+    let answer = stack.raw().post(body.to_string(), &headers).await?;
+    serde_json::from_value(answer.json()["result"]["structuredContent"].clone()).context(answer.text)
+}
+
+/// A sidecar as small as one can be: the three methods, over HTTP/1.1 written by hand.
+struct HandMade(tokio::task::JoinHandle<()>);
+
+impl Drop for HandMade {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl HandMade {
+    fn listen(stack: &Stack, name: &str, tools: Value, meta: Value) -> anyhow::Result<Self> {
+        let listener = UnixListener::bind(stack.run_dir().join(format!("{name}.sock")))?;
+        Ok(Self(tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(answer(stream, tools.clone(), meta.clone()));
+            }
+        })))
+    }
+}
+
+async fn answer(mut stream: tokio::net::UnixStream, tools: Value, meta: Value) -> anyhow::Result<()> {
+    let mut bytes = Vec::new();
+    loop {
+        let mut chunk = [0; 4096];
+        let read = stream.read(&mut chunk).await?;
+        if read == 0 {
+            return Ok(());
+        }
+        bytes.extend_from_slice(&chunk[..read]);
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
+        let headers: BTreeMap<String, String> = head
+            .lines()
+            .filter_map(|line| line.split_once(": "))
+            .map(|(name, value)| (name.to_lowercase(), value.to_owned()))
+            .collect();
+        if body.len() < headers.get("content-length").map_or(0, |length| length.parse().unwrap()) {
+            continue;
+        }
+        let message: Value = serde_json::from_str(body)?;
+        let result = match message["method"].as_str() {
+            Some("server/discover") => json!({ "resultType": "complete", "supportedVersions": ["2026-07-28"],
+                "capabilities": { "tools": {} }, "ttlMs": 0, "cacheScope": "private", "_meta": meta }),
+            Some("tools/list") => json!({ "resultType": "complete", "tools": tools }),
+            _ => json!({ "resultType": "complete", "isError": false, "structuredContent": headers,
+                "content": [{ "type": "text", "text": json!(headers).to_string() }] }),
+        };
+        let body = json!({ "jsonrpc": "2.0", "id": message["id"], "result": result }).to_string();
+        let head =
+            format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n", body.len());
+        stream.write_all((head + &body).as_bytes()).await?;
+        bytes.clear();
+    }
+}
+
+#[tokio::test]
+async fn a_go_sidecar_joins_is_called_and_leaves() -> anyhow::Result<()> {
+    let stack = own_stack().await?;
+    for era in [Era::Stateless, Era::Handshake] {
+        let mcp = stack.client(era).await?;
+        let name = enclave(&mcp, "greeted").await?;
+        let sidecar = GoSidecar::join(&stack, &mcp, "greeter", &["enclave_greet"]).await?;
+        let greeted = mcp.call("enclave_greet", json!({ "enclave": name, "greeting": "Servus" })).await?;
+        assert_eq!(greeted["text"], format!("Servus, {name}!"));
+        let refusal = mcp.refusal("enclave_greet", json!({ "enclave": "kube-system" })).await?;
+        assert!(refusal.contains("protected"), "{refusal}");
+        sidecar.process.terminate()?;
+        sidecar.process.wait().await?;
+        until_listed(&mcp, "enclave_greet", false).await?;
+        assert!(mcp.call("enclave_greet", json!({ "enclave": name })).await.is_err());
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_foreign_sidecar_cannot_take_a_built_in_name() -> anyhow::Result<()> {
+    let stack = own_stack().await?;
+    let mcp = stack.client(Era::Stateless).await?;
+    let name = enclave(&mcp, "claimed").await?;
+    let _sidecar = GoSidecar::join(&stack, &mcp, "a-claimer", &["enclave_greet", "wf_list", "enclave_list"]).await?;
+    let listed = mcp.tools().await?;
+    assert_eq!(listed.iter().filter(|tool| tool.name == "wf_list").count(), 1);
+    let workflows = mcp.call("wf_list", json!({ "enclave": name })).await?;
+    assert!(workflows["workflows"].is_array(), "the auditor answers: {workflows}");
+    let log = stack.process(tentacular_test_harness::Part::Kernel)?.log();
+    assert!(log.contains("tool wf_list of a-claimer: the name is taken by auditor"), "{log}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_tool_without_a_valid_declaration_is_neither_listed_nor_callable() -> anyhow::Result<()> {
+    let stack = own_stack().await?;
+    let mcp = stack.client(Era::Stateless).await?;
+    let tool = |name: &str, authz: Value| json!({ "name": name, "inputSchema": { "type": "object" }, "_meta": { "tentacular.io/authz": authz } });
+    let tools = json!([
+        { "name": "undeclared", "inputSchema": { "type": "object" } },
+        tool("unclear", json!({ "on": "tentacle", "needs": "everything", "tentacle": ["/name"] })),
+        tool("placeless", json!({ "on": "enclave", "needs": "read" })),
+        tool("declared", json!({ "on": "caller", "needs": "read" })),
+    ]);
+    let _sidecar = HandMade::listen(&stack, "loose", tools, json!({ "tentacular.io/contract": "1.3" }))?;
+    until_listed(&mcp, "declared", true).await?;
+    mcp.call("declared", json!({})).await?;
+    let listed = mcp.tools().await?;
+    for name in ["undeclared", "unclear", "placeless"] {
+        assert!(!listed.iter().any(|tool| tool.name == name), "{name} is listed");
+        let answer = stack.raw().call(name, &json!({})).await?;
+        assert_eq!(answer.error_code(), -32602, "{}", answer.text);
+        assert!(answer.text.contains("unknown tool"), "{}", answer.text);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn another_major_of_the_contract_does_not_join() -> anyhow::Result<()> {
+    let stack = own_stack().await?;
+    let mcp = stack.client(Era::Stateless).await?;
+    let tool = |name: &str| {
+        json!([{ "name": name, "inputSchema": { "type": "object" },
+            "_meta": { "tentacular.io/authz": { "on": "caller", "needs": "read" } } }])
+    };
+    let _none = HandMade::listen(&stack, "no-contract", tool("of_none"), json!({}))?;
+    let _next = HandMade::listen(&stack, "next-major", tool("of_next"), json!({ "tentacular.io/contract": "2.0" }))?;
+    let _same = HandMade::listen(&stack, "same-major", tool("of_same"), json!({ "tentacular.io/contract": "1.7" }))?;
+    until_listed(&mcp, "of_same", true).await?;
+    let listed = mcp.tools().await?;
+    assert!(!listed.iter().any(|tool| tool.name == "of_none" || tool.name == "of_next"));
+    let log = stack.process(tentacular_test_harness::Part::Kernel)?.log();
+    assert!(log.contains("is \\\"2.0\\\", the kernel speaks 1.0"), "{log}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_stateless_client_hears_when_the_list_changes() -> anyhow::Result<()> {
+    use futures::StreamExt as _;
+    let stack = own_stack().await?;
+    let mcp = stack.client(Era::Stateless).await?;
+    let body = json!({ "jsonrpc": "2.0", "id": "listen-1", "method": "subscriptions/listen", "params": {
+        "notifications": { "toolsListChanged": true },
+        "_meta": { "io.modelcontextprotocol/protocolVersion": "2026-07-28", "io.modelcontextprotocol/clientCapabilities": {} },
+    }});
+    let request = stack.raw().request(reqwest::Method::POST).body(body.to_string());
+    let response = request
+        .header("mcp-protocol-version", "2026-07-28")
+        .header("mcp-method", "subscriptions/listen")
+        .send()
+        .await?;
+    let mut stream = response.bytes_stream();
+    let mut heard = String::new();
+    let _sidecar = GoSidecar::join(&stack, &mcp, "greeter", &["enclave_greet"]).await?;
+    while !heard.contains("notifications/tools/list_changed") {
+        let bytes = tokio::time::timeout(SEEN, stream.next()).await?.context("the stream ended")??;
+        heard.push_str(&String::from_utf8_lossy(&bytes));
+    }
+    stack.process(tentacular_test_harness::Part::Kernel)?.terminate()?;
+    while let Some(bytes) = tokio::time::timeout(SEEN, stream.next()).await? {
+        heard.push_str(&String::from_utf8_lossy(&bytes?));
+    }
+    let last = heard.lines().filter_map(|line| line.strip_prefix("data:")).next_back().unwrap_or_default();
+    let last: Value = serde_json::from_str(last).with_context(|| heard.clone())?;
+    assert_eq!((&last["id"], &last["result"]["resultType"]), (&json!("listen-1"), &json!("complete")), "{heard}");
+    Ok(())
+}
