@@ -54,9 +54,10 @@ mod tests {
     use super::*;
 
     fn authenticate(values: &[&str]) -> Result<Caller, Unauthenticated> {
-        let folder = std::env::temp_dir().join(format!("tentacular-token-{}-{}", std::process::id(), values.len()));
-        std::fs::write(&folder, "s3cret\n").expect("written");
-        let authenticator = Authenticator::new(&folder).expect("a token");
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("token");
+        std::fs::write(&path, "s3cret\n").expect("written");
+        let authenticator = Authenticator::new(&path).expect("a token");
         let mut headers = HeaderMap::new();
         for value in values {
             headers.append(AUTHORIZATION, value.parse().expect("a header"));

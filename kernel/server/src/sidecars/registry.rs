@@ -11,12 +11,16 @@ use std::{
 
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
-use futures::{StreamExt, stream};
-use tentacular_process::{Context, health::Condition, link::SOCKET_SUFFIX};
+use tentacular_process::{
+    Context,
+    health::Condition,
+    link::{SOCKET_SUFFIX, client::LinkClient},
+};
 use tokio::{
     net::UnixStream,
     sync::watch,
-    time::{MissedTickBehavior, interval},
+    task::{JoinError, JoinSet},
+    time::{Instant, timeout_at},
 };
 
 use super::{
@@ -26,6 +30,10 @@ use super::{
 
 /// Between two looks at the folder.
 const LOOK: Duration = Duration::from_secs(1);
+/// The same while the parts of a pod start, when a second is a long time.
+const EARLY_LOOK: Duration = Duration::from_millis(50);
+/// How long a start takes at most.
+const EARLY: Duration = Duration::from_secs(30);
 
 /// A sidecar that belongs to every installation. Its names win over everybody else's.
 #[derive(Debug, Clone)]
@@ -60,6 +68,8 @@ impl Registry {
             conditions: built_in.each_ref().map(|part| context.health.condition(part.name)),
             built_in,
             joined: BTreeMap::new(),
+            asked: BTreeMap::new(),
+            answers: JoinSet::new(),
             complaints: BTreeMap::new(),
             catalog: Arc::clone(&catalog),
             announce,
@@ -91,11 +101,16 @@ struct Joined {
     offer: Offer,
 }
 
+type Answer = Result<(LinkClient, Vec<rmcp::model::Tool>), NotJoined>;
+
 struct Watcher {
     folder: PathBuf,
     built_in: [BuiltIn; 3],
     conditions: [Condition; 3],
     joined: BTreeMap<String, Joined>,
+    /// Who is being asked. Each answer is waited for apart, so that one who is slow holds up nobody.
+    asked: BTreeMap<String, FileId>,
+    answers: JoinSet<(String, FileId, Answer)>,
     complaints: BTreeMap<String, String>,
     catalog: Arc<ArcSwap<Catalog>>,
     announce: watch::Sender<()>,
@@ -104,25 +119,33 @@ struct Watcher {
 
 impl Watcher {
     async fn run(mut self) -> anyhow::Result<()> {
-        let mut look = interval(LOOK);
-        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        // Until every built-in part has joined once, a second is a long time to wait for a start.
-        let mut early = interval(LOOK / 20);
+        let begun = Instant::now();
         loop {
-            if self.missing() {
-                early.tick().await;
-            } else {
-                look.tick().await;
+            self.look();
+            self.note_who_is_up().await;
+            let starting = begun.elapsed() < EARLY && self.conditions_missing();
+            let next = Instant::now() + if starting { EARLY_LOOK } else { LOOK };
+            while let Ok(Some(answered)) = timeout_at(next, self.next_answer()).await {
+                let (name, file, answer) = answered?;
+                self.arrive(name, file, answer);
             }
-            self.look().await;
         }
     }
 
-    fn missing(&self) -> bool {
+    /// The next answer of whoever is being asked; never, while nobody is.
+    async fn next_answer(&mut self) -> Option<Result<(String, FileId, Answer), JoinError>> {
+        match self.answers.join_next().await {
+            None => std::future::pending().await,
+            answered => answered,
+        }
+    }
+
+    fn conditions_missing(&self) -> bool {
         self.built_in.iter().any(|part| !self.joined.contains_key(part.name))
     }
 
-    async fn look(&mut self) {
+    /// Compares the folder with who has joined: asks who is new, unlists who is gone.
+    fn look(&mut self) {
         let sockets = match sockets(&self.folder) {
             Ok(sockets) => sockets,
             Err(error) => {
@@ -140,56 +163,46 @@ impl Watcher {
             stays
         });
         self.complaints.retain(|name, _| sockets.contains_key(name));
-        let new: Vec<_> = sockets
-            .iter()
-            .filter(|(name, file)| self.joined.get(*name).is_none_or(|joined| joined.file != **file))
-            .map(|(name, file)| {
-                (name.clone(), *file, self.folder.join(format!("{name}{SOCKET_SUFFIX}")), self.uid(name))
-            })
-            .collect();
-        let mut changed = self.joined.len() != before;
-        let mut answers = stream::iter(new)
-            .map(|(name, file, path, uid)| async move { (name, file, join(&path, uid).await) })
-            .buffer_unordered(8);
-        let mut arrived = Vec::new();
-        while let Some(answer) = answers.next().await {
-            arrived.push(answer);
-        }
-        drop(answers);
-        for (name, file, answer) in arrived {
-            changed |= self.arrive(name, file, answer);
-        }
-        if changed {
+        if self.joined.len() != before {
             self.publish();
         }
-        self.note_who_is_up().await;
+        for (name, file) in sockets {
+            let known = self.joined.get(&name).map(|joined| joined.file);
+            if known != Some(file) && !self.asked.contains_key(&name) {
+                self.ask(name, file);
+            }
+        }
+    }
+
+    fn ask(&mut self, name: String, file: FileId) {
+        self.asked.insert(name.clone(), file);
+        let path = self.folder.join(format!("{name}{SOCKET_SUFFIX}"));
+        let uid = self.uid(&name);
+        self.answers.spawn(async move {
+            let answer = join(&path, uid).await;
+            (name, file, answer)
+        });
     }
 
     fn uid(&self, name: &str) -> Option<u32> {
         self.built_in.iter().find(|part| part.name == name).map(|part| part.uid)
     }
 
-    fn arrive(
-        &mut self,
-        name: String,
-        file: FileId,
-        answer: Result<(tentacular_process::link::client::LinkClient, Vec<rmcp::model::Tool>), NotJoined>,
-    ) -> bool {
+    fn arrive(&mut self, name: String, file: FileId, answer: Answer) {
+        self.asked.remove(&name);
         match answer {
             Ok((client, tools)) => {
                 tracing::info!(sidecar = name, tools = tools.len(), "joined");
                 self.complaints.remove(&name);
-                if let Some(index) = self.built_in.iter().position(|part| part.name == name) {
-                    self.conditions[index].set(true);
-                }
+                let index = self.built_in.iter().position(|part| part.name == name);
                 let offer = Offer { sidecar: name.clone(), client, tools };
                 self.joined.insert(name, Joined { file, offer });
-                true
+                self.publish();
+                if let Some(index) = index {
+                    self.conditions[index].set(true);
+                }
             }
-            Err(error) => {
-                self.complain(&name, &error.to_string());
-                false
-            }
+            Err(error) => self.complain(&name, &error.to_string()),
         }
     }
 
