@@ -3,7 +3,7 @@
 use std::{fmt, path::Path, time::Duration};
 
 use backon::{ExponentialBuilder, Retryable};
-use k8s_openapi::{api::core::v1::Namespace, apimachinery::pkg::version::Info};
+use k8s_openapi::api::core::v1::Namespace;
 use kube::core::PartialObjectMeta;
 use serde::de::DeserializeOwned;
 use tentacular_contract::keys;
@@ -75,13 +75,6 @@ impl Cluster {
     /// The objects of a kind that is no part of Kubernetes itself.
     pub fn custom(&self, kind: &CustomKind, namespace: Option<&str>) -> Objects<Object> {
         Objects::new(self.clone(), &kind.resource(), namespace)
-    }
-
-    /// The API server's version.
-    pub async fn version(&self) -> Result<Info, Error> {
-        let about = About { kind: String::new(), plural: "version".to_owned(), namespace: None, name: None };
-        let request = http::Request::get("/version").body(Vec::new());
-        self.send(&about, request.map_err(|error| Error::other(&about, error.to_string()))?).await
     }
 
     /// Whether the API server answers, knows this account and reaches its storage: one enclave's metadata, read within

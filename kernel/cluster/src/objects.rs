@@ -192,10 +192,6 @@ impl<K: Stored> Objects<K> {
         }
     }
 
-    pub(crate) const fn request(&self) -> &Request {
-        &self.request
-    }
-
     async fn send<T: DeserializeOwned>(
         &self,
         about: &About,

@@ -136,5 +136,4 @@ async fn the_api_server_answers_probes() {
     let world = World::new().await;
     let scoped = world.scoped().await;
     scoped.probe().await.unwrap();
-    assert_eq!(scoped.version().await.unwrap().major, "1");
 }
