@@ -8,10 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
-use tentacular_test_harness::{
-    Child, Program, Stack,
-    mcp::{Era, Mcp},
-};
+use tentacular_test_harness::{Child, Program, Stack, mcp::Era};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixListener;
 
@@ -27,7 +24,7 @@ pub(crate) struct GoSidecar {
 
 impl GoSidecar {
     /// Starts it and waits until its first tool is listed.
-    pub(crate) async fn join(stack: &Stack, mcp: &Mcp, name: &str, tools: &[&str]) -> anyhow::Result<Self> {
+    pub(crate) async fn join(stack: &Stack, name: &str, tools: &[&str]) -> anyhow::Result<Self> {
         let binary = tokio::task::spawn_blocking(build).await??;
         let process = Program::new(binary)
             .arg(format!("--run-dir={}", stack.run_dir().display()))
@@ -35,7 +32,7 @@ impl GoSidecar {
             .arg(format!("--tools={}", tools.join(",")))
             .start(&stack.folder().join(format!("{name}.log")))?;
         let sidecar = Self { process };
-        until_listed(mcp, tools[0], true).await.with_context(|| sidecar.process.log())?;
+        until_listed(stack, tools[0], true).await.with_context(|| sidecar.process.log())?;
         Ok(sidecar)
     }
 }
@@ -59,9 +56,10 @@ fn build() -> anyhow::Result<PathBuf> {
     BUILT.get_or_init(|| build().map_err(|error| format!("{error:#}"))).clone().map_err(anyhow::Error::msg)
 }
 
-async fn until_listed(mcp: &Mcp, tool: &str, wanted: bool) -> anyhow::Result<()> {
+async fn until_listed(stack: &Stack, tool: &str, wanted: bool) -> anyhow::Result<()> {
     let until = Instant::now() + SEEN;
-    while mcp.tools().await?.iter().any(|listed| listed.name == tool) != wanted {
+    let raw = stack.raw();
+    while raw.tools().await?.iter().any(|listed| listed == tool) != wanted {
         ensure!(Instant::now() < until, "{tool} listed: still not {wanted}");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
@@ -69,11 +67,11 @@ async fn until_listed(mcp: &Mcp, tool: &str, wanted: bool) -> anyhow::Result<()>
 }
 
 /// A sidecar that answers every call with the headers that reached it.
-pub(crate) async fn headers_that_arrive(stack: &Stack, mcp: &Mcp) -> anyhow::Result<BTreeMap<String, Value>> {
+pub(crate) async fn headers_that_arrive(stack: &Stack) -> anyhow::Result<BTreeMap<String, Value>> {
     let tool = json!({ "name": "echo_headers", "inputSchema": { "type": "object" },
         "_meta": { "tentacular.io/authz": { "on": "caller", "needs": "read" } } });
     let _echo = HandMade::listen(stack, "echo", json!([tool]), json!({ "tentacular.io/contract": "1.0" }))?;
-    until_listed(mcp, "echo_headers", true).await?;
+    until_listed(stack, "echo_headers", true).await?;
     let body = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call",
         "params": { "name": "echo_headers", "arguments": {} } });
     let headers = [
@@ -147,14 +145,14 @@ async fn a_go_sidecar_joins_is_called_and_leaves() -> anyhow::Result<()> {
     for era in [Era::Stateless, Era::Handshake] {
         let mcp = stack.client(era).await?;
         let name = enclave(&mcp, "greeted").await?;
-        let sidecar = GoSidecar::join(&stack, &mcp, "greeter", &["enclave_greet"]).await?;
+        let sidecar = GoSidecar::join(&stack, "greeter", &["enclave_greet"]).await?;
         let greeted = mcp.call("enclave_greet", json!({ "enclave": name, "greeting": "Servus" })).await?;
         assert_eq!(greeted["text"], format!("Servus, {name}!"));
         let refusal = mcp.refusal("enclave_greet", json!({ "enclave": "kube-system" })).await?;
         assert!(refusal.contains("protected"), "{refusal}");
         sidecar.process.terminate()?;
         sidecar.process.wait().await?;
-        until_listed(&mcp, "enclave_greet", false).await?;
+        until_listed(&stack, "enclave_greet", false).await?;
         assert!(mcp.call("enclave_greet", json!({ "enclave": name })).await.is_err());
     }
     Ok(())
@@ -165,9 +163,9 @@ async fn a_foreign_sidecar_cannot_take_a_built_in_name() -> anyhow::Result<()> {
     let stack = own_stack().await?;
     let mcp = stack.client(Era::Stateless).await?;
     let name = enclave(&mcp, "claimed").await?;
-    let _sidecar = GoSidecar::join(&stack, &mcp, "a-claimer", &["enclave_greet", "wf_list", "enclave_list"]).await?;
-    let listed = mcp.tools().await?;
-    assert_eq!(listed.iter().filter(|tool| tool.name == "wf_list").count(), 1);
+    let _sidecar = GoSidecar::join(&stack, "a-claimer", &["enclave_greet", "wf_list", "enclave_list"]).await?;
+    let listed = stack.raw().tools().await?;
+    assert_eq!(listed.iter().filter(|tool| *tool == "wf_list").count(), 1);
     let workflows = mcp.call("wf_list", json!({ "enclave": name })).await?;
     assert!(workflows["workflows"].is_array(), "the auditor answers: {workflows}");
     let log = stack.process(tentacular_test_harness::Part::Kernel)?.log();
@@ -187,11 +185,11 @@ async fn a_tool_without_a_valid_declaration_is_neither_listed_nor_callable() -> 
         tool("declared", json!({ "on": "caller", "needs": "read" })),
     ]);
     let _sidecar = HandMade::listen(&stack, "loose", tools, json!({ "tentacular.io/contract": "1.3" }))?;
-    until_listed(&mcp, "declared", true).await?;
+    until_listed(&stack, "declared", true).await?;
     mcp.call("declared", json!({})).await?;
-    let listed = mcp.tools().await?;
+    let listed = stack.raw().tools().await?;
     for name in ["undeclared", "unclear", "placeless"] {
-        assert!(!listed.iter().any(|tool| tool.name == name), "{name} is listed");
+        assert!(!listed.iter().any(|tool| tool == name), "{name} is listed");
         let answer = stack.raw().call(name, &json!({})).await?;
         assert_eq!(answer.error_code(), -32602, "{}", answer.text);
         assert!(answer.text.contains("unknown tool"), "{}", answer.text);
@@ -202,7 +200,6 @@ async fn a_tool_without_a_valid_declaration_is_neither_listed_nor_callable() -> 
 #[tokio::test]
 async fn another_major_of_the_contract_does_not_join() -> anyhow::Result<()> {
     let stack = own_stack().await?;
-    let mcp = stack.client(Era::Stateless).await?;
     let tool = |name: &str| {
         json!([{ "name": name, "inputSchema": { "type": "object" },
             "_meta": { "tentacular.io/authz": { "on": "caller", "needs": "read" } } }])
@@ -210,9 +207,9 @@ async fn another_major_of_the_contract_does_not_join() -> anyhow::Result<()> {
     let _none = HandMade::listen(&stack, "no-contract", tool("of_none"), json!({}))?;
     let _next = HandMade::listen(&stack, "next-major", tool("of_next"), json!({ "tentacular.io/contract": "2.0" }))?;
     let _same = HandMade::listen(&stack, "same-major", tool("of_same"), json!({ "tentacular.io/contract": "1.7" }))?;
-    until_listed(&mcp, "of_same", true).await?;
-    let listed = mcp.tools().await?;
-    assert!(!listed.iter().any(|tool| tool.name == "of_none" || tool.name == "of_next"));
+    until_listed(&stack, "of_same", true).await?;
+    let listed = stack.raw().tools().await?;
+    assert!(!listed.iter().any(|tool| tool == "of_none" || tool == "of_next"));
     let log = stack.process(tentacular_test_harness::Part::Kernel)?.log();
     assert!(log.contains("is \\\"2.0\\\", the kernel speaks 1.0"), "{log}");
     Ok(())
@@ -222,7 +219,6 @@ async fn another_major_of_the_contract_does_not_join() -> anyhow::Result<()> {
 async fn a_stateless_client_hears_when_the_list_changes() -> anyhow::Result<()> {
     use futures::StreamExt as _;
     let stack = own_stack().await?;
-    let mcp = stack.client(Era::Stateless).await?;
     let body = json!({ "jsonrpc": "2.0", "id": "listen-1", "method": "subscriptions/listen", "params": {
         "notifications": { "toolsListChanged": true },
         "_meta": { "io.modelcontextprotocol/protocolVersion": "2026-07-28", "io.modelcontextprotocol/clientCapabilities": {} },
@@ -235,7 +231,7 @@ async fn a_stateless_client_hears_when_the_list_changes() -> anyhow::Result<()> 
         .await?;
     let mut stream = response.bytes_stream();
     let mut heard = String::new();
-    let _sidecar = GoSidecar::join(&stack, &mcp, "greeter", &["enclave_greet"]).await?;
+    let _sidecar = GoSidecar::join(&stack, "greeter", &["enclave_greet"]).await?;
     while !heard.contains("notifications/tools/list_changed") {
         let bytes = tokio::time::timeout(SEEN, stream.next()).await?.context("the stream ended")??;
         heard.push_str(&String::from_utf8_lossy(&bytes));

@@ -16,7 +16,7 @@ async fn a_client_cannot_forge_the_caller_or_the_permit() -> anyhow::Result<()> 
     let stack = own_stack().await?;
     let mcp = stack.client(Era::Stateless).await?;
     let name = enclave(&mcp, "forged").await?;
-    let _sidecar = GoSidecar::join(&stack, &mcp, "greeter", &["enclave_greet"]).await?;
+    let _sidecar = GoSidecar::join(&stack, "greeter", &["enclave_greet"]).await?;
     let caller = URL_SAFE_NO_PAD.encode(r#"{"kind":"system"}"#);
     let forged = json!({ "v": 1, "tool": "enclave_greet", "enclave": "kube-system", "exists": true,
         "right": "own", "rule": "system", "authz": false });
@@ -36,8 +36,7 @@ async fn a_client_cannot_forge_the_caller_or_the_permit() -> anyhow::Result<()> 
 #[tokio::test]
 async fn credentials_do_not_reach_a_sidecar() -> anyhow::Result<()> {
     let stack = own_stack().await?;
-    let mcp = stack.client(Era::Stateless).await?;
-    let seen = crate::foreign_sidecar::headers_that_arrive(&stack, &mcp).await?;
+    let seen = crate::foreign_sidecar::headers_that_arrive(&stack).await?;
     let names: Vec<_> = seen.keys().map(String::as_str).collect();
     for secret in ["authorization", "cookie", "origin", "x-forwarded-for"] {
         assert!(!names.contains(&secret), "{secret} was forwarded: {names:?}");

@@ -3,6 +3,7 @@
 use std::net::TcpListener;
 use std::path::Path;
 
+use crate::support::unique;
 use tentacular_test_harness::{Part, Scratch, part::program};
 
 struct Ended {
@@ -11,7 +12,7 @@ struct Ended {
 }
 
 async fn start(part: Part, scratch: &Scratch, args: &[String]) -> anyhow::Result<Ended> {
-    let log = scratch.path().join(format!("{}-{}.log", part.name(), args.len()));
+    let log = scratch.path().join(format!("{}.log", unique(part.name())));
     let child =
         program(part)?.env("KUBECONFIG", "/nonexistent").arg("--observe-addr=127.0.0.1:0").args(args).start(&log)?;
     let code = child.wait().await?.code();

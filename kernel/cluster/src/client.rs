@@ -17,8 +17,8 @@ use crate::{
     options::Selector,
 };
 
-/// Longest wait for one answer.
-pub(crate) const CALL: Duration = Duration::from_secs(30);
+/// Longest wait for one answer: shorter than the default deadline of a tool, so that the caller hears the reason.
+pub(crate) const CALL: Duration = Duration::from_secs(20);
 /// A probe that takes longer has failed.
 const PROBE: Duration = Duration::from_secs(5);
 /// After a 429 nothing was done, so the request is sent again: up to four times, at most this long apart.

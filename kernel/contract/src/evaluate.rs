@@ -158,12 +158,7 @@ pub fn evaluate(question: &Question<'_>) -> Result<Permit, Denied> {
             let asked =
                 Asked { caller, authorization, needs, creates: authz.absent == Some(Absent::Create), tentacle };
             let rule = decide(&asked, name, place)?;
-            if let Place::Enclave(enclave) = place
-                && authz.frozen == Some(Frozen::Refuse)
-                && enclave.status == Status::Frozen
-            {
-                return Err(Denied::Frozen(name.clone()));
-            }
+            refuse_frozen(authz.frozen, name, place)?;
             Ok(granted(tentacle.is_none_or(|(_, tentacle)| tentacle.is_some()), authz.needs, rule))
         }
     }
@@ -185,7 +180,14 @@ pub fn may(
 impl Permit {
     /// Decides again, against what stands there now. A sidecar calls this before it writes, with the live objects,
     /// as the kernel's cache may be some milliseconds old.
-    pub fn recheck(&self, caller: &Caller, place: Place<'_>, tentacle: Option<&Tentacle>) -> Result<(), Denied> {
+    /// `frozen` is what the tool declares of frozen enclaves.
+    pub fn recheck(
+        &self,
+        caller: &Caller,
+        frozen: Option<Frozen>,
+        place: Place<'_>,
+        tentacle: Option<&Tentacle>,
+    ) -> Result<(), Denied> {
         let Some(name) = self.enclave() else { return Ok(()) };
         let asked = Asked {
             caller,
@@ -194,7 +196,18 @@ impl Permit {
             creates: !self.exists() && self.right() == Needs::Write,
             tentacle: self.tentacle().map(|name| (name, tentacle)),
         };
-        decide(&asked, name, place).map(|_| ())
+        decide(&asked, name, place)?;
+        refuse_frozen(frozen, name, place)
+    }
+}
+
+/// Frozen counts for everybody, the bearer token included.
+fn refuse_frozen(frozen: Option<Frozen>, name: &EnclaveName, place: Place<'_>) -> Result<(), Denied> {
+    match (frozen, place) {
+        (Some(Frozen::Refuse), Place::Enclave(enclave)) if enclave.status == Status::Frozen => {
+            Err(Denied::Frozen(name.clone()))
+        }
+        _ => Ok(()),
     }
 }
 

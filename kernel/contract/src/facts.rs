@@ -108,6 +108,11 @@ pub struct Tentacle {
 }
 
 impl Tentacle {
+    /// The tentacle that a Deployment is, or `None` when the server does not manage it.
+    pub fn from_metadata(labels: &Pairs, annotations: &Pairs) -> Option<Self> {
+        (value(labels, keys::MANAGED_BY) == Some(keys::TENTACULAR)).then(|| Self::from_annotations(annotations))
+    }
+
     /// The tentacle that a Deployment with these annotations is.
     pub fn from_annotations(annotations: &Pairs) -> Self {
         let email = value(annotations, keys::OWNER).or_else(|| value(annotations, keys::OWNER_EMAIL));

@@ -21,8 +21,8 @@ pub struct ProcessArgs {
     #[arg(long, env = "TENTACULAR_OBSERVE_ADDR")]
     pub observe_addr: Option<SocketAddr>,
     /// What is logged: a level, or tracing directives such as `info,tentacular_kernel=debug`.
-    // The client library warns of every refused watch, which is ordinary while an enclave is new.
-    #[arg(long, env = "TENTACULAR_LOG", default_value = "info,kube_runtime=error,kube_client=error")]
+    // kube warns of every refused watch, which is ordinary while an enclave is new; rmcp tells three lines a request.
+    #[arg(long, env = "TENTACULAR_LOG", default_value = "info,rmcp=warn,kube_runtime=error,kube_client=error")]
     pub log: String,
     /// Seconds that work in flight has to end after SIGTERM.
     #[arg(long, env = "TENTACULAR_DRAIN_SECONDS", default_value_t = 640)]

@@ -156,6 +156,14 @@ impl Raw {
         Ok(Answer { status, headers, text: response.text().await? })
     }
 
+    /// The names of the tools that are listed now. A real client may keep the list for as long as it is told to.
+    pub async fn tools(&self) -> anyhow::Result<Vec<String>> {
+        let answer = self.post(json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/list" }).to_string(), &[]).await?;
+        let json = answer.json();
+        let tools = json["result"]["tools"].as_array().with_context(|| answer.text.clone())?;
+        Ok(tools.iter().filter_map(|tool| tool["name"].as_str()).map(str::to_owned).collect())
+    }
+
     /// Calls a tool as a client with a handshake does.
     pub async fn call(&self, tool: &str, arguments: &Value) -> anyhow::Result<Answer> {
         let params = json!({ "name": tool, "arguments": arguments });

@@ -231,8 +231,8 @@ proptest! {
             enclave: Some((&enclave.name, place)), tentacle: Some((&name, tentacle.as_ref())),
         };
         if let Ok(permit) = evaluate(&question) {
-            prop_assert_eq!(permit.recheck(&caller, place, tentacle.as_ref()), Ok(()));
-            let gone = permit.recheck(&caller, Place::NoEnclave, None);
+            prop_assert_eq!(permit.recheck(&caller, authz.frozen, place, tentacle.as_ref()), Ok(()));
+            let gone = permit.recheck(&caller, authz.frozen, Place::NoEnclave, None);
             prop_assert!(gone.is_err());
         }
     }

@@ -7,13 +7,14 @@ use rmcp::{
     Peer, RoleServer,
     model::{ProgressNotificationParam, ProgressToken},
 };
-use tentacular_contract::{Caller, Denied, EnclaveName, Permit, Place, Tentacle, TentacleName};
+use tentacular_contract::{Caller, Denied, Frozen, EnclaveName, Permit, Place, Tentacle, TentacleName};
 
 /// A call that the kernel permitted.
 #[derive(Debug, Clone)]
 pub struct Permitted {
     caller: Caller,
     permit: Permit,
+    frozen: Option<Frozen>,
     progress: Option<(Peer<RoleServer>, ProgressToken)>,
 }
 
@@ -21,9 +22,10 @@ impl Permitted {
     pub(super) const fn new(
         caller: Caller,
         permit: Permit,
+        frozen: Option<Frozen>,
         progress: Option<(Peer<RoleServer>, ProgressToken)>,
     ) -> Self {
-        Self { caller, permit, progress }
+        Self { caller, permit, frozen, progress }
     }
 
     /// Who calls.
@@ -46,9 +48,10 @@ impl Permitted {
         self.permit.tentacle().ok_or_else(|| ToolError::new("this tool was called without a tentacle"))
     }
 
-    /// Decides again, against the live objects, before a write.
+    /// Decides again, against the live objects, before a write: the permit, and what the tool declares of frozen
+    /// enclaves.
     pub fn recheck(&self, place: Place<'_>, tentacle: Option<&Tentacle>) -> Result<(), Denied> {
-        self.permit.recheck(&self.caller, place, tentacle)
+        self.permit.recheck(&self.caller, self.frozen, place, tentacle)
     }
 
     /// Tells the caller how far the call is, if the caller asked to be told.

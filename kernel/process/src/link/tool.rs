@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rmcp::model::{JsonObject, MetaObject, Tool, ToolAnnotations};
 use schemars::{JsonSchema, generate::SchemaSettings};
 use serde_json::Value;
-use tentacular_contract::{Authz, keys};
+use tentacular_contract::{Authz, Frozen, keys};
 
 /// A tool as a sidecar registers it.
 #[derive(Debug, Clone)]
@@ -59,6 +59,10 @@ impl ToolSpec {
 
     pub(super) fn is_read_only(&self) -> bool {
         self.hints.read_only_hint == Some(true)
+    }
+
+    pub(super) const fn frozen(&self) -> Option<Frozen> {
+        self.authz.frozen
     }
 
     pub(super) const fn name(&self) -> &'static str {

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use k8s_openapi::api::apps::v1::Deployment;
 use tentacular_cluster::{Cluster, Enclaves, Error, Metadata, PerEnclave};
-use tentacular_contract::{Enclave, EnclaveName, Place, Platform, Tentacle, TentacleName};
+use tentacular_contract::{Enclave, EnclaveName, Place, Platform, Tentacle, TentacleName, keys};
 use tentacular_process::Context;
 use tokio::time::{Instant, sleep};
 
@@ -53,7 +53,8 @@ impl Facts {
     /// Starts the watches; /readyz waits for them.
     pub(crate) fn watch(cluster: Cluster, platform: Platform, context: &Context) -> Self {
         let (enclaves, follow_enclaves) = Enclaves::new(cluster.clone(), platform.clone());
-        let (deployments, follow_deployments) = PerEnclave::new(cluster, enclaves.clone(), None);
+        let (deployments, follow_deployments) =
+            PerEnclave::new(cluster, enclaves.clone(), Some(keys::MANAGED_SELECTOR));
         context.spawn("enclave watch", async {
             follow_enclaves.await;
             Ok(())
@@ -114,8 +115,11 @@ impl Facts {
             }
             sleep(PAUSE).await;
         };
-        Ok(deployment.map(|deployment| {
-            Tentacle::from_annotations(deployment.metadata.annotations.as_ref().unwrap_or(&BTreeMap::new()))
+        let none = BTreeMap::new();
+        Ok(deployment.and_then(|deployment| {
+            let metadata = &deployment.metadata;
+            let (labels, annotations) = (metadata.labels.as_ref(), metadata.annotations.as_ref());
+            Tentacle::from_metadata(labels.unwrap_or(&none), annotations.unwrap_or(&none))
         }))
     }
 }

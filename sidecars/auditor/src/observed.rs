@@ -1,0 +1,124 @@
+//! What the auditor has in view: the enclaves and their tentacles, watched, and read where the watch cannot be relied on.
+
+use std::{future::Future, sync::Arc, time::Duration};
+
+use k8s_openapi::api::apps::v1::Deployment;
+use tentacular_cluster::{Cluster, Enclaves, Error, PerEnclave, Selector};
+use tentacular_contract::{Enclave, EnclaveName, Platform, TentacleName, keys};
+use tentacular_process::{Context, link::ToolError};
+use tokio::time::{Instant, sleep};
+
+/// Attempts to read in an enclave whose role bindings are so new that they do not count yet.
+const ATTEMPTS: u32 = 6;
+/// Pause between them.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// The enclaves and their tentacles.
+#[derive(Debug, Clone)]
+pub(crate) struct Observed {
+    pub(crate) cluster: Cluster,
+    enclaves: Enclaves,
+    deployments: PerEnclave<Deployment>,
+}
+
+impl Observed {
+    /// Starts the watches; /readyz waits until they are filled.
+    pub(crate) fn watch(cluster: Cluster, platform: Platform, context: &Context) -> Self {
+        let (enclaves, follow_enclaves) = Enclaves::new(cluster.clone(), platform);
+        let (deployments, follow_deployments) =
+            PerEnclave::new(cluster.clone(), enclaves.clone(), Some(keys::MANAGED_SELECTOR));
+        context.spawn("enclave watch", endless(follow_enclaves));
+        context.spawn("tentacle watch", endless(follow_deployments));
+        let (enclaves_seen, tentacles_seen) =
+            (context.health.condition("enclaves"), context.health.condition("tentacles"));
+        let (first, second) = (enclaves.clone(), deployments.clone());
+        tokio::spawn(async move {
+            first.ready().await;
+            enclaves_seen.set(true);
+            second.ready().await;
+            tentacles_seen.set(true);
+        });
+        Self { cluster, enclaves, deployments }
+    }
+
+    /// All enclaves, in the order of their names.
+    pub(crate) fn enclaves(&self) -> Result<Vec<Arc<Enclave>>, ToolError> {
+        if self.enclaves.freshness().is_stale(Instant::now()) {
+            return Err(ToolError::new(
+                "authorization data is stale: the API server has not been reachable for a while; try again later",
+            ));
+        }
+        Ok(self.enclaves.list())
+    }
+
+    /// The enclave of that name.
+    pub(crate) async fn enclave(&self, name: &EnclaveName) -> Result<Arc<Enclave>, ToolError> {
+        let seen = match self.enclaves.get(name).filter(|_| !self.enclaves.freshness().is_stale(Instant::now())) {
+            Some(enclave) => Some(enclave),
+            None => self.enclaves.read(name).await?.map(Arc::new),
+        };
+        seen.ok_or_else(|| ToolError::new(format_args!("there is no enclave {name}")))
+    }
+
+    /// The Deployments of the enclave's tentacles, in the order of their names, as far as the watch is to be trusted.
+    pub(crate) fn watched(&self, enclave: &EnclaveName) -> Option<Vec<Arc<Deployment>>> {
+        self.is_trusted(enclave).then(|| self.deployments.list(enclave))
+    }
+
+    /// The same, asked of the API server where the watch is not to be trusted.
+    pub(crate) async fn tentacles(&self, enclave: &Enclave) -> Result<Vec<Arc<Deployment>>, ToolError> {
+        if let Some(watched) = self.watched(&enclave.name) {
+            return Ok(watched);
+        }
+        let deployments = self.cluster.namespaced::<Deployment>(enclave.name.as_str());
+        let selector = Selector::labels(keys::MANAGED_SELECTOR);
+        let mut found = match patiently(|| deployments.list(&selector)).await {
+            // Its bindings may go before its last object does.
+            Err(Error::Forbidden { .. }) if enclave.terminating => Vec::new(),
+            answer => answer?,
+        };
+        found.sort_by(|one, other| one.metadata.name.cmp(&other.metadata.name));
+        Ok(found.into_iter().map(Arc::new).collect())
+    }
+
+    /// The Deployment of that name, as last seen where the watch is to be trusted, else as it is now.
+    pub(crate) async fn deployment(
+        &self,
+        enclave: &EnclaveName,
+        tentacle: &TentacleName,
+    ) -> Result<Option<Arc<Deployment>>, ToolError> {
+        match self.deployments.get(enclave, tentacle.as_str()).filter(|_| self.is_trusted(enclave)) {
+            Some(deployment) => Ok(Some(deployment)),
+            None => Ok(self.deployment_now(enclave, tentacle).await?.map(Arc::new)),
+        }
+    }
+
+    /// The Deployment of that name, as it is now.
+    pub(crate) async fn deployment_now(
+        &self,
+        enclave: &EnclaveName,
+        tentacle: &TentacleName,
+    ) -> Result<Option<Deployment>, ToolError> {
+        Ok(patiently(|| self.deployments.read(enclave, tentacle.as_str())).await?)
+    }
+
+    fn is_trusted(&self, enclave: &EnclaveName) -> bool {
+        self.deployments.has_synced(enclave) && !self.deployments.freshness(enclave).is_stale(Instant::now())
+    }
+}
+
+async fn endless(follow: impl Future<Output = ()>) -> anyhow::Result<()> {
+    follow.await;
+    Ok(())
+}
+
+/// Reads again for a moment when access is refused: a new enclave's role bindings take some milliseconds to count.
+async fn patiently<T, F: Future<Output = Result<T, Error>>>(read: impl Fn() -> F) -> Result<T, Error> {
+    for _ in 1..ATTEMPTS {
+        match read().await {
+            Err(Error::Forbidden { .. }) => sleep(PAUSE).await,
+            answer => return answer,
+        }
+    }
+    read().await
+}

@@ -1,0 +1,159 @@
+//! Asks a tentacle's engine how it is: one HTTP request, within a time and to a limit.
+
+use std::{future::Future, time::Duration};
+
+use bytes::Bytes;
+use http::{Request, header};
+use http_body_util::{BodyExt, Empty, LengthLimitError, Limited};
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::TokioExecutor,
+};
+use tentacular_contract::limits::HEALTH_BODY_BYTES;
+use tokio::time::timeout;
+
+/// How long an engine may take to answer, connecting included.
+const TIME: Duration = Duration::from_secs(5);
+
+/// Why an engine's word is missing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum ProbeError {
+    /// Nobody answers, or not to the end.
+    #[error("health endpoint unreachable: {0}")]
+    Unreachable(String),
+    /// The answer is no 2xx.
+    #[error("health endpoint returned status {0}")]
+    Status(u16),
+    /// The answer is longer than [`HEALTH_BODY_BYTES`].
+    #[error("health endpoint answered more than {HEALTH_BODY_BYTES} bytes")]
+    TooLong,
+}
+
+/// Asks engines, somehow.
+pub(crate) trait Probe: Send + Sync + 'static {
+    /// The body of the answer at `url`.
+    fn ask(&self, url: &str) -> impl Future<Output = Result<Vec<u8>, ProbeError>> + Send;
+}
+
+/// Asks engines over HTTP.
+#[derive(Debug, Clone)]
+pub(crate) struct HttpProbe(Client<HttpConnector, Empty<Bytes>>);
+
+impl HttpProbe {
+    pub(crate) fn new() -> Self {
+        // A probe is to find out whether a new connection is accepted.
+        Self(Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(HttpConnector::new()))
+    }
+
+    async fn answer(&self, url: &str) -> Result<Vec<u8>, ProbeError> {
+        let request = Request::get(url)
+            .header(header::ACCEPT, "application/json")
+            .header(header::USER_AGENT, concat!("tentacular-auditor/", env!("CARGO_PKG_VERSION")))
+            .body(Empty::new())
+            .map_err(|error| ProbeError::Unreachable(format!("{url} is no URL: {error}")))?;
+        let unreachable =
+            |error: &(dyn std::error::Error + 'static)| ProbeError::Unreachable(root(error).to_string());
+        let answer = self.0.request(request).await.map_err(|error| unreachable(&error))?;
+        if !answer.status().is_success() {
+            return Err(ProbeError::Status(answer.status().as_u16()));
+        }
+        match Limited::new(answer.into_body(), HEALTH_BODY_BYTES).collect().await {
+            Ok(body) => Ok(body.to_bytes().into()),
+            Err(error) if error.is::<LengthLimitError>() => Err(ProbeError::TooLong),
+            Err(error) => Err(unreachable(error.as_ref())),
+        }
+    }
+}
+
+impl Probe for HttpProbe {
+    async fn ask(&self, url: &str) -> Result<Vec<u8>, ProbeError> {
+        let late = || ProbeError::Unreachable(format!("no answer within {} s", TIME.as_secs()));
+        timeout(TIME, self.answer(url)).await.unwrap_or_else(|_| Err(late()))
+    }
+}
+
+/// What lies at the bottom of an error, such as `Connection refused`; what is above it only says where.
+fn root<'a>(error: &'a (dyn std::error::Error + 'static)) -> &'a (dyn std::error::Error + 'static) {
+    std::iter::successors(Some(error), |error| error.source()).last().unwrap_or(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+    };
+
+    use super::*;
+    use crate::{
+        health::{Light, by_engine},
+        tentacle::Replicas,
+    };
+
+    async fn listener() -> (TcpListener, String) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let base = format!("http://{}/team-a/words", listener.local_addr().expect("an address"));
+        (listener, base)
+    }
+
+    /// Answers one request with these bytes and hangs up.
+    async fn answered(said: String) -> Result<Vec<u8>, ProbeError> {
+        let (listener, base) = listener().await;
+        let serve = async move {
+            let (mut stream, _) = listener.accept().await.expect("a connection");
+            let mut request = Vec::new();
+            // What is left unread would turn the end of the answer into a reset.
+            while !request.ends_with(b"\r\n\r\n") {
+                request.push(stream.read_u8().await.expect("a request"));
+            }
+            // The probe hangs up when it has had enough.
+            let _ = stream.write_all(said.as_bytes()).await;
+        };
+        let probe = HttpProbe::new();
+        tokio::join!(probe.ask(&base), serve).0
+    }
+
+    #[tokio::test]
+    async fn the_real_engine_turns_amber_when_a_run_failed() {
+        let (listener, base) = listener().await;
+        tokio::spawn(tentacular_example_engine::serve(listener));
+        let one = Replicas { desired: 1, ready: 1, available: 1, observed: true };
+        let health = async || by_engine(one, HttpProbe::new().ask(&format!("{base}/health?detail=1")).await);
+        let run = async |body: &'static str| {
+            let client = Client::builder(TokioExecutor::new()).build_http();
+            let request = Request::post(format!("{base}/run")).body(http_body_util::Full::new(Bytes::from(body)));
+            client.request(request.expect("a request")).await.expect("an answer");
+        };
+        assert_eq!(health().await.status, Light::Green);
+        run(r#"{"fail": "no\u001b luck"}"#).await;
+        let failed = health().await;
+        assert_eq!((failed.status, failed.reason.as_deref()), (Light::Amber, Some("last execution failed")));
+        assert!(failed.detail.expect("detail").contains("no luck"));
+        run("{}").await;
+        assert_eq!(health().await.status, Light::Green);
+    }
+
+    #[tokio::test]
+    async fn what_is_no_answer_is_told_apart() {
+        let (gone, base) = listener().await;
+        drop(gone);
+        let refused = HttpProbe::new().ask(&base).await;
+        assert!(matches!(&refused, Err(ProbeError::Unreachable(text)) if text.contains("refused")), "{refused:?}");
+
+        let status = answered("HTTP/1.1 503 Busy\r\ncontent-length: 0\r\n\r\n".to_owned()).await;
+        assert_eq!(status, Err(ProbeError::Status(503)));
+        let cut = answered("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nshort".to_owned()).await;
+        assert!(matches!(cut, Err(ProbeError::Unreachable(_))), "{cut:?}");
+        let endless = "HTTP/1.1 200 OK\r\n\r\n".to_owned() + &"x".repeat(HEALTH_BODY_BYTES + 1);
+        assert_eq!(answered(endless).await, Err(ProbeError::TooLong));
+        let full = "HTTP/1.1 200 OK\r\n\r\n".to_owned() + &"x".repeat(HEALTH_BODY_BYTES);
+        assert_eq!(answered(full).await.map(|body| body.len()), Ok(HEALTH_BODY_BYTES));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_engine_is_given_up_on() {
+        let (_silent, base) = listener().await;
+        let answer = HttpProbe::new().ask(&base).await;
+        assert_eq!(answer, Err(ProbeError::Unreachable("no answer within 5 s".to_owned())));
+    }
+}

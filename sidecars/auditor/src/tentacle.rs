@@ -1,0 +1,217 @@
+//! A tentacle, as its Deployment shows it: a Deployment that the server manages.
+
+use std::sync::LazyLock;
+
+use k8s_openapi::{api::apps::v1::Deployment, jiff::Timestamp};
+use tentacular_contract::{Tentacle, TentacleName, facts::Pairs, keys};
+
+use crate::text;
+
+/// What older clients wrote in front of an annotation's name, in place of `tentacular.io/`.
+const LEGACY: &str = "tentacular.dev/";
+
+/// A tentacle's Deployment.
+#[derive(Debug, Clone)]
+pub(crate) struct Seen<'a> {
+    pub(crate) name: TentacleName,
+    deployment: &'a Deployment,
+}
+
+impl<'a> Seen<'a> {
+    /// The tentacle that `deployment` is, or `None` when the server does not manage it.
+    pub(crate) fn of(deployment: &'a Deployment) -> Option<Self> {
+        Tentacle::from_metadata(deployment.metadata.labels.as_ref()?, &Pairs::new())?;
+        let name = deployment.metadata.name.as_deref()?.parse().ok()?;
+        Some(Self { name, deployment })
+    }
+
+    /// Owner and mode.
+    pub(crate) fn facts(&self) -> Tentacle {
+        Tentacle::from_annotations(self.annotations())
+    }
+
+    /// The owner's email address, else the OIDC subject.
+    pub(crate) fn owner(&self) -> Option<String> {
+        let owner = self.facts().owner?;
+        owner.email.map(String::from).or(owner.sub).map(|owner| text::line(&owner))
+    }
+
+    /// The workflow's version: what the client annotated, else the label.
+    pub(crate) fn version(&self) -> Option<String> {
+        let label = || value(self.deployment.metadata.labels.as_ref()?, keys::VERSION_LABEL);
+        value(self.annotations(), keys::VERSION).or_else(label)
+    }
+
+    /// The text of an annotation that an older client may have written under another prefix.
+    pub(crate) fn annotation(&self, key: &str) -> Option<String> {
+        let legacy = || value(self.annotations(), &key.replacen("tentacular.io/", LEGACY, 1));
+        value(self.annotations(), key).or_else(legacy)
+    }
+
+    /// The tags, in their order.
+    pub(crate) fn tags(&self) -> Vec<String> {
+        let tags = self.annotation(keys::TAGS).unwrap_or_default();
+        tags.split(',').map(str::trim).filter(|tag| !tag.is_empty()).map(str::to_owned).collect()
+    }
+
+    /// When it was created.
+    pub(crate) fn created(&self) -> Option<Timestamp> {
+        self.deployment.metadata.creation_timestamp.as_ref().map(|time| time.0)
+    }
+
+    /// How many of it there are.
+    pub(crate) fn replicas(&self) -> Replicas {
+        Replicas::of(self.deployment)
+    }
+
+    fn annotations(&self) -> &'a Pairs {
+        static NONE: LazyLock<Pairs> = LazyLock::new(Pairs::new);
+        self.deployment.metadata.annotations.as_ref().unwrap_or(&NONE)
+    }
+}
+
+fn value(pairs: &Pairs, key: &str) -> Option<String> {
+    pairs.get(key).map(|text| text::line(text)).filter(|text| !text.is_empty())
+}
+
+/// How many pods of a tentacle there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Replicas {
+    /// How many there are to be; 0 switches the tentacle off.
+    pub(crate) desired: i32,
+    /// How many answer their readiness probe.
+    pub(crate) ready: i32,
+    /// How many have been ready for long enough.
+    pub(crate) available: i32,
+    /// Whether these numbers are about the Deployment as it is now.
+    pub(crate) observed: bool,
+}
+
+impl Replicas {
+    fn of(deployment: &Deployment) -> Self {
+        let (spec, status) = (deployment.spec.as_ref(), deployment.status.as_ref());
+        let observed = status.and_then(|status| status.observed_generation);
+        Self {
+            desired: spec.and_then(|spec| spec.replicas).unwrap_or(1),
+            ready: status.and_then(|status| status.ready_replicas).unwrap_or(0),
+            available: status.and_then(|status| status.available_replicas).unwrap_or(0),
+            observed: observed >= deployment.metadata.generation,
+        }
+    }
+
+    /// Whether all that are to be there are available.
+    pub(crate) const fn is_ready(self) -> bool {
+        self.observed && self.available >= self.desired
+    }
+}
+
+/// Why a Deployment is not ready, in numbers and in Kubernetes' own words where it says so. `None` when it is ready.
+pub(crate) fn trouble(deployment: &Deployment) -> Option<String> {
+    let replicas = Replicas::of(deployment);
+    if replicas.is_ready() {
+        return None;
+    }
+    let conditions = deployment.status.as_ref().and_then(|status| status.conditions.as_deref());
+    let failed = conditions.unwrap_or_default().iter().find(|condition| {
+        matches!(
+            (condition.type_.as_str(), condition.status.as_str()),
+            ("ReplicaFailure", "True") | ("Progressing", "False")
+        )
+    });
+    let counted = format!("{}/{} replicas available", replicas.available, replicas.desired);
+    Some(match failed.and_then(|condition| condition.message.as_deref()) {
+        _ if !replicas.observed => format!("{counted}, and the last change has not been taken up yet"),
+        Some(message) => format!("{counted}: {}", text::line(message)),
+        None => counted,
+    })
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// A Deployment of the tentacle `name`, changed by a merge of `with`.
+    pub(crate) fn deployment(name: &str, with: Value) -> Deployment {
+        let mut object = json!({
+            "metadata": {
+                "name": name,
+                "generation": 1,
+                "labels": { keys::MANAGED_BY: keys::TENTACULAR },
+                "annotations": {},
+                "creationTimestamp": "2026-01-01T00:00:00Z",
+            },
+            "spec": { "replicas": 1, "selector": {}, "template": {} },
+            "status": { "observedGeneration": 1, "replicas": 1, "readyReplicas": 1, "availableReplicas": 1 },
+        });
+        merge(&mut object, with);
+        serde_json::from_value(object).expect("a Deployment")
+    }
+
+    fn merge(into: &mut Value, with: Value) {
+        match (into, with) {
+            (Value::Object(into), Value::Object(with)) => {
+                for (name, value) in with {
+                    merge(into.entry(name).or_insert(Value::Null), value);
+                }
+            }
+            (into, with) => *into = with,
+        }
+    }
+
+    #[test]
+    fn only_what_the_server_manages_is_a_tentacle() {
+        assert!(Seen::of(&deployment("report", json!({}))).is_some());
+        assert!(Seen::of(&deployment("1report", json!({}))).is_none());
+        let foreign = json!({ "metadata": { "labels": { keys::MANAGED_BY: "Helm" } } });
+        assert!(Seen::of(&deployment("report", foreign)).is_none());
+        assert!(Seen::of(&Deployment::default()).is_none());
+    }
+
+    #[test]
+    fn the_newer_annotation_and_then_the_label_counts() {
+        let both = json!({ "metadata": {
+            "labels": { keys::VERSION_LABEL: "1.0" },
+            "annotations": {
+                keys::VERSION: "2.0",
+                keys::TAGS: "a, b,,c ",
+                "tentacular.dev/tags": "old",
+                "tentacular.dev/environment": "prod\u{7}",
+                keys::DESCRIPTION: " ",
+                "tentacular.dev/description": "old words",
+            },
+        } });
+        let deployment_of_both = deployment("report", both);
+        let seen = Seen::of(&deployment_of_both).expect("a tentacle");
+        assert_eq!(seen.version().as_deref(), Some("2.0"));
+        assert_eq!(seen.tags(), ["a", "b", "c"]);
+        assert_eq!(seen.annotation(keys::ENVIRONMENT).as_deref(), Some("prod"));
+        assert_eq!(seen.annotation(keys::DESCRIPTION).as_deref(), Some("old words"));
+
+        let label = deployment("report", json!({ "metadata": { "labels": { keys::VERSION_LABEL: "1.0" } } }));
+        assert_eq!(Seen::of(&label).expect("a tentacle").version().as_deref(), Some("1.0"));
+    }
+
+    #[test]
+    fn trouble_is_told_in_the_words_of_kubernetes() {
+        let failing = json!([{ "type": "ReplicaFailure", "status": "True", "message": "exceeded quota" }]);
+        for (with, trouble) in [
+            (json!({}), None),
+            (json!({ "spec": { "replicas": 0 }, "status": { "availableReplicas": 0 } }), None),
+            (json!({ "status": { "availableReplicas": 0 } }), Some("0/1 replicas available")),
+            (
+                json!({ "status": { "availableReplicas": 0, "conditions": failing } }),
+                Some("0/1 replicas available: exceeded quota"),
+            ),
+            (
+                json!({ "metadata": { "generation": 2 } }),
+                Some("1/1 replicas available, and the last change has not been taken up yet"),
+            ),
+        ] {
+            let deployment = deployment("report", with);
+            assert_eq!(super::trouble(&deployment).as_deref(), trouble);
+            assert_eq!(Replicas::of(&deployment).is_ready(), trouble.is_none());
+        }
+    }
+}

@@ -1,0 +1,29 @@
+//! The registrar's arguments.
+
+use clap::Parser;
+use tentacular_contract::{Platform, limits};
+use tentacular_process::{Part, ProcessArgs, link::LinkArgs};
+
+/// The registrar of tentacular-mcp: makes enclaves, applies and removes tentacles.
+#[derive(Debug, Parser)]
+#[command(name = "tentacular-registrar", version)]
+pub(crate) struct Args {
+    /// Enclaves that one owner may make; the bearer token is not limited.
+    #[arg(long, env = "TENTACULAR_ENCLAVES_PER_OWNER", default_value_t = limits::ENCLAVES_PER_OWNER)]
+    pub(crate) enclaves_per_owner: usize,
+    #[command(flatten)]
+    pub(crate) platform: Platform,
+    #[command(flatten)]
+    pub(crate) link: LinkArgs,
+    #[command(flatten)]
+    pub(crate) process: ProcessArgs,
+}
+
+impl Part for Args {
+    const NAME: &'static str = "registrar";
+    const OBSERVE_PORT: u16 = 8082;
+
+    fn process(&self) -> &ProcessArgs {
+        &self.process
+    }
+}

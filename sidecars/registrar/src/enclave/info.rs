@@ -1,0 +1,137 @@
+//! `enclave_info`: what one enclave is, read from its namespace now.
+
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::Namespace;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use tentacular_cluster::Metadata;
+use tentacular_contract::{Authz, Needs, On, Place, keys};
+use tentacular_process::link::{Permitted, ToolError, ToolSpec};
+
+use super::view::{self, CallerRole, annotation};
+use crate::registrar::Registrar;
+
+/// What `enclave_info` declares.
+pub(crate) fn spec() -> ToolSpec {
+    ToolSpec::new(
+        "enclave_info",
+        "Show an enclave",
+        "Shows an enclave: owner, members, modes, status, quota preset, channel and number of tentacles.",
+        Authz::new(On::Enclave, Needs::Read).enclave_at(&["/enclave", "/namespace", "/name"]),
+    )
+    .read_only()
+}
+
+/// Arguments of `enclave_info`. The three are names of the same; give one.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Arguments {
+    /// Name of the enclave. May be left out by somebody who has exactly one.
+    #[serde(default, rename = "enclave")]
+    _enclave: Option<String>,
+    /// Another name of `enclave`.
+    #[serde(default, rename = "namespace")]
+    _namespace: Option<String>,
+    /// Another name of `enclave`.
+    #[serde(default, rename = "name")]
+    _name: Option<String>,
+}
+
+/// An enclave.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Info {
+    /// Name of the enclave.
+    name: String,
+    /// The same: what other tools take as `enclave`.
+    enclave: String,
+    /// Email address of the owner, empty where there is none.
+    owner: String,
+    /// OIDC subject of the owner, empty where it is not known.
+    owner_sub: String,
+    /// Email addresses of the members, without the owner.
+    members: Vec<String>,
+    /// Where the team talks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    platform: Option<String>,
+    /// Id of the team's channel there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    channel_id: Option<String>,
+    /// Name of the team's channel there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    channel_name: Option<String>,
+    /// `provisioning`, `active` or `frozen`.
+    status: &'static str,
+    /// Whether the enclave is being deleted.
+    terminating: bool,
+    /// What members and others may do in it, nine characters.
+    mode: String,
+    /// The preset that is this mode, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    preset: Option<&'static str>,
+    /// Mode of tentacles created in it later, nine characters.
+    default_mode: String,
+    /// How much it may use: small, medium or large.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    quota_preset: Option<String>,
+    /// RFC 3339 time at which it was made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    created_at: Option<String>,
+    /// RFC 3339 time of the last change made through the server.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    updated_at: Option<String>,
+    /// What the caller is to the enclave.
+    caller_role: CallerRole,
+    /// How many tentacles there are in it.
+    tentacle_count: usize,
+    /// The backing services, and whether its tentacles can use them.
+    exo_services: Vec<Service>,
+}
+
+/// A backing service.
+#[derive(Debug, Serialize, JsonSchema)]
+struct Service {
+    /// Name of the service.
+    name: &'static str,
+    /// Whether tentacles can use it.
+    available: bool,
+}
+
+/// Shows the enclave of the permit.
+pub(crate) async fn info(
+    registrar: Arc<Registrar>,
+    permitted: Permitted,
+    _arguments: Arguments,
+) -> Result<Info, ToolError> {
+    let name = permitted.enclave()?;
+    let namespace = registrar.cluster.all::<Metadata<Namespace>>().get(name.as_str()).await?;
+    let enclave = namespace.as_ref().and_then(|namespace| registrar.facts(&namespace.metadata));
+    permitted.recheck(enclave.as_ref().map_or(Place::NoEnclave, Place::Enclave), None)?;
+    let (Some(namespace), Some(enclave)) = (namespace, enclave) else {
+        return Err(ToolError::new(format_args!("namespace {name} is not an enclave")));
+    };
+    let tentacle_count = view::tentacles(&registrar.cluster, name.as_str()).await?;
+    let text = |key| annotation(&namespace.metadata, key);
+    Ok(Info {
+        name: name.to_string(),
+        enclave: name.to_string(),
+        owner: view::owner(&enclave),
+        owner_sub: enclave.owner.as_ref().and_then(|owner| owner.sub.clone()).unwrap_or_default(),
+        members: view::members(&enclave),
+        platform: text(keys::ENCLAVE_PLATFORM),
+        channel_id: text(keys::ENCLAVE_CHANNEL_ID),
+        channel_name: text(keys::ENCLAVE_CHANNEL_NAME),
+        status: enclave.status.as_str(),
+        terminating: enclave.terminating,
+        mode: enclave.mode.to_string(),
+        preset: enclave.mode.preset(),
+        default_mode: enclave.default_mode.to_string(),
+        quota_preset: text(keys::ENCLAVE_QUOTA_PRESET),
+        created_at: text(keys::ENCLAVE_CREATED_AT),
+        updated_at: text(keys::ENCLAVE_UPDATED_AT),
+        caller_role: CallerRole::of(permitted.caller(), &enclave),
+        tentacle_count,
+        // No backing service is configurable yet; clients expect these two names.
+        exo_services: ["postgres", "rustfs"].map(|name| Service { name, available: false }).into(),
+    })
+}

@@ -1,0 +1,175 @@
+//! `enclave_list`: the enclaves that the caller may read.
+
+use std::sync::Arc;
+
+use futures::{StreamExt, stream};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use tentacular_contract::{
+    Authz, Caller, Email, Enclave, EnclaveName, Identity, Needs, On, Status, evaluate::may, keys,
+};
+use tentacular_process::link::{Permitted, ToolError, ToolSpec};
+use tokio::time::Instant;
+
+use super::view::{self, CallerRole, annotation};
+use crate::registrar::Registrar;
+
+/// Enclaves on one page, unless the caller asks for another number.
+const PAGE: usize = 100;
+/// The most that a caller may ask for: each enclave shown costs one request to the API server.
+const LARGEST_PAGE: usize = 500;
+/// Enclaves whose tentacles are counted at the same time.
+const AT_ONCE: usize = 16;
+
+/// What `enclave_list` declares.
+pub(crate) fn spec() -> ToolSpec {
+    ToolSpec::new(
+        "enclave_list",
+        "List enclaves",
+        "Lists the enclaves that the caller may read, in the order of their names.",
+        Authz::new(On::Caller, Needs::Read),
+    )
+    .read_only()
+}
+
+/// Arguments of `enclave_list`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Arguments {
+    /// With the bearer token: only what the person with this email address may read. Ignored for everybody else, who
+    /// see what they themselves may read.
+    #[serde(default)]
+    caller_email: Option<String>,
+    /// Only enclaves with this status: provisioning, active or frozen. Default all.
+    #[serde(default)]
+    status: Option<String>,
+    /// How many enclaves to show, 1 to 500. Default 100.
+    #[serde(default)]
+    limit: Option<usize>,
+    /// Where to go on: `next_cursor` of the answer before.
+    #[serde(default)]
+    cursor: Option<String>,
+}
+
+/// A page of enclaves.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Page {
+    /// The enclaves, in the order of their names.
+    enclaves: Vec<Entry>,
+    /// How many there are on all pages together.
+    total: usize,
+    /// There are more: give this as `cursor` to see them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_cursor: Option<String>,
+}
+
+/// An enclave in a list.
+#[derive(Debug, Serialize, JsonSchema)]
+struct Entry {
+    /// Name of the enclave.
+    name: String,
+    /// Email address of the owner, empty where there is none.
+    owner: String,
+    /// `provisioning`, `active` or `frozen`.
+    status: &'static str,
+    /// Where the team talks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    platform: Option<String>,
+    /// Name of the team's channel there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    channel_name: Option<String>,
+    /// RFC 3339 time at which it was made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    created_at: Option<String>,
+    /// Email addresses of the members, without the owner.
+    members: Vec<String>,
+    /// What members and others may do in it, nine characters.
+    mode: String,
+    /// What the caller is to the enclave.
+    caller_role: CallerRole,
+    /// How many tentacles there are in it; absent when they could not be counted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tentacle_count: Option<usize>,
+}
+
+/// Lists the enclaves that the caller may read.
+pub(crate) async fn list(
+    registrar: Arc<Registrar>,
+    permitted: Permitted,
+    arguments: Arguments,
+) -> Result<Page, ToolError> {
+    if registrar.enclaves.freshness().is_stale(Instant::now()) {
+        return Err(ToolError::new(
+            "authorization data is stale: the Kubernetes API is out of reach; try again soon",
+        ));
+    }
+    let (viewer, authorization) = viewer(&permitted, arguments.caller_email.as_deref())?;
+    let status = arguments.status.as_deref().map(status).transpose()?;
+    let after = arguments.cursor.as_deref().map(after).transpose()?;
+    let limit = limit(arguments.limit)?;
+    let visible: Vec<_> = registrar
+        .enclaves
+        .list()
+        .into_iter()
+        .filter(|enclave| !enclave.terminating && status.is_none_or(|status| enclave.status == status))
+        .filter(|enclave| may(&viewer, authorization, Needs::Read, enclave, None))
+        .collect();
+    let total = visible.len();
+    let mut page: Vec<_> =
+        visible.into_iter().filter(|enclave| after.as_ref().is_none_or(|after| enclave.name > *after)).collect();
+    let more = page.len() > limit;
+    page.truncate(limit);
+    let next_cursor = page.last().filter(|_| more).map(|last| last.name.to_string());
+    let entries = page.into_iter().map(|enclave| entry(&registrar, &viewer, enclave));
+    let enclaves = stream::iter(entries).buffered(AT_ONCE).collect().await;
+    Ok(Page { enclaves, total, next_cursor })
+}
+
+async fn entry(registrar: &Registrar, viewer: &Caller, enclave: Arc<Enclave>) -> Entry {
+    let counted = view::tentacles(&registrar.cluster, enclave.name.as_str()).await;
+    let metadata = registrar.enclaves.metadata(&enclave.name).unwrap_or_default();
+    Entry {
+        name: enclave.name.to_string(),
+        owner: view::owner(&enclave),
+        status: enclave.status.as_str(),
+        platform: annotation(&metadata, keys::ENCLAVE_PLATFORM),
+        channel_name: annotation(&metadata, keys::ENCLAVE_CHANNEL_NAME),
+        created_at: annotation(&metadata, keys::ENCLAVE_CREATED_AT),
+        members: view::members(&enclave),
+        mode: enclave.mode.to_string(),
+        caller_role: CallerRole::of(viewer, &enclave),
+        tentacle_count: counted.ok(),
+    }
+}
+
+/// Through whose eyes the list is seen, and whether authorization is on for them.
+fn viewer(permitted: &Permitted, email: Option<&str>) -> Result<(Caller, bool), ToolError> {
+    let email = email.map(str::trim).filter(|email| !email.is_empty());
+    match (permitted.caller(), email) {
+        (Caller::Bearer | Caller::System, Some(email)) => {
+            let email: Email =
+                email.parse().map_err(|error| ToolError::new(format_args!("caller_email: {error}")))?;
+            Ok((Caller::Oidc(Identity { email: Some(email), ..Identity::default() }), true))
+        }
+        (caller, _) => Ok((caller.clone(), permitted.permit().authorization())),
+    }
+}
+
+fn status(text: &str) -> Result<Status, ToolError> {
+    let known = [Status::Provisioning, Status::Active, Status::Frozen];
+    known.into_iter().find(|status| status.as_str() == text).ok_or_else(|| {
+        ToolError::new(format_args!("invalid status {text:?}; valid values: provisioning, active, frozen"))
+    })
+}
+
+fn limit(limit: Option<usize>) -> Result<usize, ToolError> {
+    match limit {
+        None => Ok(PAGE),
+        Some(limit) if (1..=LARGEST_PAGE).contains(&limit) => Ok(limit),
+        Some(limit) => Err(ToolError::new(format_args!("limit {limit} is out of range: give 1 to {LARGEST_PAGE}"))),
+    }
+}
+
+fn after(cursor: &str) -> Result<EnclaveName, ToolError> {
+    cursor.parse().map_err(|_| ToolError::new("cursor: give next_cursor of the answer before, as it stands"))
+}

@@ -1,0 +1,81 @@
+//! How much an enclave may use.
+
+use std::{fmt, str::FromStr};
+
+/// The size of an enclave. Stands for a set of numbers, so that teams choose among three and not among numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum QuotaPreset {
+    Small,
+    #[default]
+    Medium,
+    Large,
+}
+
+/// The numbers behind a preset.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Amounts {
+    /// Cores that all pods together may request.
+    pub(crate) cores: u32,
+    /// Memory that all pods together may request, in GiB.
+    pub(crate) memory: u32,
+    pub(crate) pods: u32,
+    /// Volumes that all claims together may request, in GiB.
+    pub(crate) storage: u32,
+}
+
+impl QuotaPreset {
+    const ALL: [Self; 3] = [Self::Small, Self::Medium, Self::Large];
+
+    /// How the argument and the annotation spell it.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Small => "small",
+            Self::Medium => "medium",
+            Self::Large => "large",
+        }
+    }
+
+    pub(crate) const fn amounts(self) -> Amounts {
+        match self {
+            Self::Small => Amounts { cores: 4, memory: 4, pods: 20, storage: 10 },
+            Self::Medium => Amounts { cores: 16, memory: 16, pods: 50, storage: 50 },
+            Self::Large => Amounts { cores: 32, memory: 64, pods: 100, storage: 100 },
+        }
+    }
+}
+
+impl fmt::Display for QuotaPreset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A text that names no preset.
+#[derive(Debug, thiserror::Error)]
+#[error("invalid quota_preset {0:?}; valid values: small, medium, large")]
+pub(crate) struct InvalidPreset(String);
+
+impl FromStr for QuotaPreset {
+    type Err = InvalidPreset;
+
+    fn from_str(text: &str) -> Result<Self, InvalidPreset> {
+        let found = Self::ALL.into_iter().find(|preset| preset.as_str() == text);
+        found.ok_or_else(|| InvalidPreset(text.chars().take(64).collect()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn presets_are_read_by_their_names_alone() {
+        for preset in QuotaPreset::ALL {
+            assert_eq!(preset.to_string().parse::<QuotaPreset>().unwrap(), preset);
+        }
+        for text in ["", "Small", "huge"] {
+            let error = text.parse::<QuotaPreset>().unwrap_err().to_string();
+            assert!(error.ends_with("valid values: small, medium, large"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! What an enclave's metadata shows to a caller.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use schemars::JsonSchema;
+use serde::Serialize;
+use tentacular_cluster::{Cluster, Error, Metadata, Selector};
+use tentacular_contract::{Caller, Enclave, keys};
+
+/// What the caller is to an enclave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum CallerRole {
+    /// Its owner.
+    Owner,
+    /// One of its members.
+    Member,
+    /// Somebody else.
+    Other,
+    /// The static token, which may do everything and is nobody.
+    Bearer,
+}
+
+impl CallerRole {
+    pub(crate) fn of(caller: &Caller, enclave: &Enclave) -> Self {
+        match caller.identity() {
+            None => Self::Bearer,
+            Some(identity) if enclave.is_owned_by(identity) => Self::Owner,
+            Some(identity) if enclave.has_member(identity) => Self::Member,
+            Some(_) => Self::Other,
+        }
+    }
+}
+
+/// An annotation that is there and not empty.
+pub(crate) fn annotation(metadata: &ObjectMeta, key: &str) -> Option<String> {
+    metadata.annotations.as_ref()?.get(key).filter(|text| !text.trim().is_empty()).cloned()
+}
+
+/// The owner's email address, empty where there is none.
+pub(crate) fn owner(enclave: &Enclave) -> String {
+    let email = enclave.owner.as_ref().and_then(|owner| owner.email.as_ref());
+    email.map(ToString::to_string).unwrap_or_default()
+}
+
+/// The members' email addresses.
+pub(crate) fn members(enclave: &Enclave) -> Vec<String> {
+    enclave.members.iter().map(ToString::to_string).collect()
+}
+
+/// How many tentacles there are in the enclave: its Deployments that the server manages.
+pub(crate) async fn tentacles(cluster: &Cluster, enclave: &str) -> Result<usize, Error> {
+    use k8s_openapi::api::apps::v1::Deployment;
+    let deployments = cluster.namespaced::<Metadata<Deployment>>(enclave);
+    Ok(deployments.list(&Selector::labels(keys::MANAGED_SELECTOR)).await?.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use tentacular_contract::{Identity, facts::Pairs};
+
+    use super::*;
+
+    #[test]
+    fn a_caller_is_owner_member_other_or_bearer() {
+        let pairs = |list: &[(&str, &str)]| -> Pairs {
+            list.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+        };
+        let annotations =
+            pairs(&[(keys::ENCLAVE, "a"), (keys::ENCLAVE_OWNER, "ann@x.io"), (keys::ENCLAVE_MEMBERS, "bob@x.io")]);
+        let labels = pairs(&[(keys::MANAGED_BY, keys::TENTACULAR)]);
+        let enclave = Enclave::from_metadata("a", &labels, &annotations, false).unwrap();
+        let person = |email: Option<&str>| {
+            let email = email.map(|email| email.parse().unwrap());
+            Caller::Oidc(Identity { email, ..Identity::default() })
+        };
+        for (caller, role) in [
+            (person(Some("ann@x.io")), CallerRole::Owner),
+            (person(Some("bob@x.io")), CallerRole::Member),
+            (person(Some("eve@x.io")), CallerRole::Other),
+            (person(None), CallerRole::Other),
+            (Caller::Bearer, CallerRole::Bearer),
+        ] {
+            assert_eq!(CallerRole::of(&caller, &enclave), role, "{caller:?}");
+        }
+    }
+}

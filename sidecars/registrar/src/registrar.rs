@@ -1,0 +1,86 @@
+//! What every handler has at hand, and which handler answers which tool.
+
+use std::{future, sync::Arc};
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use schemars::JsonSchema;
+use serde::{Serialize, de::DeserializeOwned};
+use tentacular_cluster::{Cluster, Enclaves};
+use tentacular_contract::{Enclave, Platform, facts::Pairs};
+use tentacular_process::{
+    Context,
+    link::{Permitted, Sidecar, ToolError, ToolSpec},
+};
+use tokio::sync::Mutex;
+
+use crate::{
+    args::Args,
+    enclave::{bindings, info, list, provision},
+    tentacle::{apply, remove},
+};
+
+/// What every handler has at hand.
+#[derive(Debug)]
+pub(crate) struct Registrar {
+    pub(crate) cluster: Cluster,
+    pub(crate) enclaves: Enclaves,
+    pub(crate) platform: Platform,
+    pub(crate) enclaves_per_owner: usize,
+    /// Held while an enclave is begun.
+    pub(crate) provisioning: Mutex<()>,
+}
+
+impl Registrar {
+    /// The enclave that a namespace with this metadata is.
+    pub(crate) fn facts(&self, metadata: &ObjectMeta) -> Option<Enclave> {
+        let name = metadata.name.as_deref().filter(|name| !self.platform.is_protected(name))?;
+        let pairs = |pairs: &Option<Pairs>| pairs.clone().unwrap_or_default();
+        let terminating = metadata.deletion_timestamp.is_some();
+        Enclave::from_metadata(name, &pairs(&metadata.labels), &pairs(&metadata.annotations), terminating)
+    }
+}
+
+/// Runs the registrar until the process drains.
+pub(crate) async fn run(args: Args, context: Context) -> anyhow::Result<()> {
+    let Args { enclaves_per_owner, platform, link, process: _ } = args;
+    let cluster = Cluster::connect("registrar").await?;
+    let (enclaves, watching) = Enclaves::new(cluster.clone(), platform.clone());
+    context.spawn("enclaves", async move {
+        watching.await;
+        Ok(())
+    });
+    let (seen, filled) = (enclaves.clone(), context.health.condition("enclaves"));
+    context.spawn("readiness", async move {
+        seen.ready().await;
+        filled.set(true);
+        future::pending().await
+    });
+    let binding = bindings::follow(cluster.clone(), enclaves.clone(), platform.server_namespace.clone());
+    context.spawn("bindings", async move {
+        binding.await;
+        Ok(())
+    });
+    let registrar =
+        Arc::new(Registrar { cluster, enclaves, platform, enclaves_per_owner, provisioning: Mutex::default() });
+    tools(&registrar).serve(link, &context).await
+}
+
+fn tools(registrar: &Arc<Registrar>) -> Sidecar {
+    let sidecar = Sidecar::new("registrar");
+    let sidecar = register(sidecar, registrar, provision::spec(), provision::provision);
+    let sidecar = register(sidecar, registrar, info::spec(), info::info);
+    let sidecar = register(sidecar, registrar, list::spec(), list::list);
+    let sidecar = register(sidecar, registrar, apply::spec(), apply::apply);
+    register(sidecar, registrar, remove::spec(), remove::remove)
+}
+
+fn register<A, O, H, F>(sidecar: Sidecar, registrar: &Arc<Registrar>, spec: ToolSpec, handler: H) -> Sidecar
+where
+    A: DeserializeOwned + JsonSchema + Send + 'static,
+    O: Serialize + JsonSchema + 'static,
+    H: Fn(Arc<Registrar>, Permitted, A) -> F + Send + Sync + 'static,
+    F: Future<Output = Result<O, ToolError>> + Send + 'static,
+{
+    let registrar = Arc::clone(registrar);
+    sidecar.tool(spec, move |permitted, arguments| handler(Arc::clone(&registrar), permitted, arguments))
+}

@@ -1,0 +1,108 @@
+//! `wf_apply`: makes a tentacle what its manifests say. Nothing is written before all of it was checked: the manifests,
+//! the caller's right, whose objects stand there, and what the API server says to each object.
+
+use std::sync::Arc;
+
+use chrono::{SecondsFormat, Utc};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use tentacular_contract::{Authz, Mode, Needs, On};
+use tentacular_process::link::{Permitted, ToolError, ToolSpec};
+
+use super::{
+    outcome::Outcome,
+    ownership::Stamp,
+    release::{self, Live},
+    standing::Standing,
+    validate,
+    write::Plan,
+};
+use crate::registrar::Registrar;
+
+/// What `wf_apply` declares.
+pub(crate) fn spec() -> ToolSpec {
+    ToolSpec::new(
+        "wf_apply",
+        "Apply a tentacle",
+        "Creates or updates a tentacle from its Kubernetes manifests. The manifests are the whole tentacle: what it \
+         had and they no longer have is removed, except volumes. Everything is checked before anything is written, \
+         and all violations are reported at once.",
+        Authz::new(On::Tentacle, Needs::Write)
+            .enclave_at(&["/enclave", "/namespace"])
+            .tentacle_at(&["/name"])
+            .creates()
+            .not_frozen()
+            .within_seconds(300),
+    )
+    .idempotent()
+}
+
+/// Arguments of `wf_apply`. No `Debug`, as a manifest may be a Secret.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Arguments {
+    /// Name of the enclave. May be left out by somebody who has exactly one.
+    #[serde(default, rename = "enclave")]
+    _enclave: Option<String>,
+    /// Another name of `enclave`.
+    #[serde(default, rename = "namespace")]
+    _namespace: Option<String>,
+    /// Name of the tentacle, which is its Deployment's: 1 to 63 of a-z, 0-9 and '-', starting with a letter.
+    #[serde(rename = "name")]
+    _name: String,
+    /// The Kubernetes objects that the tentacle consists of, at most 100 of at most 1 MiB each: Deployment, Service,
+    /// `ConfigMap`, Secret, `PersistentVolumeClaim`, `NetworkPolicy`, Job, `CronJob`. One is the Deployment of its
+    /// name.
+    manifests: Vec<Map<String, Value>>,
+    /// What owner, members and others may do with the tentacle: nine characters such as rwxr-x---, or a preset:
+    /// private, member-read, member-run, member-edit, public-read, open-read, open-run. Left out, a new tentacle gets
+    /// the enclave's default mode and another keeps its own.
+    #[serde(default)]
+    mode: Option<String>,
+    /// Check everything, the API server's checks included, say what would change, and write nothing. Default false.
+    #[serde(default)]
+    dry_run: bool,
+}
+
+/// Applies the manifests to the tentacle of the permit.
+pub(crate) async fn apply(
+    registrar: Arc<Registrar>,
+    permitted: Permitted,
+    arguments: Arguments,
+) -> Result<Outcome, ToolError> {
+    let Arguments { manifests, mode, dry_run, .. } = arguments;
+    let (enclave, tentacle) = (permitted.enclave()?, permitted.tentacle()?);
+    let asked = mode.as_deref().map(str::trim).filter(|mode| !mode.is_empty()).map(str::parse::<Mode>).transpose()?;
+    let standing = Standing::read(&registrar, &permitted).await?;
+    standing.require_thawed()?;
+    let mode = standing.mode(&permitted, asked)?;
+    let new = standing.deployment.is_none();
+    let checked = validate::check(manifests, enclave, tentacle, !new)?;
+
+    let release = release::read(&registrar.cluster, enclave, tentacle).await?;
+    if new && !release.is_empty() && !standing.is_commanded_by(&permitted) {
+        return Err(left_behind(&release, enclave.as_str(), tentacle.as_str()));
+    }
+    let mut plan = Plan::read(&registrar.cluster, (enclave, tentacle), checked.manifests, release).await?;
+    plan.require_own()?;
+    let now = Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true);
+    let stamp = Stamp { caller: permitted.caller(), mode, now: &now };
+    plan.rehearse(&stamp).await?;
+    if !dry_run {
+        plan.write(&stamp, &permitted).await?;
+    }
+    let mut warnings = checked.warnings;
+    warnings.extend_from_slice(plan.warnings());
+    Ok(Outcome::of(tentacle.to_string(), enclave.to_string(), (new, dry_run), plan.changes(), warnings))
+}
+
+/// Whoever may create a tentacle may not thereby get at what an earlier one left.
+fn left_behind(release: &[Live], enclave: &str, tentacle: &str) -> ToolError {
+    let titles: Vec<_> = release.iter().map(Live::title).collect();
+    ToolError::new(format_args!(
+        "permission denied: an earlier tentacle {enclave}/{tentacle} left {}; the enclave's owner can apply over that \
+         or remove it with wf_remove",
+        titles.join(", ")
+    ))
+}

@@ -1,0 +1,125 @@
+//! One object of a tentacle as it is going to be applied.
+
+use std::fmt;
+
+use serde_json::{Map, Value, json};
+use tentacular_cluster::{Kind, Object};
+use tentacular_contract::{EnclaveName, TentacleName, facts::Pairs, keys};
+
+use super::defaults;
+
+/// Names that begin so are the server's own.
+pub(crate) const OURS: &str = "tentacular-";
+
+/// A manifest that was checked.
+#[derive(Clone, PartialEq)]
+pub(crate) struct Manifest {
+    pub(crate) kind: Kind,
+    pub(crate) name: String,
+    /// The object, an object in the sense of JSON.
+    pub(crate) body: Value,
+}
+
+/// Without the body, which may be a Secret's.
+impl fmt::Debug for Manifest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Manifest({self})")
+    }
+}
+
+impl fmt::Display for Manifest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.kind, self.name)
+    }
+}
+
+/// The pod template within an object of that kind, as a JSON pointer.
+pub(crate) const fn pod_template(kind: Kind) -> Option<&'static str> {
+    match kind {
+        Kind::Deployment | Kind::Job => Some("/spec/template"),
+        Kind::CronJob => Some("/spec/jobTemplate/spec/template"),
+        _ => None,
+    }
+}
+
+/// The object at `key`, made where there is none.
+pub(crate) fn object_at<'a>(value: &'a mut Value, key: &str) -> Option<&'a mut Map<String, Value>> {
+    let member = value.as_object_mut()?.entry(key).or_insert_with(|| json!({}));
+    if member.is_null() {
+        *member = json!({});
+    }
+    member.as_object_mut()
+}
+
+impl Manifest {
+    /// Whether this is the Deployment that the tentacle is.
+    pub(crate) fn is_deployment_of(&self, tentacle: &TentacleName) -> bool {
+        self.kind == Kind::Deployment && self.name == tentacle.as_str()
+    }
+
+    /// Puts the object into its enclave and its release, and adds the defaults that Pod Security asks for.
+    pub(crate) fn place(&mut self, enclave: &EnclaveName, tentacle: &TentacleName) {
+        if let Some(metadata) = object_at(&mut self.body, "metadata") {
+            metadata.insert("namespace".to_owned(), enclave.as_str().into());
+        }
+        label(&mut self.body, &[(keys::RELEASE, tentacle.as_str()), (keys::MANAGED_BY, keys::TENTACULAR)]);
+        let Some(template) = pod_template(self.kind).and_then(|pointer| self.body.pointer_mut(pointer)) else {
+            return;
+        };
+        label(template, &[(keys::RELEASE, tentacle.as_str())]);
+        if let Some(spec) = template.get_mut("spec") {
+            defaults::harden(spec);
+        }
+    }
+
+    /// Sets annotations beside those that are there.
+    pub(crate) fn annotate(&mut self, annotations: Pairs) {
+        let Some(metadata) = self.body.get_mut("metadata") else { return };
+        let Some(present) = object_at(metadata, "annotations") else { return };
+        present.extend(annotations.into_iter().map(|(key, value)| (key, value.into())));
+    }
+
+    /// As the cluster takes it: to change `live` and nothing that stands there since, or to be new.
+    pub(crate) fn to_object(&self, live: Option<&Object>) -> Result<Object, serde_json::Error> {
+        let mut object: Object = serde_json::from_value(self.body.clone())?;
+        if let Some(live) = live {
+            object.metadata.uid.clone_from(&live.metadata.uid);
+            object.metadata.resource_version.clone_from(&live.metadata.resource_version);
+        }
+        Ok(object)
+    }
+}
+
+fn label(value: &mut Value, labels: &[(&str, &str)]) {
+    let Some(metadata) = object_at(value, "metadata") else { return };
+    let present = metadata.entry("labels").or_insert_with(|| json!({}));
+    if present.is_null() {
+        *present = json!({});
+    }
+    let Some(present) = present.as_object_mut() else { return };
+    present.extend(labels.iter().map(|&(key, value)| (key.to_owned(), value.into())));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_object_is_placed_with_its_pod_template() {
+        let body = json!({
+            "apiVersion": "batch/v1", "kind": "CronJob",
+            "metadata": { "name": "a", "labels": { "tentacular.io/release": "b", "x": "y" } },
+            "spec": { "jobTemplate": { "spec": { "template": { "spec": { "containers": [] } } } } },
+        });
+        let mut manifest = Manifest { kind: Kind::CronJob, name: "a".to_owned(), body };
+        manifest.place(&"team-a".parse().unwrap(), &"a".parse().unwrap());
+        assert_eq!(manifest.body["metadata"]["namespace"], "team-a");
+        assert_eq!(
+            manifest.body["metadata"]["labels"],
+            json!({ "tentacular.io/release": "a", "app.kubernetes.io/managed-by": "tentacular", "x": "y" })
+        );
+        let template = &manifest.body["spec"]["jobTemplate"]["spec"]["template"];
+        assert_eq!(template["metadata"]["labels"], json!({ "tentacular.io/release": "a" }));
+        assert_eq!(template["spec"]["securityContext"]["runAsNonRoot"], true);
+    }
+}

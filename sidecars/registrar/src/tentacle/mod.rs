@@ -1,0 +1,17 @@
+//! Tentacles: applying what one consists of, and removing it. The pure parts read and check manifests and write
+//! annotations; the others read and write the cluster.
+
+pub(crate) mod apply;
+mod defaults;
+mod effect;
+mod manifest;
+mod outcome;
+mod ownership;
+mod prune;
+mod release;
+pub(crate) mod remove;
+mod rules;
+mod standing;
+mod typed;
+mod validate;
+mod write;

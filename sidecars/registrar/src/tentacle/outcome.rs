@@ -1,0 +1,89 @@
+//! What `wf_apply` answers.
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+/// What happened to an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Effect {
+    /// It is new.
+    Created,
+    /// It was there and is different now.
+    Updated,
+    /// It was there as it should be.
+    Unchanged,
+    /// It was there and the manifests no longer have it.
+    Deleted,
+}
+
+/// What happened to one object.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub(crate) struct Change {
+    /// Its kind.
+    pub(crate) kind: &'static str,
+    /// Its name.
+    pub(crate) name: String,
+    /// What happened to it.
+    pub(crate) action: Effect,
+}
+
+/// What an apply did, or with `dry_run` would do.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Outcome {
+    /// Name of the tentacle.
+    name: String,
+    /// Name of its enclave.
+    enclave: String,
+    /// What happened to the tentacle as a whole: created, updated or unchanged.
+    status: Effect,
+    /// Whether nothing was written.
+    dry_run: bool,
+    /// How many objects are new.
+    created: usize,
+    /// How many objects are different now.
+    updated: usize,
+    /// How many objects were removed.
+    deleted: usize,
+    /// How many objects were as they should be.
+    unchanged: usize,
+    /// The objects that the tentacle now consists of, as Kind/name.
+    applied: Vec<String>,
+    /// What happened to each object.
+    objects: Vec<Change>,
+    /// What was changed in the manifests, and what else is worth knowing.
+    warnings: Vec<String>,
+}
+
+impl Outcome {
+    /// Counts `objects`. `new` says that the tentacle was not there before.
+    pub(crate) fn of(
+        name: String,
+        enclave: String,
+        (new, dry_run): (bool, bool),
+        objects: Vec<Change>,
+        warnings: Vec<String>,
+    ) -> Self {
+        let count = |effect| objects.iter().filter(|change| change.action == effect).count();
+        let unchanged = count(Effect::Unchanged);
+        let status = match unchanged == objects.len() {
+            _ if new => Effect::Created,
+            true => Effect::Unchanged,
+            false => Effect::Updated,
+        };
+        let kept = objects.iter().filter(|change| change.action != Effect::Deleted);
+        Self {
+            name,
+            enclave,
+            status,
+            dry_run,
+            created: count(Effect::Created),
+            updated: count(Effect::Updated),
+            deleted: count(Effect::Deleted),
+            unchanged,
+            applied: kept.map(|change| format!("{}/{}", change.kind, change.name)).collect(),
+            objects,
+            warnings,
+        }
+    }
+}

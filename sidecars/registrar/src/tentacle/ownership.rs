@@ -1,0 +1,195 @@
+//! What the server writes on a tentacle's Deployment: who owns it, its mode, who deployed it when.
+
+use tentacular_contract::{Caller, Email, Identity, Mode, facts::Pairs, keys};
+
+/// Annotations that are the server's to write; in a manifest they count for nothing.
+const SERVERS: [&str; 14] = [
+    keys::OWNER,
+    keys::OWNER_SUB,
+    keys::OWNER_EMAIL,
+    keys::OWNER_NAME,
+    keys::MODE,
+    keys::DEPLOYED_BY,
+    keys::DEPLOYED_VIA,
+    keys::DEPLOYED_AT,
+    keys::AUTH_PROVIDER,
+    keys::CREATED_AT,
+    keys::UPDATED_AT,
+    keys::UPDATED_BY_SUB,
+    keys::UPDATED_BY_EMAIL,
+    keys::INVENTORY,
+];
+
+/// Whether an annotation is the server's to write.
+pub(crate) fn is_servers(key: &str) -> bool {
+    SERVERS.contains(&key)
+}
+
+/// One apply, as the Deployment is to record it.
+#[derive(Debug, Clone)]
+pub(crate) struct Stamp<'a> {
+    pub(crate) caller: &'a Caller,
+    /// The mode to set; `None` leaves the one that is there.
+    pub(crate) mode: Option<Mode>,
+    /// RFC 3339 time.
+    pub(crate) now: &'a str,
+}
+
+impl Stamp<'_> {
+    /// The annotations of a Deployment that is new.
+    pub(crate) fn created(&self) -> Pairs {
+        let mut pairs = self.deployed();
+        put(&mut pairs, keys::CREATED_AT, Some(self.now));
+        if let Some(Identity { sub, email, name, .. }) = self.caller.identity() {
+            let email = email.as_ref().map(Email::as_str);
+            put(&mut pairs, keys::OWNER, email);
+            put(&mut pairs, keys::OWNER_EMAIL, email);
+            put(&mut pairs, keys::OWNER_SUB, sub.as_deref());
+            put(&mut pairs, keys::OWNER_NAME, name.as_deref());
+        }
+        self.with_mode(pairs)
+    }
+
+    /// The annotations of a Deployment that carries `before`, while nothing else changes.
+    pub(crate) fn kept(&self, before: &Pairs) -> Pairs {
+        let kept = before.iter().filter(|(key, value)| is_servers(key) && !value.is_empty());
+        self.with_mode(kept.map(|(key, value)| (key.clone(), value.clone())).collect())
+    }
+
+    /// The annotations of a Deployment that carried `before`, in an apply that changes something.
+    pub(crate) fn updated(&self, before: &Pairs) -> Pairs {
+        let mut pairs = self.kept(before);
+        for key in [keys::DEPLOYED_VIA, keys::AUTH_PROVIDER, keys::UPDATED_BY_SUB, keys::UPDATED_BY_EMAIL] {
+            pairs.remove(key);
+        }
+        pairs.extend(self.deployed());
+        put(&mut pairs, keys::UPDATED_AT, Some(self.now));
+        if let Some(identity) = self.caller.identity() {
+            put(&mut pairs, keys::UPDATED_BY_SUB, identity.sub.as_deref());
+            put(&mut pairs, keys::UPDATED_BY_EMAIL, identity.email.as_ref().map(Email::as_str));
+        }
+        pairs
+    }
+
+    fn deployed(&self) -> Pairs {
+        let mut pairs = Pairs::new();
+        put(&mut pairs, keys::DEPLOYED_BY, Some(self.caller.label()));
+        put(&mut pairs, keys::DEPLOYED_AT, Some(self.now));
+        let identity = self.caller.identity();
+        put(&mut pairs, keys::DEPLOYED_VIA, identity.and_then(|identity| identity.azp.as_deref()));
+        let provider = match self.caller {
+            Caller::Bearer => Some("bearer-token"),
+            Caller::System => None,
+            Caller::Oidc(identity) => identity.provider.as_deref(),
+        };
+        put(&mut pairs, keys::AUTH_PROVIDER, provider);
+        pairs
+    }
+
+    fn with_mode(&self, mut pairs: Pairs) -> Pairs {
+        if let Some(mode) = self.mode {
+            pairs.insert(keys::MODE.to_owned(), mode.to_string());
+        }
+        pairs
+    }
+}
+
+fn put(pairs: &mut Pairs, key: &str, value: Option<&str>) {
+    if let Some(value) = value.filter(|value| !value.is_empty()) {
+        pairs.insert(key.to_owned(), value.to_owned());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ann() -> Caller {
+        Caller::Oidc(Identity {
+            sub: Some("s1".to_owned()),
+            email: Some("ann@x.io".parse().unwrap()),
+            name: Some("Ann".to_owned()),
+            provider: Some("google".to_owned()),
+            azp: Some("tntc".to_owned()),
+        })
+    }
+
+    fn stamp<'a>(caller: &'a Caller, mode: Option<&str>, now: &'a str) -> Stamp<'a> {
+        Stamp { caller, mode: mode.map(|mode| mode.parse().unwrap()), now }
+    }
+
+    fn short(pairs: &Pairs) -> Vec<String> {
+        let prefix = "tentacular.io/";
+        pairs.iter().map(|(key, value)| format!("{}={value}", key.strip_prefix(prefix).unwrap())).collect()
+    }
+
+    #[test]
+    fn a_person_who_creates_is_the_owner() {
+        assert_eq!(
+            short(&stamp(&ann(), Some("private"), "T1").created()),
+            [
+                "auth-provider=google",
+                "created-at=T1",
+                "deployed-at=T1",
+                "deployed-by=ann@x.io",
+                "deployed-via=tntc",
+                "mode=rwx------",
+                "owner=ann@x.io",
+                "owner-email=ann@x.io",
+                "owner-name=Ann",
+                "owner-sub=s1",
+            ]
+        );
+    }
+
+    #[test]
+    fn the_bearer_token_owns_nothing() {
+        let created = stamp(&Caller::Bearer, Some("rwxr-x---"), "T1").created();
+        assert_eq!(
+            short(&created),
+            [
+                "auth-provider=bearer-token",
+                "created-at=T1",
+                "deployed-at=T1",
+                "deployed-by=bearer-token",
+                "mode=rwxr-x---",
+            ]
+        );
+    }
+
+    #[test]
+    fn an_update_keeps_owner_mode_and_creation() {
+        let before = stamp(&ann(), Some("private"), "T1").created();
+        let after = stamp(&Caller::Bearer, None, "T2").updated(&before);
+        assert_eq!(
+            short(&after),
+            [
+                "auth-provider=bearer-token",
+                "created-at=T1",
+                "deployed-at=T2",
+                "deployed-by=bearer-token",
+                "mode=rwx------",
+                "owner=ann@x.io",
+                "owner-email=ann@x.io",
+                "owner-name=Ann",
+                "owner-sub=s1",
+                "updated-at=T2",
+            ]
+        );
+        let again = stamp(&ann(), Some("open-run"), "T3").updated(&after);
+        let again = short(&again);
+        for part in ["mode=rwxrwxr-x", "updated-by-sub=s1", "updated-by-email=ann@x.io", "created-at=T1"] {
+            assert!(again.iter().any(|pair| pair == part), "{part}: {again:?}");
+        }
+    }
+
+    #[test]
+    fn nothing_but_the_servers_own_is_kept_and_nothing_empty() {
+        let before = Pairs::from([
+            (keys::OWNER.to_owned(), String::new()),
+            (keys::DEPLOYED_AT.to_owned(), "T1".to_owned()),
+            (keys::DESCRIPTION.to_owned(), "Says hello".to_owned()),
+        ]);
+        assert_eq!(short(&stamp(&ann(), None, "T2").kept(&before)), ["deployed-at=T1"]);
+    }
+}

@@ -1,0 +1,65 @@
+//! What an enclave holds of a tentacle: every object that carries the tentacle's release label.
+
+use futures::future::try_join_all;
+use tentacular_cluster::{Cluster, Error, Kind, Object, Selector};
+use tentacular_contract::{EnclaveName, TentacleName, facts::Pairs, keys};
+
+/// An object as it stands in the cluster.
+#[derive(Clone)]
+pub(crate) struct Live {
+    pub(crate) kind: Kind,
+    pub(crate) object: Object,
+}
+
+impl Live {
+    pub(crate) fn name(&self) -> &str {
+        self.object.metadata.name.as_deref().unwrap_or_default()
+    }
+
+    /// How results name it.
+    pub(crate) fn title(&self) -> String {
+        format!("{}/{}", self.kind, self.name())
+    }
+
+    pub(crate) fn uid(&self) -> Option<&str> {
+        self.object.metadata.uid.as_deref()
+    }
+
+    /// Whether it was made by another object, such as a Job by a `CronJob`, and goes with that.
+    pub(crate) fn is_controlled(&self) -> bool {
+        let owners = self.object.metadata.owner_references.iter().flatten();
+        owners.into_iter().any(|owner| owner.controller == Some(true))
+    }
+}
+
+/// Whether the object is being deleted.
+pub(crate) const fn is_terminating(object: &Object) -> bool {
+    object.metadata.deletion_timestamp.is_some()
+}
+
+/// Which release the object belongs to.
+pub(crate) fn release_of(object: &Object) -> Option<&str> {
+    object.metadata.labels.as_ref()?.get(keys::RELEASE).map(String::as_str)
+}
+
+/// The object's annotations.
+pub(crate) fn annotations(object: &Object) -> Pairs {
+    object.metadata.annotations.clone().unwrap_or_default()
+}
+
+/// Every object of the tentacle, kind by kind.
+pub(crate) async fn read(
+    cluster: &Cluster,
+    enclave: &EnclaveName,
+    tentacle: &TentacleName,
+) -> Result<Vec<Live>, Error> {
+    let selector = Selector::labels(&format!("{}={tentacle}", keys::RELEASE));
+    let lists = Kind::ALL.map(|kind| {
+        let selector = &selector;
+        async move {
+            let objects = cluster.objects(kind, enclave.as_str()).list(selector).await?;
+            Ok::<_, Error>(objects.into_iter().map(move |object| Live { kind, object }))
+        }
+    });
+    Ok(try_join_all(lists).await?.into_iter().flatten().collect())
+}

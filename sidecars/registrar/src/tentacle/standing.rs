@@ -1,0 +1,74 @@
+//! What stands in the cluster now where a call wants to write, and whether the caller may: decided once more, since
+//! the kernel decided by what its watches had shown.
+
+use tentacular_cluster::{Kind, Object};
+use tentacular_contract::{Caller, Denied, Enclave, Mode, Place, Status, Tentacle};
+use tentacular_process::link::{Permitted, ToolError};
+
+use super::release;
+use crate::registrar::Registrar;
+
+/// The enclave and the tentacle of a call, as they are now.
+pub(crate) struct Standing {
+    enclave: Enclave,
+    /// The Deployment that the tentacle is.
+    pub(crate) deployment: Option<Object>,
+}
+
+impl Standing {
+    /// Reads both, and refuses a caller who may not.
+    pub(crate) async fn read(registrar: &Registrar, permitted: &Permitted) -> Result<Self, ToolError> {
+        let (name, tentacle) = (permitted.enclave()?, permitted.tentacle()?);
+        let Some(enclave) = registrar.enclaves.read(name).await? else {
+            return Err(Denied::NoEnclave(name.clone()).into());
+        };
+        if enclave.terminating {
+            // Its objects may be out of reach already.
+            return Err(Denied::Terminating(name.clone()).into());
+        }
+        let deployment = registrar.cluster.objects(Kind::Deployment, name.as_str()).get(tentacle.as_str()).await?;
+        let standing = Self { enclave, deployment };
+        permitted.recheck(Place::Enclave(&standing.enclave), standing.tentacle().as_ref())?;
+        Ok(standing)
+    }
+
+    /// Refuses where the enclave is frozen.
+    pub(crate) fn require_thawed(&self) -> Result<(), Denied> {
+        match self.enclave.status {
+            Status::Frozen => Err(Denied::Frozen(self.enclave.name.clone())),
+            Status::Active | Status::Provisioning => Ok(()),
+        }
+    }
+
+    fn tentacle(&self) -> Option<Tentacle> {
+        self.deployment.as_ref().map(|object| Tentacle::from_annotations(&release::annotations(object)))
+    }
+
+    /// Whether everything in the enclave is the caller's to decide on.
+    pub(crate) fn is_commanded_by(&self, permitted: &Permitted) -> bool {
+        match permitted.caller() {
+            Caller::Bearer | Caller::System => true,
+            Caller::Oidc(identity) => !permitted.permit().authorization() || self.enclave.is_owned_by(identity),
+        }
+    }
+
+    /// The mode to write: of a new tentacle the one that is asked for or the enclave's default, of another only the
+    /// one that its owner asks for.
+    pub(crate) fn mode(&self, permitted: &Permitted, asked: Option<Mode>) -> Result<Option<Mode>, ToolError> {
+        let Some(tentacle) = self.tentacle() else {
+            return Ok(Some(asked.unwrap_or(self.enclave.default_mode)));
+        };
+        let identity = permitted.caller().identity();
+        let owns = identity.zip(tentacle.owner.as_ref()).is_some_and(|(identity, owner)| identity.is(owner));
+        match asked {
+            Some(mode) if mode != tentacle.mode && !owns && !self.is_commanded_by(permitted) => {
+                Err(ToolError::new(format_args!(
+                    "permission denied: the mode of a tentacle is for its owner or the enclave's owner to change; \
+                     leave out mode to keep {}",
+                    tentacle.mode
+                )))
+            }
+            asked => Ok(asked),
+        }
+    }
+}

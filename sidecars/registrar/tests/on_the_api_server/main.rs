@@ -1,0 +1,10 @@
+//! The registrar's binary on a real API server, with its own service account and the chart's rights, called over its
+//! socket as the kernel calls it.
+
+#![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+
+mod applying;
+mod enclaves;
+mod permission;
+mod removing;
+mod world;

@@ -1,0 +1,89 @@
+//! The registrar decides again against what stands there now, and by rules that the kernel cannot see.
+
+use k8s_openapi::api::{apps::v1::Deployment, core::v1::Namespace};
+use serde_json::json;
+use tentacular_cluster::Metadata;
+use tentacular_contract::{Caller, keys};
+
+use crate::{
+    applying::{call, config_map, deployment},
+    world::{World, person},
+};
+
+async fn annotate(world: &World, enclave: &str, key: &str, value: &str) {
+    let patch = json!({ "metadata": { "annotations": { key: value } } });
+    world.admin.all::<Metadata<Namespace>>().patch(enclave, &patch).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_permit_counts_only_while_it_would_be_given_again() {
+    let world = World::start().await.unwrap();
+    let enclave = world.provision("recheck").await;
+    let arguments = call(&enclave, "report", &[deployment("report", "i:1")]);
+    let bob = person("bob@x.io");
+    let permitted = world.permit(&bob, "wf_apply", arguments.clone()).await.unwrap();
+    annotate(&world, &enclave, keys::MODE, "rwxr-x---").await;
+    let error = world.send(&permitted).await.unwrap_err();
+    assert!(error.contains("needs w for member, mode is rwxr-x---"), "{error}");
+
+    let permitted = world.permit(&Caller::Bearer, "wf_apply", arguments).await.unwrap();
+    annotate(&world, &enclave, keys::ENCLAVE_STATUS, "frozen").await;
+    let error = world.send(&permitted).await.unwrap_err();
+    assert!(error.contains("is frozen"), "{error}");
+    let deployments = world.admin.namespaced::<Deployment>(&enclave);
+    assert!(deployments.get("report").await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_member_creates_and_does_not_inherit_what_an_earlier_tentacle_left() {
+    let world = World::start().await.unwrap();
+    let enclave = world.provision("inherit").await;
+    let bob = person("bob@x.io");
+    let manifests = [config_map("report-code", "1"), deployment("report", "i:1")];
+    world.call(&bob, "wf_apply", call(&enclave, "report", &manifests)).await.unwrap();
+    world
+        .admin
+        .namespaced::<Deployment>(&enclave)
+        .delete("report", &tentacular_cluster::Delete::default())
+        .await
+        .unwrap();
+
+    let error = world.call(&bob, "wf_apply", call(&enclave, "report", &manifests)).await.unwrap_err();
+    assert!(error.contains("left ConfigMap/report-code") && error.contains("enclave's owner"), "{error}");
+    let again = world.call(&person("ann@x.io"), "wf_apply", call(&enclave, "report", &manifests)).await.unwrap();
+    assert_eq!((&again["created"], &again["unchanged"]), (&json!(1), &json!(1)), "{again}");
+}
+
+#[tokio::test]
+async fn the_mode_is_for_an_owner_to_change() {
+    let world = World::start().await.unwrap();
+    let enclave = world.provision("mode").await;
+    let with = |mode: Option<&str>, image: &str| {
+        let mut arguments = call(&enclave, "report", &[deployment("report", image)]);
+        if let Some(mode) = mode {
+            arguments["mode"] = json!(mode);
+        }
+        arguments
+    };
+    let mode = || async {
+        let deployment = world.admin.namespaced::<Deployment>(&enclave).get("report").await.unwrap().unwrap();
+        deployment.metadata.annotations.unwrap()[keys::MODE].clone()
+    };
+    let bob = person("bob@x.io");
+    world.call(&bob, "wf_apply", with(Some("member-edit"), "i:1")).await.unwrap();
+    assert_eq!(mode().await, "rwxrwx---");
+    annotate(&world, &enclave, keys::ENCLAVE_MEMBERS, "bob@x.io,cid@x.io").await;
+    let cid = person("cid@x.io");
+    let error = world.call(&cid, "wf_apply", with(Some("open-run"), "i:2")).await.unwrap_err();
+    assert!(error.contains("the mode of a tentacle is for its owner"), "{error}");
+    world.call(&cid, "wf_apply", with(None, "i:2")).await.unwrap();
+    assert_eq!(mode().await, "rwxrwx---");
+    for (caller, name, text) in [
+        (bob, "private", "rwx------"),
+        (person("ann@x.io"), "open-run", "rwxrwxr-x"),
+        (Caller::Bearer, "member-run", "rwx--x---"),
+    ] {
+        world.call(&caller, "wf_apply", with(Some(name), "i:2")).await.unwrap();
+        assert_eq!(mode().await, text);
+    }
+}

@@ -1,0 +1,3 @@
+//! The scheduler's tools, one module each.
+
+pub(crate) mod wf_run;
