@@ -1,9 +1,11 @@
 //! Measures and prints; never fails on a figure. Medians of several runs, as machines are noisy; where two things are
 //! compared, the ratio is of runs that alternate.
 
-use std::process::ExitCode;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::{
+    process::ExitCode,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use anyhow::Context as _;
 use serde_json::{Value, json};

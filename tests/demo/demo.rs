@@ -1,10 +1,7 @@
 //! A tour of the running system: a real control plane, the five processes, an example tentacle, a real MCP client.
 //! Afterwards everything stays up for whoever wants to try it, until Ctrl-C.
 
-use std::path::Path;
-use std::process::ExitCode;
-use std::sync::Arc;
-use std::time::Duration;
+use std::{path::Path, process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, bail, ensure};
 use clap::Parser;

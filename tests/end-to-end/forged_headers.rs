@@ -1,8 +1,7 @@
 //! The two headers that carry a decision are the kernel's alone.
 
 use anyhow::Context as _;
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 use tentacular_test_harness::mcp::Era;
 

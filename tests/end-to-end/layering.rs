@@ -1,8 +1,10 @@
 //! Dependencies run one way: `contract` ← `cluster`, `process` ← the five processes; and only `cluster` (and the
 //! tests) speak to the Kubernetes API.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::process::Command;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    process::Command,
+};
 
 use serde_json::Value;
 

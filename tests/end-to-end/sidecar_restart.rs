@@ -1,8 +1,12 @@
 //! A sidecar that is killed takes nothing else along, and no call that comes later is lost.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
 use anyhow::ensure;
 use serde_json::json;

@@ -1,10 +1,10 @@
 //! A process that cannot start says why in one line and ends with a status that is not zero.
 
-use std::net::TcpListener;
-use std::path::Path;
+use std::{net::TcpListener, path::Path};
+
+use tentacular_test_harness::{Part, Scratch, part::program};
 
 use crate::support::unique;
-use tentacular_test_harness::{Part, Scratch, part::program};
 
 struct Ended {
     code: Option<i32>,

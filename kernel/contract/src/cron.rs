@@ -12,7 +12,6 @@ mod split;
 use std::{fmt, time::Duration};
 
 use chrono_tz::Tz;
-
 pub use options::{InvalidOption, Missed, Overlap, timezone};
 pub use split::parse;
 

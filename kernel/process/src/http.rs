@@ -58,6 +58,11 @@ impl Accept for TcpListener {
     }
 }
 
+/// What lies at the bottom of an error, such as `Connection refused`; what is above it only says where.
+pub fn root_cause<'a>(error: &'a (dyn std::error::Error + 'static)) -> &'a (dyn std::error::Error + 'static) {
+    std::iter::successors(Some(error), |error| error.source()).last().unwrap_or(error)
+}
+
 /// Boxes a body.
 pub fn boxed<B>(response: Response<B>) -> BoxResponse
 where

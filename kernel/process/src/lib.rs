@@ -2,6 +2,7 @@
 //! and both ends of the link between kernel and sidecars.
 
 mod bootstrap;
+pub mod engine;
 pub mod health;
 pub mod http;
 pub mod link;

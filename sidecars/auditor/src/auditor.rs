@@ -4,13 +4,12 @@ use std::sync::Arc;
 
 use tentacular_cluster::Cluster;
 use tentacular_contract::tentacle_url::TentacleUrl;
-use tentacular_process::{Context, Part, link::Sidecar};
+use tentacular_process::{Context, Part, engine::EngineClient, link::Sidecar};
 
 use crate::{
     args::Args,
     clock::SystemClock,
     observed::Observed,
-    probe::HttpProbe,
     tools::{
         wf_health::{self, WfHealth},
         wf_list::{self, WfList},
@@ -26,7 +25,7 @@ pub(crate) async fn run(args: Args, context: Context) -> anyhow::Result<()> {
     let observed = Observed::watch(cluster, platform, &context);
     let list = Arc::new(WfList { observed: observed.clone(), clock: SystemClock });
     let status = Arc::new(WfStatus { observed: observed.clone() });
-    let health = Arc::new(WfHealth { observed, probe: HttpProbe::new(), url });
+    let health = Arc::new(WfHealth { observed, probe: EngineClient::new(), url });
     Sidecar::new(Args::NAME)
         .tool(wf_list::spec(), move |permitted, arguments| Arc::clone(&list).call(permitted, arguments))
         .tool(wf_status::spec(), move |permitted, arguments| Arc::clone(&status).call(permitted, arguments))

@@ -2,14 +2,10 @@
 
 use std::{future::Future, time::Duration};
 
-use bytes::Bytes;
 use http::{Request, header};
-use http_body_util::{BodyExt, Empty, LengthLimitError, Limited};
-use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
-    rt::TokioExecutor,
-};
+use http_body_util::Full;
 use tentacular_contract::limits::HEALTH_BODY_BYTES;
+use tentacular_process::engine::{EngineClient, NoAnswer};
 use tokio::time::timeout;
 
 /// How long an engine may take to answer, connecting included.
@@ -35,50 +31,27 @@ pub(crate) trait Probe: Send + Sync + 'static {
     fn ask(&self, url: &str) -> impl Future<Output = Result<Vec<u8>, ProbeError>> + Send;
 }
 
-/// Asks engines over HTTP.
-#[derive(Debug, Clone)]
-pub(crate) struct HttpProbe(Client<HttpConnector, Empty<Bytes>>);
-
-impl HttpProbe {
-    pub(crate) fn new() -> Self {
-        // A probe is to find out whether a new connection is accepted.
-        Self(Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(HttpConnector::new()))
-    }
-
-    async fn answer(&self, url: &str) -> Result<Vec<u8>, ProbeError> {
+impl Probe for EngineClient {
+    async fn ask(&self, url: &str) -> Result<Vec<u8>, ProbeError> {
         let request = Request::get(url)
             .header(header::ACCEPT, "application/json")
             .header(header::USER_AGENT, concat!("tentacular-auditor/", env!("CARGO_PKG_VERSION")))
-            .body(Empty::new())
+            .body(Full::default())
             .map_err(|error| ProbeError::Unreachable(format!("{url} is no URL: {error}")))?;
-        let unreachable =
-            |error: &(dyn std::error::Error + 'static)| ProbeError::Unreachable(root(error).to_string());
-        let answer = self.0.request(request).await.map_err(|error| unreachable(&error))?;
-        if !answer.status().is_success() {
-            return Err(ProbeError::Status(answer.status().as_u16()));
-        }
-        match Limited::new(answer.into_body(), HEALTH_BODY_BYTES).collect().await {
-            Ok(body) => Ok(body.to_bytes().into()),
-            Err(error) if error.is::<LengthLimitError>() => Err(ProbeError::TooLong),
-            Err(error) => Err(unreachable(error.as_ref())),
-        }
-    }
-}
-
-impl Probe for HttpProbe {
-    async fn ask(&self, url: &str) -> Result<Vec<u8>, ProbeError> {
         let late = || ProbeError::Unreachable(format!("no answer within {} s", TIME.as_secs()));
-        timeout(TIME, self.answer(url)).await.unwrap_or_else(|_| Err(late()))
+        match timeout(TIME, self.send(request, HEALTH_BODY_BYTES)).await.map_err(|_| late())? {
+            Ok(answer) if (200..300).contains(&answer.status) => Ok(answer.body.into()),
+            Ok(answer) => Err(ProbeError::Status(answer.status)),
+            Err(NoAnswer::TooLong(_)) => Err(ProbeError::TooLong),
+            Err(error) => Err(ProbeError::Unreachable(error.to_string())),
+        }
     }
-}
-
-/// What lies at the bottom of an error, such as `Connection refused`; what is above it only says where.
-fn root<'a>(error: &'a (dyn std::error::Error + 'static)) -> &'a (dyn std::error::Error + 'static) {
-    std::iter::successors(Some(error), |error| error.source()).last().unwrap_or(error)
 }
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+    use hyper_util::{client::legacy::Client, rt::TokioExecutor};
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt},
         net::TcpListener,
@@ -109,7 +82,7 @@ mod tests {
             // The probe hangs up when it has had enough.
             let _ = stream.write_all(said.as_bytes()).await;
         };
-        let probe = HttpProbe::new();
+        let probe = EngineClient::new();
         tokio::join!(probe.ask(&base), serve).0
     }
 
@@ -118,10 +91,10 @@ mod tests {
         let (listener, base) = listener().await;
         tokio::spawn(tentacular_example_engine::serve(listener));
         let one = Replicas { desired: 1, ready: 1, available: 1, observed: true };
-        let health = async || by_engine(one, HttpProbe::new().ask(&format!("{base}/health?detail=1")).await);
+        let health = async || by_engine(one, EngineClient::new().ask(&format!("{base}/health?detail=1")).await);
         let run = async |body: &'static str| {
             let client = Client::builder(TokioExecutor::new()).build_http();
-            let request = Request::post(format!("{base}/run")).body(http_body_util::Full::new(Bytes::from(body)));
+            let request = Request::post(format!("{base}/run")).body(Full::new(Bytes::from(body)));
             client.request(request.expect("a request")).await.expect("an answer");
         };
         assert_eq!(health().await.status, Light::Green);
@@ -137,7 +110,7 @@ mod tests {
     async fn what_is_no_answer_is_told_apart() {
         let (gone, base) = listener().await;
         drop(gone);
-        let refused = HttpProbe::new().ask(&base).await;
+        let refused = EngineClient::new().ask(&base).await;
         assert!(matches!(&refused, Err(ProbeError::Unreachable(text)) if text.contains("refused")), "{refused:?}");
 
         let status = answered("HTTP/1.1 503 Busy\r\ncontent-length: 0\r\n\r\n".to_owned()).await;
@@ -153,7 +126,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_silent_engine_is_given_up_on() {
         let (_silent, base) = listener().await;
-        let answer = HttpProbe::new().ask(&base).await;
+        let answer = EngineClient::new().ask(&base).await;
         assert_eq!(answer, Err(ProbeError::Unreachable("no answer within 5 s".to_owned())));
     }
 }

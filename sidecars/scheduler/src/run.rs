@@ -7,13 +7,14 @@ use std::{fmt, time::Duration};
 use bytes::Bytes;
 use serde_json::Value;
 use tentacular_contract::{EnclaveName, TentacleName, limits::RUN_OUTPUT_BYTES, tentacle_url::TentacleUrl};
+use tentacular_process::engine::{Answer, NoAnswer};
 use tokio::time::{Instant, sleep, timeout_at};
 use uuid::{NoContext, Timestamp, Uuid};
 
 use self::report::Report;
 use crate::{
     clock::Clock,
-    engine::{Answer, Call, Engine, Failure},
+    engine::{Call, Engine},
 };
 
 /// Pause before the next attempt to reach a tentacle that nobody answers for, as while its pod starts.
@@ -135,11 +136,11 @@ impl<E: Engine, C: Clock> Runner<E, C> {
             };
             let left = deadline.saturating_duration_since(Instant::now());
             match failure {
-                Failure::NotConnected(last) if left < TOO_LATE => return Err(Why::NotReached { seconds, last }),
+                NoAnswer::NotConnected(last) if left < TOO_LATE => return Err(Why::NotReached { seconds, last }),
                 // Shorter pauses towards the end, so that a short limit is used up too.
-                Failure::NotConnected(_) => sleep(PAUSE.min(left / 2)).await,
-                Failure::Broken(text) => return Err(Why::Broken(text)),
-                Failure::TooLong => return Err(Why::TooLong),
+                NoAnswer::NotConnected(_) => sleep(PAUSE.min(left / 2)).await,
+                NoAnswer::Broken(text) => return Err(Why::Broken(text)),
+                NoAnswer::TooLong(_) => return Err(Why::TooLong),
             }
         }
     }

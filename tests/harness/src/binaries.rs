@@ -3,16 +3,17 @@
 //! No package registry carries a prebuilt kube-apiserver, but the Go module proxy has its sources. The folder
 //! `control-plane` of this crate is a Go module whose one binary is all three programs.
 
-use std::fmt::Write as _;
-use std::fs::{File, TryLockError};
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::{
+    fmt::Write as _,
+    fs::{File, TryLockError},
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::{Context as _, bail, ensure};
 use sha2::{Digest as _, Sha256};
 
-use crate::child::Program;
-use crate::say::say;
+use crate::{child::Program, say::say};
 
 /// The programs of a control plane, by the names that envtest also gives them.
 pub const PROGRAMS: [&str; 3] = ["etcd", "kube-apiserver", "kube-controller-manager"];

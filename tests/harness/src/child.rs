@@ -4,17 +4,21 @@
 //! shell that first leaves a watcher behind and then becomes the program. The watcher reads a pipe whose other end only
 //! the owner has: the end of file tells that the owner is gone.
 
-use std::ffi::{OsStr, OsString};
-use std::fs::File;
-use std::io::Write as _;
-use std::os::unix::process::CommandExt as _;
-use std::path::{Path, PathBuf};
-use std::process::{ChildStdin, Command, ExitStatus, Stdio};
-use std::thread::JoinHandle;
+use std::{
+    ffi::{OsStr, OsString},
+    fs::File,
+    io::Write as _,
+    os::unix::process::CommandExt as _,
+    path::{Path, PathBuf},
+    process::{ChildStdin, Command, ExitStatus, Stdio},
+    thread::JoinHandle,
+};
 
 use anyhow::Context as _;
-use rustix::io::Errno;
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
+use rustix::{
+    io::Errno,
+    process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid},
+};
 use tokio::sync::watch;
 
 /// The pipe is moved to another descriptor first, as a shell gives a background job `/dev/null` for stdin. The watcher

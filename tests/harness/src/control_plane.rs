@@ -5,18 +5,24 @@ mod start;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
-use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
-use kube::api::{ObjectMeta, PostParams};
-use kube::{Api, Client, ResourceExt as _};
+use k8s_openapi::api::{
+    authentication::v1::{TokenRequest, TokenRequestSpec},
+    core::v1::{Namespace, ServiceAccount},
+};
+use kube::{
+    Api, Client, ResourceExt as _,
+    api::{ObjectMeta, PostParams},
+};
 use tokio::sync::OwnedSemaphorePermit;
 
-use crate::certificates::Certificates;
-use crate::child::Child;
-use crate::credentials::{Endpoint, Identity};
-use crate::eventually::eventually;
-use crate::node::Node;
-use crate::scratch::Scratch;
+use crate::{
+    certificates::Certificates,
+    child::Child,
+    credentials::{Endpoint, Identity},
+    eventually::eventually,
+    node::Node,
+    scratch::Scratch,
+};
 
 /// Longer than any run of tests, so that no token expires in the middle of one.
 const TOKEN_SECONDS: i64 = 6 * 60 * 60;

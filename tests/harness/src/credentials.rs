@@ -1,11 +1,9 @@
 //! Who speaks to the API server, and the clients and kubeconfigs made of it.
 
-use std::io::Write as _;
-use std::path::Path;
+use std::{io::Write as _, path::Path};
 
 use anyhow::Context as _;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use kube::config::AuthInfo;
 use serde_json::{Value, json};
 

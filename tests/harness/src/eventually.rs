@@ -1,13 +1,13 @@
 //! Waits for the cluster without sleeping and hoping.
 
-use std::fmt::Debug;
-use std::time::Duration;
+use std::{fmt::Debug, time::Duration};
 
 use anyhow::Context as _;
-use kube::Api;
-use kube::runtime::wait::{Condition, await_condition};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use kube::{
+    Api,
+    runtime::wait::{Condition, await_condition},
+};
+use serde::{Serialize, de::DeserializeOwned};
 
 /// Things take a second or two here; a busy machine gets this much.
 const DEADLINE: Duration = Duration::from_mins(1);

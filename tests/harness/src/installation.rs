@@ -1,19 +1,25 @@
 //! The product installed in a control plane: the chart's accounts, rights and webhook configuration as they are, and
 //! the webhook as a process. The other processes make a [`crate::Stack`]; several may share one installation.
 
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use anyhow::Context as _;
 use k8s_openapi::api::core::v1::Namespace;
-use kube::api::{Api, DynamicObject, Patch, PatchParams, PostParams};
-use kube::core::GroupVersionKind;
-use kube::discovery::{ApiResource, Scope, pinned_kind};
+use kube::{
+    api::{Api, DynamicObject, Patch, PatchParams, PostParams},
+    core::GroupVersionKind,
+    discovery::{ApiResource, Scope, pinned_kind},
+};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
-use crate::part::{self, Part};
-use crate::{Child, ControlPlane, background};
+use crate::{
+    Child, ControlPlane, background,
+    part::{self, Part},
+};
 
 /// The namespace that the server is installed in.
 pub const SERVER_NAMESPACE: &str = "tentacular-system";

@@ -2,10 +2,11 @@
 
 use anyhow::{Context as _, bail};
 use reqwest::header::{ACCEPT, CONTENT_TYPE};
-use rmcp::model::{CallToolRequestParams, CallToolResult, ClientConfig, Implementation, ProtocolVersion, Tool};
-use rmcp::service::{ClientLifecycleMode, RoleClient, RunningService, serve_client_with_lifecycle};
-use rmcp::transport::StreamableHttpClientTransport;
-use rmcp::transport::streamable_http_client::StreamableHttpClientTransportConfig;
+use rmcp::{
+    model::{CallToolRequestParams, CallToolResult, ClientConfig, Implementation, ProtocolVersion, Tool},
+    service::{ClientLifecycleMode, RoleClient, RunningService, serve_client_with_lifecycle},
+    transport::{StreamableHttpClientTransport, streamable_http_client::StreamableHttpClientTransportConfig},
+};
 use serde_json::{Value, json};
 
 /// The protocol era that a client speaks.

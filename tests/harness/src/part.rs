@@ -1,7 +1,9 @@
 //! The product's programs: where cargo built them, and what can be seen of them from outside.
 
-use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, bail, ensure};
 use serde_json::Value;

@@ -1,9 +1,11 @@
 //! A temporary folder that goes away with its owner, also when the owner is killed.
 
-use std::io::Write as _;
-use std::os::unix::process::CommandExt as _;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::{
+    io::Write as _,
+    os::unix::process::CommandExt as _,
+    path::Path,
+    process::{Child, Command, Stdio},
+};
 
 use anyhow::Context as _;
 use tempfile::TempDir;

@@ -2,8 +2,10 @@
 
 use std::sync::{Arc, LazyLock};
 
-use tokio::runtime::{Builder, Handle, Runtime};
-use tokio::sync::{OnceCell, Semaphore};
+use tokio::{
+    runtime::{Builder, Handle, Runtime},
+    sync::{OnceCell, Semaphore},
+};
 
 use crate::control_plane::ControlPlane;
 

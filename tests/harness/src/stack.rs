@@ -1,16 +1,20 @@
 //! The kernel, its three sidecars and an example engine as processes, with the product's own service accounts.
 
-use std::collections::BTreeMap;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    collections::BTreeMap,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use anyhow::Context as _;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 
-use crate::mcp::{Era, Mcp, Raw};
-use crate::part::{self, Part};
-use crate::{Child, Installation, Program, Scratch};
+use crate::{
+    Child, Installation, Program, Scratch,
+    mcp::{Era, Mcp, Raw},
+    part::{self, Part},
+};
 
 /// Mode of the run folder: owner and group, setgid, sticky.
 const RUN_FOLDER: u32 = 0o3770;

@@ -4,11 +4,15 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 
-use k8s_openapi::api::authentication::v1::{SelfSubjectReview, UserInfo};
-use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod, Secret, ServiceAccount};
-use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
-use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Api, Client, Config};
+use k8s_openapi::api::{
+    authentication::v1::{SelfSubjectReview, UserInfo},
+    core::v1::{ConfigMap, Namespace, Pod, Secret, ServiceAccount},
+};
+use kube::{
+    Api, Client, Config,
+    api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
+    config::{KubeConfigOptions, Kubeconfig},
+};
 use serde_json::{from_value, json};
 use tentacular_test_harness::{ControlPlane, eventually};
 

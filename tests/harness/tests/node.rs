@@ -2,22 +2,30 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
-use std::pin::pin;
-use std::time::Duration;
+use std::{pin::pin, time::Duration};
 
 use futures::StreamExt as _;
-use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::{Node, Pod, Service};
-use k8s_openapi::api::discovery::v1::EndpointSlice;
-use kube::api::{ListParams, Patch, PatchParams, PostParams};
-use kube::runtime::wait::conditions::{is_job_completed, is_pod_running};
-use kube::runtime::{WatchStreamExt as _, watcher};
-use kube::{Api, ResourceExt as _};
+use k8s_openapi::api::{
+    apps::v1::Deployment,
+    batch::v1::Job,
+    coordination::v1::Lease,
+    core::v1::{Node, Pod, Service},
+    discovery::v1::EndpointSlice,
+};
+use kube::{
+    Api, ResourceExt as _,
+    api::{ListParams, Patch, PatchParams, PostParams},
+    runtime::{
+        WatchStreamExt as _,
+        wait::conditions::{is_job_completed, is_pod_running},
+        watcher,
+    },
+};
 use serde_json::{Value, from_value, json};
-use tentacular_test_harness::node::{IMAGE_PULL, NODE_NAME, READY, UNREADY};
-use tentacular_test_harness::{ControlPlane, eventually};
+use tentacular_test_harness::{
+    ControlPlane, eventually,
+    node::{IMAGE_PULL, NODE_NAME, READY, UNREADY},
+};
 
 #[tokio::test]
 async fn a_deployment_becomes_available_and_scales_down() {

@@ -23,6 +23,7 @@ use tokio::net::UnixStream;
 use tower_service::Service;
 
 use super::peer;
+use crate::http::root_cause;
 
 /// Why a request got no answer.
 #[derive(Debug, thiserror::Error)]
@@ -68,7 +69,7 @@ impl LinkClient {
     pub async fn send(&self, mut request: Request<Full<Bytes>>) -> Result<Response<Incoming>, LinkError> {
         *request.uri_mut() = Uri::from_static("http://localhost/mcp");
         self.client.request(request).await.map_err(|error| {
-            let reason = root(&error).to_string();
+            let reason = root_cause(&error).to_string();
             let path = self.path.clone();
             if error.is_connect() {
                 LinkError::NotConnected { path, reason }
@@ -77,10 +78,6 @@ impl LinkClient {
             }
         })
     }
-}
-
-fn root<'a>(error: &'a (dyn std::error::Error + 'static)) -> &'a (dyn std::error::Error + 'static) {
-    std::iter::successors(Some(error), |error| error.source()).last().unwrap_or(error)
 }
 
 /// Connects to a socket file and looks who listens there.

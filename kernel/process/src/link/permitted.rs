@@ -7,7 +7,7 @@ use rmcp::{
     Peer, RoleServer,
     model::{ProgressNotificationParam, ProgressToken},
 };
-use tentacular_contract::{Caller, Denied, Frozen, EnclaveName, Permit, Place, Tentacle, TentacleName};
+use tentacular_contract::{Caller, Denied, EnclaveName, Frozen, Permit, Place, Tentacle, TentacleName};
 
 /// A call that the kernel permitted.
 #[derive(Debug, Clone)]

@@ -218,7 +218,8 @@ impl ServerHandler for Surface {
         };
         let progress = context.meta.get_progress_token().map(|token| (context.peer.clone(), token));
         let since = Instant::now();
-        let answer = (tool.run)(Permitted::new(caller, permit, tool.spec.frozen(), progress), arguments.unwrap_or_default());
+        let answer =
+            (tool.run)(Permitted::new(caller, permit, tool.spec.frozen(), progress), arguments.unwrap_or_default());
         let answered = if tool.spec.is_read_only() {
             tokio::select! {
                 answered = spawned(answer, true) => answered,

@@ -5,8 +5,6 @@ pub(crate) mod forward;
 pub(crate) mod headers;
 mod surface;
 
-pub(crate) use surface::{listed, listed_for_handshake};
-
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use bytes::Bytes;
@@ -18,6 +16,7 @@ use http::{
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use serde_json::value::RawValue;
+pub(crate) use surface::{listed, listed_for_handshake};
 use tentacular_contract::{Caller, limits};
 use tentacular_process::{
     health,

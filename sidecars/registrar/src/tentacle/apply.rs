@@ -75,7 +75,6 @@ pub(crate) async fn apply(
     let (enclave, tentacle) = (permitted.enclave()?, permitted.tentacle()?);
     let asked = mode.as_deref().map(str::trim).filter(|mode| !mode.is_empty()).map(str::parse::<Mode>).transpose()?;
     let standing = Standing::read(&registrar, &permitted).await?;
-    standing.require_thawed()?;
     let mode = standing.mode(&permitted, asked)?;
     let new = standing.deployment.is_none();
     let checked = validate::check(manifests, enclave, tentacle, !new)?;

@@ -2,7 +2,7 @@
 //! the kernel decided by what its watches had shown.
 
 use tentacular_cluster::{Kind, Object};
-use tentacular_contract::{Caller, Denied, Enclave, Mode, Place, Status, Tentacle};
+use tentacular_contract::{Caller, Denied, Enclave, Mode, Place, Tentacle};
 use tentacular_process::link::{Permitted, ToolError};
 
 use super::release;
@@ -30,14 +30,6 @@ impl Standing {
         let standing = Self { enclave, deployment };
         permitted.recheck(Place::Enclave(&standing.enclave), standing.tentacle().as_ref())?;
         Ok(standing)
-    }
-
-    /// Refuses where the enclave is frozen.
-    pub(crate) fn require_thawed(&self) -> Result<(), Denied> {
-        match self.enclave.status {
-            Status::Frozen => Err(Denied::Frozen(self.enclave.name.clone())),
-            Status::Active | Status::Provisioning => Ok(()),
-        }
     }
 
     fn tentacle(&self) -> Option<Tentacle> {

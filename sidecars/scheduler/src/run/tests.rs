@@ -14,12 +14,12 @@ use super::*;
 /// Answers as it was told, one call after the other, and then never.
 #[derive(Default)]
 struct Script {
-    answers: Mutex<VecDeque<Result<Answer, Failure>>>,
+    answers: Mutex<VecDeque<Result<Answer, NoAnswer>>>,
     calls: Mutex<Vec<Call>>,
 }
 
 impl Engine for Script {
-    async fn post(&self, call: &Call) -> Result<Answer, Failure> {
+    async fn post(&self, call: &Call) -> Result<Answer, NoAnswer> {
         self.calls.lock().unwrap().push(call.clone());
         let next = self.answers.lock().unwrap().pop_front();
         match next {
@@ -37,7 +37,7 @@ impl Clock for At {
     }
 }
 
-fn runner(answers: impl IntoIterator<Item = Result<Answer, Failure>>) -> Runner<Script, At> {
+fn runner(answers: impl IntoIterator<Item = Result<Answer, NoAnswer>>) -> Runner<Script, At> {
     let script = Script { answers: Mutex::new(answers.into_iter().collect()), ..Script::default() };
     let url = TentacleUrl::new(DEFAULT_TENTACLE_URL, "cluster.local").unwrap();
     Runner::new(script, At(UNIX_EPOCH + Duration::from_hours(500_000)), url)
@@ -53,8 +53,8 @@ fn run(runner: &Runner<Script, At>) -> Run {
     }
 }
 
-fn refused() -> Result<Answer, Failure> {
-    Err(Failure::NotConnected("connection refused".to_owned()))
+fn refused() -> Result<Answer, NoAnswer> {
+    Err(NoAnswer::NotConnected("connection refused".to_owned()))
 }
 
 fn answer(status: u16, body: &'static str) -> Answer {
@@ -77,8 +77,8 @@ async fn a_tentacle_that_starts_late_is_waited_for() {
 #[tokio::test(start_paused = true)]
 async fn what_was_sent_is_never_sent_again() {
     for (last, said) in [
-        (Err(Failure::Broken("connection reset".to_owned())), "connection reset"),
-        (Err(Failure::TooLong), "longer than 4194304 bytes"),
+        (Err(NoAnswer::Broken("connection reset".to_owned())), "connection reset"),
+        (Err(NoAnswer::TooLong(4_194_304)), "longer than 4194304 bytes"),
         (Ok(answer(503, "busy")), "HTTP 503"),
     ] {
         let runner = runner([refused(), last, Ok(answer(200, "{}"))]);

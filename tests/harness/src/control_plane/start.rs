@@ -1,20 +1,26 @@
 //! Starts the programs of a control plane and waits until it works.
 
-use std::net::{Ipv4Addr, TcpListener};
-use std::path::Path;
-use std::time::{Duration, Instant};
+use std::{
+    net::{Ipv4Addr, TcpListener},
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, bail};
 use kube::Client;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::UnixStream;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::UnixStream,
+};
 
 use super::{ControlPlane, default_service_account};
-use crate::binaries;
-use crate::certificates::Certificates;
-use crate::child::{Child, Program};
-use crate::credentials::{Endpoint, Identity};
-use crate::scratch::Scratch;
+use crate::{
+    binaries,
+    certificates::Certificates,
+    child::{Child, Program},
+    credentials::{Endpoint, Identity},
+    scratch::Scratch,
+};
 
 /// A start takes 5 seconds on two idle cores; a busy machine gets this much.
 const DEADLINE: Duration = Duration::from_mins(2);

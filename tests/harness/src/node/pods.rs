@@ -1,24 +1,29 @@
 //! What happens to the pods: bound, reported, deleted.
 
-use std::net::Ipv4Addr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::{
+    net::Ipv4Addr,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
 
 use futures::StreamExt as _;
-use k8s_openapi::api::core::v1::{Binding, ObjectReference, Pod, PodStatus};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use k8s_openapi::jiff::Timestamp;
-use kube::api::{DeleteParams, ObjectMeta, Patch, PatchParams, PostParams, Preconditions};
-use kube::core::Status;
-use kube::runtime::Controller;
-use kube::runtime::controller::Action;
-use kube::runtime::watcher;
-use kube::{Api, Client, ResourceExt as _};
+use k8s_openapi::{
+    api::core::v1::{Binding, ObjectReference, Pod, PodStatus},
+    apimachinery::pkg::apis::meta::v1::Time,
+    jiff::Timestamp,
+};
+use kube::{
+    Api, Client, ResourceExt as _,
+    api::{DeleteParams, ObjectMeta, Patch, PatchParams, PostParams, Preconditions},
+    core::Status,
+    runtime::{Controller, controller::Action, watcher},
+};
 use serde_json::json;
 
-use super::NODE_NAME;
-use super::report::report;
+use super::{NODE_NAME, report::report};
 
 /// Soon enough for a test that waits, and slow enough for a server that is just starting.
 const RETRY: Duration = Duration::from_millis(500);

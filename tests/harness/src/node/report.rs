@@ -1,13 +1,14 @@
 //! The status that a kubelet would report of a pod. Pure: the pod, an address and the time come in.
 
-use k8s_openapi::api::core::v1::{
-    Container, ContainerState, ContainerStateRunning, ContainerStateTerminated, ContainerStateWaiting,
-    ContainerStatus, HostIP, Pod, PodCondition, PodIP, PodSpec, PodStatus,
+use k8s_openapi::{
+    api::core::v1::{
+        Container, ContainerState, ContainerStateRunning, ContainerStateTerminated, ContainerStateWaiting,
+        ContainerStatus, HostIP, Pod, PodCondition, PodIP, PodSpec, PodStatus,
+    },
+    apimachinery::pkg::apis::meta::v1::Time,
 };
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::presence::ADDRESS;
-use super::{IMAGE_PULL, READY, UNREADY};
+use super::{IMAGE_PULL, READY, UNREADY, presence::ADDRESS};
 
 /// What becomes of a pod.
 #[derive(Clone, Copy, PartialEq, Eq)]
