@@ -39,7 +39,13 @@ async fn repeated_and_case_variant_member_names_are_refused() -> anyhow::Result<
 #[tokio::test]
 async fn what_is_no_request_is_answered_clearly_and_loses_nothing() -> anyhow::Result<()> {
     let raw = stack().await?.raw();
-    for (body, code) in [("{", -32700), ("[]", -32600), (r#"{"jsonrpc":"2.0","id":1}"#, -32600)] {
+    for (body, code) in [
+        ("{", -32700),
+        ("[]", -32600),
+        (r#"{"jsonrpc":"2.0","id":1}"#, -32600),
+        (r#"{"jsonrpc":"2.0","id":1,"result":{}}"#, -32600),
+        (r#"{"jsonrpc":"2.0","id":null,"method":"ping"}"#, -32600),
+    ] {
         let answer = raw.post(body, &[]).await?;
         assert_eq!((answer.status, answer.error_code()), (400, code), "{body}");
     }

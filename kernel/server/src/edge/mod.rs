@@ -21,19 +21,22 @@ use tentacular_contract::{Caller, limits};
 use tentacular_process::{
     health,
     http::{BoxResponse, Handler, boxed},
-    link::envelope::{Envelope, INVALID_PARAMS, Kind, METHOD_NOT_FOUND, Refused},
+    link::envelope::{Envelope, INVALID_PARAMS, INVALID_REQUEST, Kind, METHOD_NOT_FOUND, Refused},
 };
 use tokio_util::sync::CancellationToken;
 
 use self::{
     answer::Era,
     forward::{Call, Forwarder, sidecar_headers},
+    headers::ParamHeader,
     surface::SurfaceService,
 };
 use crate::{authn::Authenticator, authz::Authorizer, sidecars::Registry};
 
 /// The one path of MCP.
 const MCP: &str = "/mcp";
+/// The versions with a handshake whose lists are prepared as bytes.
+const HANDSHAKE_VERSIONS: [&str; 4] = ["2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05"];
 
 /// Answers everything on the kernel's main port.
 #[derive(Clone)]
@@ -100,68 +103,68 @@ impl Inner {
             Ok(envelope) => envelope,
             Err(refused) => return answer::error(None, &refused, Era::Handshake),
         };
-        let (Kind::Request, Some(id)) = (envelope.kind, envelope.id) else {
-            // Without sessions a notification concerns nothing that is kept, and nothing here asked for a response.
-            return accepted();
+        let id = match (envelope.kind, envelope.id) {
+            (Kind::Request, Some(id)) => id,
+            (Kind::Response, _) => {
+                let message = "nothing here asked for a response".to_owned();
+                return answer::error(None, &Refused { code: INVALID_REQUEST, message }, Era::Handshake);
+            }
+            // Without sessions a notification concerns nothing that is kept.
+            _ => return accepted(),
         };
         let era = match headers::era(&envelope, &parts.headers) {
             Ok(era) => era,
             Err(refused) => return answer::error(Some(id), &refused, Era::Handshake),
         };
-        let refuse = |refused: &Refused| answer::error(Some(id), refused, era);
-        let checked = |params: &[headers::ParamHeader]| headers::check(&envelope, &parts.headers, era, params);
-        match envelope.method.as_str() {
-            "tools/call" => match self.call(caller, &envelope, id, era, &parts, &body, checked).await {
-                Ok(response) => response,
-                Err(refused) => refuse(&refused),
-            },
-            "tools/list" if is_plain_list(&envelope, &parts, era) => match checked(&[]) {
-                Ok(()) => {
-                    answer::json(StatusCode::OK, self.registry.catalog().list_answer(id.get(), era == Era::Stateless))
-                }
-                Err(refused) => refuse(&refused),
-            },
-            "initialize" | "server/discover" | "ping" | "tools/list" | "subscriptions/listen" => {
-                if let Err(refused) = checked(&[]) {
-                    return refuse(&refused);
-                }
-                boxed(self.surface.handle(Request::from_parts(parts, Full::new(body))).await)
+        let message = Message { envelope, id, era, parts: &parts, body: &body };
+        match self.answer_to(caller, &message).await {
+            Ok(Some(response)) => response,
+            // rmcp takes the message as it came.
+            Ok(None) => boxed(self.surface.handle(Request::from_parts(parts, Full::new(body))).await),
+            Err(refused) => answer::error(Some(id), &refused, era),
+        }
+    }
+
+    /// The answer to a request, or `None` where it is rmcp's to give.
+    async fn answer_to(&self, caller: &Caller, message: &Message<'_>) -> Result<Option<BoxResponse>, Refused> {
+        match message.envelope.method.as_str() {
+            "tools/call" => self.call(caller, message).await.map(Some),
+            "tools/list" if message.is_plain_list() => {
+                message.check_headers(&[])?;
+                let stateless = message.era == Era::Stateless;
+                let body = self.registry.catalog().list_answer(message.id.get(), stateless);
+                Ok(Some(answer::json(StatusCode::OK, body)))
             }
-            other => refuse(&Refused { code: METHOD_NOT_FOUND, message: format!("method {other:?} is not served") }),
+            "initialize" | "server/discover" | "ping" | "tools/list" | "subscriptions/listen" => {
+                message.check_headers(&[])?;
+                Ok(None)
+            }
+            other => Err(Refused { code: METHOD_NOT_FOUND, message: format!("method {other:?} is not served") }),
         }
     }
 
     /// Authorizes and forwards one call.
-    #[expect(clippy::too_many_arguments, reason = "one call as the parse left it; a struct would only rename them")]
-    async fn call(
-        &self,
-        caller: &Caller,
-        envelope: &Envelope<'_>,
-        id: &RawValue,
-        era: Era,
-        parts: &Parts,
-        body: &Bytes,
-        checked: impl Fn(&[headers::ParamHeader]) -> Result<(), Refused>,
-    ) -> Result<BoxResponse, Refused> {
+    async fn call(&self, caller: &Caller, message: &Message<'_>) -> Result<BoxResponse, Refused> {
         let invalid = |message: String| Refused { code: INVALID_PARAMS, message };
-        let name = envelope.name.as_deref().ok_or_else(|| invalid("params.name must name a tool".to_owned()))?;
+        let name = message.envelope.name.as_deref();
+        let name = name.ok_or_else(|| invalid("params.name must name a tool".to_owned()))?;
         let catalog = self.registry.catalog();
         let Some(tool) = catalog.find(name) else {
             return Err(invalid(format!("unknown tool {name:?}: see tools/list")));
         };
-        checked(&tool.param_headers)?;
-        let permit = match self.authorizer.permit(caller, tool, name, envelope).await? {
+        message.check_headers(&tool.param_headers)?;
+        let permit = match self.authorizer.permit(caller, tool, name, &message.envelope).await? {
             Ok(permit) => permit,
-            Err(denied) => return Ok(answer::tool_error(id, &denied, era)),
+            Err(denied) => return Ok(answer::tool_error(message.id, &denied, message.era)),
         };
         let call = Call {
             sidecar: tool.sidecar.clone(),
             client: tool.client.clone(),
-            headers: sidecar_headers(&parts.headers, caller, &permit),
-            body: body.clone(),
-            id: id.to_owned(),
+            headers: sidecar_headers(&message.parts.headers, caller, &permit),
+            body: message.body.clone(),
+            id: message.id.to_owned(),
             tool: name.to_owned(),
-            era,
+            era: message.era,
             read_only: tool.read_only,
             deadline: Duration::from_secs(tool.authz.deadline_seconds),
         };
@@ -169,25 +172,39 @@ impl Inner {
     }
 }
 
-/// A list request that the prepared bytes answer; whatever is unusual in one goes to rmcp, which knows the errors.
-fn is_plain_list(envelope: &Envelope<'_>, parts: &Parts, era: Era) -> bool {
-    let version = |known: &[&str]| {
-        parts.headers.get(headers::PROTOCOL_VERSION).is_none_or(|version| known.iter().any(|known| version == known))
-    };
-    let plain = envelope.cursor.is_none();
-    plain
-        && match era {
-            Era::Handshake => {
-                envelope.meta.is_none() && version(&["2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05"])
+/// A request as the edge has read it.
+struct Message<'a> {
+    envelope: Envelope<'a>,
+    id: &'a RawValue,
+    era: Era,
+    parts: &'a Parts,
+    body: &'a Bytes,
+}
+
+impl Message<'_> {
+    fn check_headers(&self, params: &[ParamHeader]) -> Result<(), Refused> {
+        headers::check(&self.envelope, &self.parts.headers, self.era, params)
+    }
+
+    /// Whether it is a list request that the prepared bytes answer; whatever is unusual in one goes to rmcp, which
+    /// knows the errors.
+    fn is_plain_list(&self) -> bool {
+        let version = |known: &[&str]| {
+            let version = self.parts.headers.get(headers::PROTOCOL_VERSION);
+            version.is_none_or(|version| known.iter().any(|known| version == known))
+        };
+        let meta = |name: &str| self.envelope.meta_value(&format!("io.modelcontextprotocol/{name}")).ok().flatten();
+        self.envelope.cursor.is_none()
+            && match self.era {
+                Era::Handshake => self.envelope.meta.is_none() && version(&HANDSHAKE_VERSIONS),
+                Era::Stateless => {
+                    self.parts.headers.contains_key(headers::PROTOCOL_VERSION)
+                        && version(&["2026-07-28"])
+                        && meta("protocolVersion").is_some_and(|version| version.get() == "\"2026-07-28\"")
+                        && meta("clientCapabilities").is_some_and(|object| object.get().starts_with('{'))
+                }
             }
-            Era::Stateless => {
-                let meta = |name: &str| envelope.meta_value(&format!("io.modelcontextprotocol/{name}"));
-                parts.headers.contains_key(headers::PROTOCOL_VERSION)
-                    && version(&["2026-07-28"])
-                    && matches!(meta("protocolVersion"), Ok(Some(version)) if version.get() == "\"2026-07-28\"")
-                    && matches!(meta("clientCapabilities"), Ok(Some(capabilities)) if capabilities.get().starts_with('{'))
-            }
-        }
+    }
 }
 
 fn accepted() -> BoxResponse {
