@@ -6,6 +6,8 @@ use std::time::Duration;
 pub const BODY_BYTES: usize = 4 * 1024 * 1024;
 /// Largest request body the webhook reads, in bytes; the API server's own objects end below it.
 pub const REVIEW_BODY_BYTES: usize = 8 * 1024 * 1024;
+/// Calls of one caller that run at once.
+pub const CALLS_AT_ONCE: usize = 64;
 /// How long a client may take to send its request headers.
 pub const HEADER_TIME: Duration = Duration::from_secs(10);
 /// Manifests in one `wf_apply`.

@@ -33,6 +33,7 @@ pub(crate) async fn run(args: Args, context: Context) -> anyhow::Result<()> {
         TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen} (--listen)"))?;
     let cluster = Cluster::connect(<Args as tentacular_process::Part>::NAME).await?;
 
+    authenticator.follow(&context);
     let facts = Facts::watch(cluster, platform, &context);
     let built_in = [
         BuiltIn::new("registrar", registrar_uid),

@@ -2,10 +2,11 @@
 
 mod bearer;
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use http::{HeaderMap, header::AUTHORIZATION};
 use tentacular_contract::Caller;
+use tentacular_process::Context;
 
 use self::bearer::StaticToken;
 
@@ -23,13 +24,22 @@ pub(crate) enum Unauthenticated {
 /// Turns credentials into a [`Caller`].
 #[derive(Debug)]
 pub(crate) struct Authenticator {
-    token: StaticToken,
+    token: Arc<StaticToken>,
 }
 
 impl Authenticator {
     /// Reads the token file; an empty or missing one is an error that names it.
     pub(crate) fn new(token_path: &Path) -> anyhow::Result<Self> {
-        Ok(Self { token: StaticToken::read(token_path)? })
+        Ok(Self { token: Arc::new(StaticToken::read(token_path)?) })
+    }
+
+    /// Keeps the credentials up to date with their files.
+    pub(crate) fn follow(&self, context: &Context) {
+        let token = Arc::clone(&self.token);
+        context.spawn("token file", async move {
+            token.follow().await;
+            Ok(())
+        });
     }
 
     /// Who sent a request with these headers.

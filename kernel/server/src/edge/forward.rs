@@ -26,7 +26,10 @@ use tokio::{
 };
 use tokio_util::task::TaskTracker;
 
-use super::answer::{self, Era};
+use super::{
+    answer::{self, Era},
+    concurrency::Running,
+};
 
 /// Request headers that a sidecar sees, beside the kernel's two and `Mcp-Param-*`.
 const FORWARDED: [&str; 6] =
@@ -110,10 +113,14 @@ impl Forwarder {
         self.running.wait().await;
     }
 
-    /// Sends one call and answers with what the sidecar answers.
-    pub(crate) async fn forward(&self, call: Call) -> BoxResponse {
+    /// Sends one call and answers with what the sidecar answers. `running` counts it for its caller until it ends,
+    /// which may be after the caller left.
+    pub(crate) async fn forward(&self, call: Call, running: Running) -> BoxResponse {
         let (head, first) = oneshot::channel();
-        self.running.spawn(exchange(call, head));
+        self.running.spawn(async move {
+            exchange(call, head).await;
+            drop(running);
+        });
         match first.await {
             Ok(Head::Own(response)) => response,
             Ok(Head::Sidecar(response)) => boxed(response.map(|frames| {

@@ -1,6 +1,7 @@
 //! The protocol edge: one HTTP request in, authenticated, parsed once, then answered or forwarded.
 
 mod answer;
+mod concurrency;
 pub(crate) mod forward;
 pub(crate) mod headers;
 mod surface;
@@ -27,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::{
     answer::Era,
+    concurrency::Concurrency,
     forward::{Call, Forwarder, sidecar_headers},
     headers::ParamHeader,
     surface::SurfaceService,
@@ -47,6 +49,7 @@ struct Inner {
     authorizer: Authorizer,
     registry: Registry,
     forwarder: Forwarder,
+    concurrency: Concurrency,
     surface: SurfaceService,
 }
 
@@ -59,7 +62,8 @@ impl Edge {
         draining: CancellationToken,
     ) -> Self {
         let surface = surface::service(registry.clone(), draining);
-        Self(Arc::new(Inner { authenticator, authorizer, registry, forwarder, surface }))
+        let concurrency = Concurrency::default();
+        Self(Arc::new(Inner { authenticator, authorizer, registry, forwarder, concurrency, surface }))
     }
 }
 
@@ -157,6 +161,10 @@ impl Inner {
             Ok(permit) => permit,
             Err(denied) => return Ok(answer::tool_error(message.id, &denied, message.era)),
         };
+        let running = match self.concurrency.begin(caller) {
+            Ok(running) => running,
+            Err(too_many) => return Ok(answer::tool_error(message.id, &too_many.to_string(), message.era)),
+        };
         let call = Call {
             sidecar: tool.sidecar.clone(),
             client: tool.client.clone(),
@@ -168,7 +176,7 @@ impl Inner {
             read_only: tool.read_only,
             deadline: Duration::from_secs(tool.authz.deadline_seconds),
         };
-        Ok(self.forwarder.forward(call).await)
+        Ok(self.forwarder.forward(call, running).await)
     }
 }
 
