@@ -38,7 +38,7 @@ test: build ## All tests: pure, modules, and the whole system on a real control 
 	cargo test --workspace --locked
 
 demo: build ## A tour of the running system; ONCE=1 ends after it, PORT=8080 fixes the port.
-	cargo run --locked --quiet --package tentacular-demo --bin demo -- $(if $(filter 1,$(ONCE)),--once) $(if $(PORT),--port=$(PORT))
+	cargo run --locked --quiet --package tentacular-demo --bin demo -- $(if $(filter-out 0 no,$(ONCE)),--once) $(if $(PORT),--port=$(PORT))
 
 bench: ## Measurements on a release build; they print and never fail on a figure.
 	cargo build --workspace --bins --locked --release

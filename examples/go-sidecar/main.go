@@ -32,8 +32,10 @@ type permit struct {
 }
 
 type greetInput struct {
-	Enclave  string `json:"enclave,omitempty" jsonschema:"the enclave to greet; left out, your only one"`
-	Greeting string `json:"greeting,omitempty" jsonschema:"the word of greeting, default Hello"`
+	Enclave string `json:"enclave,omitempty" jsonschema:"the enclave to greet; left out, your only one"`
+	// Namespace is another name of Enclave, as every tool of the server takes it.
+	Namespace string `json:"namespace,omitempty" jsonschema:"the same as enclave"`
+	Greeting  string `json:"greeting,omitempty" jsonschema:"the word of greeting, default Hello"`
 }
 
 type greetOutput struct {

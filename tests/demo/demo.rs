@@ -69,7 +69,10 @@ async fn run(args: Args) -> anyhow::Result<()> {
     say(&format!("RUN_DIR={}", stack.run_dir().display()));
     if !args.once {
         say("press Ctrl-C to end");
-        tokio::signal::ctrl_c().await?;
+        tokio::select! {
+            pressed = tokio::signal::ctrl_c() => pressed?,
+            ended = stack.first_to_end() => bail!("the {} ended by itself", ended?.name()),
+        }
         say("ending");
     }
     Ok(())
@@ -82,7 +85,7 @@ async fn tour(mcp: &Mcp) -> anyhow::Result<()> {
     let arguments = json!({ "name": ENCLAVE, "owner_email": "ann@example.com", "members": ["bob@example.com"] });
     let made = mcp.call("enclave_provision", arguments).await?;
     say(&format!(
-        "2. enclave_provision makes {ENCLAVE}, owned by {}: {} objects",
+        "2. enclave_provision makes {ENCLAVE}, owned by {}, with {} things in it",
         text(&made["owner"]),
         count(&made["resources_created"])
     ));

@@ -54,8 +54,12 @@ async fn what_is_no_request_is_answered_clearly_and_loses_nothing() -> anyhow::R
     assert_eq!(answer.status, 413);
     assert!(answer.text.contains("4 MiB"), "{}", answer.text);
     let differ = raw.call("enclave_info", &json!({ "name": "team-a", "enclave": "team-b" })).await?;
-    assert_eq!(differ.error_code(), -32602, "{}", differ.text);
+    assert!(differ.tool_error().contains("enclave and name differ"), "{}", differ.text);
     let bad_name = raw.call("enclave_info", &json!({ "name": "../x" })).await?;
-    assert_eq!(bad_name.error_code(), -32602, "{}", bad_name.text);
+    assert!(bad_name.tool_error().contains("invalid enclave name"), "{}", bad_name.text);
+    let array = raw.call("enclave_list", &json!([])).await?;
+    assert_eq!(array.error_code(), -32602, "{}", array.text);
+    let initialize = r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{}}"#;
+    assert_eq!(raw.post(initialize, &[]).await?.error_code(), -32602);
     Ok(())
 }

@@ -37,7 +37,7 @@ pub enum Denied {
     #[error("permission denied: namespace {0} is protected and never an enclave")]
     Protected(EnclaveName),
     /// There is no enclave of that name.
-    #[error("permission denied: there is no enclave {0}")]
+    #[error("there is no enclave {0}; enclave_list shows those that you may read")]
     NoEnclave(EnclaveName),
     /// The enclave is being deleted.
     #[error("permission denied: enclave {0} is being deleted; only reading is left")]

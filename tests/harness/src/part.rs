@@ -110,7 +110,11 @@ pub async fn ready(child: &Child) -> anyhow::Result<()> {
 
 async fn look_again(child: &Child, until: Instant, what: &str) -> anyhow::Result<()> {
     if !child.is_running() {
-        bail!("{} ended before {what}: {}", child.log_path().display(), child.last_lines(5));
+        let log = child.log();
+        // Why a part does not start is the one line that is no log entry.
+        let said: Vec<_> = log.lines().filter(|line| !line.starts_with('{')).collect();
+        let said = if said.is_empty() { child.last_lines(5) } else { said.join("\n") };
+        bail!("a process ended before {what}: {said}");
     }
     if Instant::now() > until {
         bail!("{} shows no {what} in {} s: {}", child.log_path().display(), START.as_secs(), child.last_lines(5));

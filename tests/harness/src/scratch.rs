@@ -2,7 +2,7 @@
 
 use std::{
     io::Write as _,
-    os::unix::process::CommandExt as _,
+    os::unix::{fs::PermissionsExt as _, process::CommandExt as _},
     path::Path,
     process::{Child, Command, Stdio},
 };
@@ -31,8 +31,12 @@ pub struct Scratch {
 impl Scratch {
     /// Makes the folder in the system's temporary folder. Fails when the folder or its janitor cannot be made.
     pub fn new() -> anyhow::Result<Self> {
-        let folder =
-            tempfile::Builder::new().prefix("tentacular-").tempdir().context("cannot make a temporary folder")?;
+        let folder = tempfile::Builder::new()
+            .prefix("tentacular-")
+            // It holds keys and tokens.
+            .permissions(std::fs::Permissions::from_mode(0o700))
+            .tempdir()
+            .context("cannot make a temporary folder")?;
         let janitor = Command::new("/bin/sh")
             .args(["-c", JANITOR, "janitor"])
             .arg(folder.path())

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    io::Read as _,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
@@ -53,7 +54,7 @@ impl Stack {
         let run = scratch.path().join("run");
         std::fs::create_dir(&run)?;
         std::fs::set_permissions(&run, std::fs::Permissions::from_mode(RUN_FOLDER))?;
-        let token = format!("token-{}", uuid());
+        let token = random_token()?;
         std::fs::write(scratch.path().join("token"), &token)?;
         let mut kubeconfigs = BTreeMap::new();
         for part in Part::SIDECARS.into_iter().chain([Part::Kernel]) {
@@ -134,6 +135,18 @@ impl Stack {
         self.start_part(part, &[])
     }
 
+    /// Waits until one of the processes ends, and returns which.
+    pub async fn first_to_end(&self) -> anyhow::Result<Part> {
+        let processes = self.processes.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let ends = processes.into_iter().map(|(part, child)| {
+            Box::pin(async move {
+                child.wait().await?;
+                anyhow::Ok(part)
+            })
+        });
+        futures::future::select_all(ends).await.0
+    }
+
     /// The address of the MCP endpoint.
     pub fn url(&self) -> &str {
         &self.url
@@ -185,8 +198,9 @@ async fn first_line(child: &Child, log: &Path) -> anyhow::Result<String> {
     }
 }
 
-/// A text that no other run has.
-fn uuid() -> String {
-    let nanos = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_nanos();
-    format!("{nanos:x}-{}", std::process::id())
+/// A token that nobody can guess.
+fn random_token() -> anyhow::Result<String> {
+    let mut bytes = [0; 16];
+    std::fs::File::open("/dev/urandom").and_then(|mut random| random.read_exact(&mut bytes))?;
+    Ok(bytes.iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}")))
 }

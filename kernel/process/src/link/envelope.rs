@@ -125,7 +125,7 @@ impl<'a> Members<'a> {
         let mut names: Vec<_> = self.0.iter().map(|(key, _)| fold(key)).collect();
         names.sort_unstable();
         match names.windows(2).find(|pair| pair[0] == pair[1]) {
-            Some(pair) => Err(invalid(format!("member {:?} stands twice in {place}", pair[0]))),
+            Some(pair) => Err(invalid(format!("member {:?} stands twice in {place}, or in two spellings", pair[0]))),
             None => Ok(()),
         }
     }
@@ -206,7 +206,8 @@ impl<'a> Envelope<'a> {
                 None => found = Some((pointer, text)),
                 Some((_, first)) if *first == text => {}
                 Some((other, _)) => {
-                    let message = format!("arguments {other} and {pointer} differ; give one of them");
+                    let (other, this) = (other.trim_start_matches('/'), pointer.trim_start_matches('/'));
+                    let message = format!("arguments {other} and {this} differ; give one of them");
                     return Err(Refused { code: INVALID_PARAMS, message });
                 }
             }

@@ -140,11 +140,18 @@ impl Sidecar {
     }
 }
 
+/// Characters that are told of an argument that cannot be read.
+const ARGUMENT_ERROR: usize = 300;
+
 fn parse<A: DeserializeOwned>(arguments: JsonObject) -> Result<A, ToolError> {
     serde_path_to_error::deserialize(Value::Object(arguments)).map_err(|error| {
         let path = error.path().to_string();
         let place = if path == "." { String::new() } else { format!("{path}: ") };
-        ToolError::new(format_args!("invalid arguments: {place}{}", error.into_inner()))
+        // The message quotes what it did not expect, which may be all of it.
+        let text = error.into_inner().to_string();
+        let short: String = text.chars().take(ARGUMENT_ERROR).collect();
+        let cut = if short.len() < text.len() { "…" } else { "" };
+        ToolError::new(format_args!("invalid arguments: {place}{short}{cut}"))
     })
 }
 

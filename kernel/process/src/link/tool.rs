@@ -85,6 +85,25 @@ impl ToolSpec {
     }
 }
 
+/// Removes what only Rust means: number formats such as `uint64`, which other languages' validators complain of, and
+/// `null` as the default of what may be left out.
+fn forget_rust(schema: &mut Value) {
+    match schema {
+        Value::Object(members) => {
+            let format = members.get("format").and_then(Value::as_str).unwrap_or_default();
+            if format.starts_with("uint") || format.starts_with("int") {
+                members.remove("format");
+            }
+            if members.get("default") == Some(&Value::Null) {
+                members.remove("default");
+            }
+            members.values_mut().for_each(forget_rust);
+        }
+        Value::Array(items) => items.iter_mut().for_each(forget_rust),
+        _ => {}
+    }
+}
+
 /// The JSON schema of a type, subschemas inline: clients that do not follow `$ref` understand it too.
 fn schema<T: JsonSchema>(output: bool) -> Arc<JsonObject> {
     let settings = SchemaSettings::draft2020_12().with(|settings| {
@@ -94,7 +113,9 @@ fn schema<T: JsonSchema>(output: bool) -> Arc<JsonObject> {
             settings.contract = schemars::generate::Contract::Serialize;
         }
     });
-    let mut object = match settings.into_generator().into_root_schema_for::<T>().to_value() {
+    let mut schema = settings.into_generator().into_root_schema_for::<T>().to_value();
+    forget_rust(&mut schema);
+    let mut object = match schema {
         Value::Object(object) => object,
         _ => JsonObject::new(),
     };

@@ -8,13 +8,13 @@ mod surface;
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{
     HeaderValue, Method, Request, Response, StatusCode,
     header::{ALLOW, CONTENT_TYPE},
     request::Parts,
 };
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use serde_json::value::RawValue;
 pub(crate) use surface::{listed, listed_for_handshake};
@@ -37,6 +37,8 @@ use crate::{authn::Authenticator, authz::Authorizer, sidecars::Registry};
 
 /// The one path of MCP.
 const MCP: &str = "/mcp";
+/// Bytes over the limit of a body that are still read before the refusal.
+const LISTENED_TO: usize = 16 * 1024 * 1024;
 /// The versions with a handshake whose lists are prepared as bytes.
 const HANDSHAKE_VERSIONS: [&str; 4] = ["2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05"];
 
@@ -141,6 +143,7 @@ impl Inner {
             }
             "initialize" | "server/discover" | "ping" | "tools/list" | "subscriptions/listen" => {
                 message.check_headers(&[])?;
+                surface::require_well_formed(message.body)?;
                 Ok(None)
             }
             other => Err(Refused { code: METHOD_NOT_FOUND, message: format!("method {other:?} is not served") }),
@@ -156,14 +159,21 @@ impl Inner {
         let Some(tool) = catalog.find(name) else {
             return Err(invalid(format!("unknown tool {name:?}: see tools/list")));
         };
+        if message.envelope.arguments.is_some_and(|arguments| !arguments.get().starts_with('{')) {
+            return Err(invalid("params.arguments must be an object".to_owned()));
+        }
         message.check_headers(&tool.param_headers)?;
-        let permit = match self.authorizer.permit(caller, tool, name, &message.envelope).await? {
-            Ok(permit) => permit,
-            Err(denied) => return Ok(answer::tool_error(message.id, &denied, message.era)),
+        let tool_error = |sentence: &str| Ok(answer::tool_error(message.id, sentence, message.era));
+        let permit = match self.authorizer.permit(caller, tool, name, &message.envelope).await {
+            Ok(Ok(permit)) => permit,
+            Ok(Err(denied)) => return tool_error(&denied),
+            // A wrong argument is for the caller's model to mend, which reads tool errors alone.
+            Err(refused) if refused.code == INVALID_PARAMS => return tool_error(&refused.message),
+            Err(refused) => return Err(refused),
         };
         let running = match self.concurrency.begin(caller) {
             Ok(running) => running,
-            Err(too_many) => return Ok(answer::tool_error(message.id, &too_many.to_string(), message.era)),
+            Err(too_many) => return tool_error(&too_many.to_string()),
         };
         let call = Call {
             sidecar: tool.sidecar.clone(),
@@ -231,12 +241,29 @@ async fn read(request: Request<Incoming>) -> Result<(Parts, Bytes), BoxResponse>
     if !parts.headers.get(CONTENT_TYPE).is_some_and(is_json) {
         return Err(answer::text(StatusCode::UNSUPPORTED_MEDIA_TYPE, "Content-Type must be application/json"));
     }
-    match Limited::new(body, limits::BODY_BYTES).collect().await {
-        Ok(collected) => Ok((parts, collected.to_bytes())),
-        Err(error) if error.is::<LengthLimitError>() => {
+    match collect(body).await {
+        Ok(Some(bytes)) => Ok((parts, bytes)),
+        Ok(None) => {
             let limit = limits::BODY_BYTES / 1024 / 1024;
             Err(answer::text(StatusCode::PAYLOAD_TOO_LARGE, format!("the body is larger than {limit} MiB")))
         }
         Err(_) => Err(answer::text(StatusCode::BAD_REQUEST, "the body ended early")),
     }
+}
+
+/// The whole body, or `None` when it is over the limit. What is over it is read and dropped, up to a point: whoever is
+/// still sending does not hear an answer.
+async fn collect(mut body: Incoming) -> Result<Option<Bytes>, hyper::Error> {
+    let mut bytes = BytesMut::new();
+    let mut size = 0;
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame?.into_data() else { continue };
+        size += data.len();
+        if size <= limits::BODY_BYTES {
+            bytes.extend_from_slice(&data);
+        } else if size > limits::BODY_BYTES + LISTENED_TO {
+            break;
+        }
+    }
+    Ok((size <= limits::BODY_BYTES).then(|| bytes.freeze()))
 }

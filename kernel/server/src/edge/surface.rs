@@ -6,8 +6,9 @@ use std::sync::Arc;
 use rmcp::{
     ErrorData, RoleServer, ServerHandler,
     model::{
-        CacheScope, DiscoverResult, Implementation, InitializeRequestParams, InitializeResult, ListToolsResult,
-        PaginatedRequestParams, ServerCapabilities, ServerConfig, SubscriptionFilter,
+        CacheScope, ClientJsonRpcMessage, ClientRequest, DiscoverResult, Implementation, InitializeRequestParams,
+        InitializeResult, JsonRpcRequest, ListToolsResult, PaginatedRequestParams, ServerCapabilities, ServerConfig,
+        SubscriptionFilter,
     },
     service::{RequestContext, SubscriptionContext},
     transport::{
@@ -16,6 +17,7 @@ use rmcp::{
     },
 };
 use tentacular_contract::limits;
+use tentacular_process::link::envelope::{INVALID_PARAMS, Refused};
 use tokio_util::sync::CancellationToken;
 
 use crate::sidecars::{Catalog, Registry};
@@ -46,6 +48,21 @@ pub(crate) fn service(registry: Registry, draining: CancellationToken) -> Surfac
         .with_max_request_body_bytes(limits::BODY_BYTES);
     let surface = Surface { registry, draining };
     StreamableHttpService::new(move || Ok(surface.clone()), Arc::default(), config)
+}
+
+/// Refuses a message whose parameters are not those of its method: rmcp would take it for a method of somebody else's
+/// and answer that there is none.
+pub(crate) fn require_well_formed(body: &[u8]) -> Result<(), Refused> {
+    match serde_json::from_slice::<ClientJsonRpcMessage>(body) {
+        Ok(ClientJsonRpcMessage::Request(JsonRpcRequest {
+            request: ClientRequest::CustomRequest(request), ..
+        })) => {
+            let message = format!("the params of {} lack a member or have one of another type", request.method);
+            Err(Refused { code: INVALID_PARAMS, message })
+        }
+        Ok(_) => Ok(()),
+        Err(error) => Err(Refused { code: INVALID_PARAMS, message: error.to_string() }),
+    }
 }
 
 /// The list of tools as a stateless client gets it.

@@ -42,9 +42,11 @@ pub(crate) struct Arguments {
     caller_email: Option<String>,
     /// Only enclaves with this status: provisioning, active or frozen. Default all.
     #[serde(default)]
+    #[schemars(extend("enum" = ["provisioning", "active", "frozen"]))]
     status: Option<String>,
     /// How many enclaves to show, 1 to 500. Default 100.
     #[serde(default)]
+    #[schemars(range(min = 1, max = 500))]
     limit: Option<usize>,
     /// Where to go on: `next_cursor` of the answer before.
     #[serde(default)]

@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::json;
 use tentacular_cluster::{Conflicts, Error, Metadata, Namespaced, Selector};
-use tentacular_contract::{Authz, Email, EnclaveName, Needs, On, Status, caller::Owner, keys};
+use tentacular_contract::{Authz, Email, Enclave, EnclaveName, Needs, On, Status, caller::Owner, keys};
 use tentacular_process::link::{Permitted, ToolError, ToolSpec};
 use tokio::time::timeout;
 
@@ -59,7 +59,7 @@ pub(crate) struct Provisioned {
     default_mode: String,
     /// RFC 3339 time at which it was made.
     created_at: String,
-    /// The objects it consists of, as kind/name.
+    /// What was made, as kind/name; annotation/enclave-metadata stands for the namespace's annotations.
     resources_created: Vec<String>,
 }
 
@@ -134,7 +134,7 @@ impl Registrar {
                     "namespace {name:?} is still being deleted; call enclave_provision again when it is gone"
                 ))),
                 Some(_) => Ok(resumed(&found.metadata, now)),
-                None => Err(taken()),
+                None => Err(self.facts(&found.metadata).map_or_else(taken, |enclave| exists(&enclave, request))),
             };
         }
         let annotations = request.annotations(Status::Provisioning, now, now);
@@ -179,6 +179,17 @@ impl Registrar {
             changes.changed().await;
         }
     }
+}
+
+/// The refusal of a name that is an enclave's: to its owner it says that there is nothing to do.
+fn exists(enclave: &Enclave, request: &Request) -> ToolError {
+    let (name, status) = (&enclave.name, enclave.status.as_str());
+    if same(enclave.owner.as_ref(), &request.owner) {
+        return ToolError::new(format_args!(
+            "enclave {name} already exists, {status}, of the same owner; enclave_info shows it"
+        ));
+    }
+    ToolError::new(format_args!("namespace {:?} already exists; choose another name", name.as_str()))
 }
 
 /// Whether the two are one person: by subject where both are known, else by email.

@@ -17,7 +17,8 @@ const TEXT: usize = 255;
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Arguments {
-    /// Name of the enclave, which becomes its namespace's: 1 to 63 of a-z, 0-9 and '-'.
+    /// Name of the enclave, which becomes its namespace's: 1 to 63 of a-z, 0-9 and '-', starting and ending with a
+    /// letter or digit.
     pub(crate) name: String,
     /// Email address of the owner. Required with the bearer token; for everybody else the owner is the caller, and
     /// this is ignored.
@@ -28,9 +29,12 @@ pub(crate) struct Arguments {
     pub(crate) owner_sub: Option<String>,
     /// Email addresses of the members, without the owner; at most 100.
     #[serde(default)]
+    #[schemars(length(max = 100))]
     pub(crate) members: Option<Vec<String>>,
-    /// What members and others may do in the enclave: nine characters for owner, member and other, such as rwxrwx---,
-    /// or a preset: private, member-read, member-run, member-edit, public-read, open-read, open-run. Default rwxrwx---.
+    /// What members and others may do in the enclave (its owner may do everything): nine characters for owner, member
+    /// and other such as rwxrwx--- (r list, status and health; w apply and remove; x run), or a preset: private
+    /// rwx------, member-read rwxr-x---, member-run rwx--x---, member-edit rwxrwx---, public-read rwxr--r--, open-read
+    /// rwxrwxr--, open-run rwxrwxr-x. Default rwxrwx---.
     #[serde(default)]
     pub(crate) mode: Option<String>,
     /// Mode of tentacles created in the enclave later, written like `mode`. Default rwxr-x---.
@@ -39,6 +43,7 @@ pub(crate) struct Arguments {
     /// How much the enclave may use: small (4 cores, 4 GiB, 20 pods, 10 GiB of volumes), medium (16, 16, 50, 50) or
     /// large (32, 64, 100, 100). Default medium.
     #[serde(default)]
+    #[schemars(extend("enum" = ["small", "medium", "large"]))]
     pub(crate) quota_preset: Option<String>,
     /// Where the team talks: slack, or empty for nowhere. Default empty.
     #[serde(default)]

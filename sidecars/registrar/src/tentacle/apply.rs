@@ -26,8 +26,11 @@ pub(crate) fn spec() -> ToolSpec {
         "wf_apply",
         "Apply a tentacle",
         "Creates or updates a tentacle from its Kubernetes manifests. The manifests are the whole tentacle: what it \
-         had and they no longer have is removed, except volumes. Everything is checked before anything is written, \
-         and all violations are reported at once.",
+         had and they no longer have is removed, except volumes. Everything is checked before anything is written: \
+         first the manifests, then what the API server says to each; all violations of a stage are reported at once. \
+         Pods must meet the Pod Security level restricted (what is left out is filled in; what contradicts it keeps \
+         pods from starting), and listen on 8080 for POST /run and GET /health. The call does not wait for pods: \
+         wf_status says whether they start. One request holds at most 4 MiB.",
         Authz::new(On::Tentacle, Needs::Write)
             .enclave_at(&["/enclave", "/namespace"])
             .tentacle_at(&["/name"])
@@ -35,6 +38,7 @@ pub(crate) fn spec() -> ToolSpec {
             .not_frozen()
             .within_seconds(300),
     )
+    .destructive()
     .idempotent()
 }
 
@@ -52,12 +56,14 @@ pub(crate) struct Arguments {
     #[serde(rename = "name")]
     _name: String,
     /// The Kubernetes objects that the tentacle consists of, at most 100 of at most 1 MiB each: Deployment, Service,
-    /// `ConfigMap`, Secret, `PersistentVolumeClaim`, `NetworkPolicy`, Job, `CronJob`. One is the Deployment of its
+    /// `ConfigMap`, Secret, `PersistentVolumeClaim`, `NetworkPolicy`, Job, `CronJob`. One must be the Deployment of its
     /// name.
+    #[schemars(length(min = 1, max = 100))]
     manifests: Vec<Map<String, Value>>,
-    /// What owner, members and others may do with the tentacle: nine characters such as rwxr-x---, or a preset:
-    /// private, member-read, member-run, member-edit, public-read, open-read, open-run. Left out, a new tentacle gets
-    /// the enclave's default mode and another keeps its own.
+    /// What owner, members and others may do with the tentacle: nine characters such as rwxr-x--- (r list, status and
+    /// health; w apply and remove; x run), or a preset: private rwx------, member-read rwxr-x---, member-run rwx--x---,
+    /// member-edit rwxrwx---, public-read rwxr--r--, open-read rwxrwxr--, open-run rwxrwxr-x. The enclave's mode must
+    /// allow the same. Left out, a new tentacle gets the enclave's default mode and another keeps its own.
     #[serde(default)]
     mode: Option<String>,
     /// Check everything, the API server's checks included, say what would change, and write nothing. Default false.
@@ -77,7 +83,7 @@ pub(crate) async fn apply(
     let standing = Standing::read(&registrar, &permitted).await?;
     let mode = standing.mode(&permitted, asked)?;
     let new = standing.deployment.is_none();
-    let checked = validate::check(manifests, enclave, tentacle, !new)?;
+    let checked = validate::check(manifests, enclave, tentacle)?;
 
     let release = release::read(&registrar.cluster, enclave, tentacle).await?;
     if new && !release.is_empty() && !standing.is_commanded_by(&permitted) {

@@ -1,7 +1,6 @@
 //! What a release no longer has: objects that carry its label and are in none of the manifests.
 
 use tentacular_cluster::Kind;
-use tentacular_contract::TentacleName;
 
 use super::{
     manifest::{Manifest, OURS},
@@ -16,7 +15,7 @@ pub(crate) struct Superfluous {
 }
 
 /// Compares what is there with what the manifests have.
-pub(crate) fn superfluous(release: Vec<Live>, manifests: &[&Manifest], tentacle: &TentacleName) -> Superfluous {
+pub(crate) fn superfluous(release: Vec<Live>, manifests: &[&Manifest]) -> Superfluous {
     let mut found = Superfluous::default();
     for live in release {
         let wanted = manifests.iter().any(|manifest| manifest.kind == live.kind && manifest.name == live.name());
@@ -27,9 +26,6 @@ pub(crate) fn superfluous(release: Vec<Live>, manifests: &[&Manifest], tentacle:
         if live.kind == Kind::PersistentVolumeClaim {
             let title = live.title();
             found.warnings.push(format!("{title} is in no manifest; it stays, since its data would be lost"));
-        } else if live.kind == Kind::Deployment && live.name() == tentacle.as_str() {
-            let title = live.title();
-            found.warnings.push(format!("{title} is in no manifest; it stays as it is, use wf_remove to remove it"));
         } else {
             found.removed.push(live);
         }
@@ -60,14 +56,13 @@ mod tests {
             live(Kind::ConfigMap, "going", &json!({ "deletionTimestamp": "2026-01-01T00:00:00Z" })),
             live(Kind::Secret, "tentacular-exoskeleton-report", &json!({})),
             live(Kind::PersistentVolumeClaim, "data", &json!({})),
-            live(Kind::Deployment, "report", &json!({})),
             live(Kind::Deployment, "second", &json!({})),
             live(Kind::Job, "c-1", &controlled),
         ];
         let kept = Manifest { kind: Kind::ConfigMap, name: "kept".to_owned(), body: Value::Null };
-        let found = superfluous(release, &[&kept], &"report".parse().unwrap());
+        let found = superfluous(release, &[&kept]);
         let removed: Vec<_> = found.removed.iter().map(Live::title).collect();
         assert_eq!(removed, ["ConfigMap/old", "Deployment/second"]);
-        assert_eq!(found.warnings.len(), 2, "{:?}", found.warnings);
+        assert_eq!(found.warnings.len(), 1, "{:?}", found.warnings);
     }
 }

@@ -76,6 +76,8 @@ pub(crate) struct Outcome {
     removed: Vec<String>,
     /// The objects whose removal was asked for and that are still there, as Kind/name.
     remaining: Vec<String>,
+    /// What the caller should know, such as that there was nothing to remove.
+    warnings: Vec<String>,
 }
 
 /// Removes the tentacle of the permit.
@@ -195,6 +197,9 @@ impl Removal<'_> {
 
     fn outcome(self) -> Outcome {
         let (enclave, tentacle) = self.place;
+        let nothing = self.asked.is_empty();
+        let warning =
+            || format!("there was nothing of tentacle {enclave}/{tentacle}; wf_list names those that exist");
         let removed: Vec<_> = self.asked.into_values().filter(|title| !self.remaining.contains(title)).collect();
         Outcome {
             name: tentacle.to_string(),
@@ -202,6 +207,7 @@ impl Removal<'_> {
             deleted: removed.len(),
             removed,
             remaining: self.remaining,
+            warnings: nothing.then(warning).into_iter().collect(),
         }
     }
 }

@@ -30,13 +30,12 @@ impl fmt::Display for Violations {
     }
 }
 
-/// Checks the manifests of `tentacle`. `exists` says whether its Deployment is there already; else one of the
-/// manifests must be it.
+/// Checks the manifests of `tentacle`, one of which must be its Deployment: without it, what the Deployment needs would
+/// be taken from under it.
 pub(crate) fn check(
     manifests: Vec<Map<String, Value>>,
     enclave: &EnclaveName,
     tentacle: &TentacleName,
-    exists: bool,
 ) -> Result<Checked, Violations> {
     let mut violations = Vec::new();
     let mut checked = Checked::default();
@@ -45,8 +44,10 @@ pub(crate) fn check(
         violations.push(format!("manifests: {count} are given, one call takes at most {}", limits::MANIFESTS));
     }
     let mut seen = BTreeSet::new();
+    let mut has_deployment = false;
     for (index, manifest) in manifests.into_iter().enumerate() {
         let place = title(index, &manifest);
+        has_deployment |= is_deployment_of(tentacle, &manifest);
         let mut found = Vec::new();
         let read = one(manifest, enclave, tentacle, &mut found, |warning| {
             checked.warnings.push(format!("{place}: {warning}"));
@@ -59,9 +60,10 @@ pub(crate) fn check(
         }
         violations.extend(found.into_iter().map(|violation| format!("{place}: {violation}")));
     }
-    if !exists && !checked.manifests.iter().any(|manifest| manifest.is_deployment_of(tentacle)) {
+    if !has_deployment {
         violations.push(format!(
-            "manifests: Deployment {tentacle} is not among them, and a new tentacle is the Deployment of its name"
+            "manifests: Deployment {tentacle} is not among them; they are the whole tentacle, which is the Deployment \
+             of its name; wf_remove removes one"
         ));
     }
     if !violations.is_empty() {
@@ -70,6 +72,13 @@ pub(crate) fn check(
     // What others refer to comes first.
     checked.manifests.sort_by_key(|manifest| manifest.kind);
     Ok(checked)
+}
+
+/// Whether the manifest means to be the Deployment that the tentacle is, well formed or not.
+fn is_deployment_of(tentacle: &TentacleName, manifest: &Map<String, Value>) -> bool {
+    let name = manifest.get("metadata").and_then(|metadata| metadata.get("name"));
+    manifest.get("kind").is_some_and(|kind| kind == "Deployment")
+        && name.is_some_and(|name| name == tentacle.as_str())
 }
 
 /// How a message names a manifest, such as `manifests[2] (Service report)`.
@@ -129,7 +138,9 @@ fn kind(manifest: &Map<String, Value>) -> Result<Kind, String> {
     if let Some(kind) = Kind::of(api_version, kind) {
         return Ok(kind);
     }
-    let allowed = Kind::ALL.map(Kind::as_str).join(", ");
+    let takes = |kind: &Kind| *kind != Kind::Ingress;
+    let allowed: Vec<_> = Kind::ALL.into_iter().filter(takes).map(Kind::as_str).collect();
+    let allowed = allowed.join(", ");
     let known = Kind::ALL.into_iter().find(|known| known.as_str() == kind).map(Kind::api_version);
     Err(known.map_or_else(
         || format!("kind {kind:?} is not permitted in workflow manifests; allowed kinds: {allowed}"),

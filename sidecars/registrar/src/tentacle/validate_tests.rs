@@ -13,9 +13,9 @@ fn manifests(call: &Value) -> Vec<Map<String, Value>> {
     serde_json::from_value(call["manifests"].clone()).unwrap()
 }
 
-fn checked(manifests: Value, exists: bool) -> Result<Checked, Violations> {
+fn checked(manifests: Value) -> Result<Checked, Violations> {
     let manifests = serde_json::from_value(manifests).unwrap();
-    check(manifests, &"team-a".parse().unwrap(), &"report".parse().unwrap(), exists)
+    check(manifests, &"team-a".parse().unwrap(), &"report".parse().unwrap())
 }
 
 fn deployment() -> Value {
@@ -32,7 +32,7 @@ fn what_the_real_client_sends_is_taken() {
     for call in &calls {
         let tentacle: TentacleName = call["name"].as_str().unwrap().parse().unwrap();
         let given = manifests(call);
-        let checked = check(given.clone(), &"team-a".parse().unwrap(), &tentacle, false).unwrap();
+        let checked = check(given.clone(), &"team-a".parse().unwrap(), &tentacle).unwrap();
         assert_eq!(checked.manifests.len(), given.len());
         // Two labels that stand one level too high, and nothing else.
         assert_eq!(checked.warnings.len(), 2, "{:?}", checked.warnings);
@@ -59,7 +59,7 @@ fn what_the_real_client_sends_is_taken() {
 fn what_others_refer_to_comes_first() {
     let call = &calls()[0];
     let tentacle: TentacleName = call["name"].as_str().unwrap().parse().unwrap();
-    let checked = check(manifests(call), &"team-a".parse().unwrap(), &tentacle, false).unwrap();
+    let checked = check(manifests(call), &"team-a".parse().unwrap(), &tentacle).unwrap();
     let kinds: Vec<_> = checked.manifests.iter().map(|manifest| manifest.kind).collect();
     assert!(kinds.is_sorted(), "{kinds:?}");
     assert_eq!(kinds.last(), Some(&Kind::Deployment));
@@ -67,25 +67,22 @@ fn what_others_refer_to_comes_first() {
 
 #[test]
 fn every_violation_of_every_manifest_is_told() {
-    let error = checked(
-        json!([
-            { "kind": "Pod", "apiVersion": "v1", "metadata": { "name": "p" } },
-            { "kind": "Deployment", "apiVersion": "extensions/v1beta1", "metadata": { "name": "report" } },
-            { "kind": "Service", "apiVersion": "v1", "metadata": { "namespace": "team-b", "name": "s" },
-              "spec": { "type": "NodePort", "externalIPs": ["1.2.3.4"] } },
-            { "kind": "ConfigMap", "apiVersion": "v1", "metadata": { "generateName": "c-" } },
-            { "kind": "ConfigMap", "apiVersion": "v1", "metadata": { "name": "tentacular-lock" } },
-            { "kind": "ConfigMap", "apiVersion": "v1", "metadata": { "name": "twice" } },
-            { "kind": "ConfigMap", "apiVersion": "v1", "metadata": { "name": "twice" } },
-            { "kind": "ConfigMap", "apiVersion": "v1", "metadata": { "name": "c" }, "data": { "k": 1 } },
-            {},
-        ]),
-        false,
-    )
+    let error = checked(json!([
+        { "kind": "Pod", "apiVersion": "v1", "metadata": { "name": "p" } },
+        { "kind": "Deployment", "apiVersion": "extensions/v1beta1", "metadata": { "name": "report" } },
+        { "kind": "Service", "apiVersion": "v1", "metadata": { "namespace": "team-b", "name": "s" },
+          "spec": { "type": "NodePort", "externalIPs": ["1.2.3.4"] } },
+        { "kind": "ConfigMap", "apiVersion": "v1", "metadata": { "generateName": "c-" } },
+        { "kind": "ConfigMap", "apiVersion": "v1", "metadata": { "name": "tentacular-lock" } },
+        { "kind": "ConfigMap", "apiVersion": "v1", "metadata": { "name": "twice" } },
+        { "kind": "ConfigMap", "apiVersion": "v1", "metadata": { "name": "twice" } },
+        { "kind": "ConfigMap", "apiVersion": "v1", "metadata": { "name": "c" }, "data": { "k": 1 } },
+        {},
+    ]))
     .unwrap_err()
     .to_string();
     for part in [
-        "nothing was applied, 11 violations:",
+        "nothing was applied, 10 violations:",
         "manifests[0] (Pod p): kind \"Pod\" is not permitted in workflow manifests; allowed kinds: ConfigMap, ",
         "manifests[1] (Deployment report): apiVersion: \"extensions/v1beta1\" is no version of Deployment",
         "manifests[2] (Service s): metadata.namespace: \"team-b\" is not the enclave team-a",
@@ -96,18 +93,23 @@ fn every_violation_of_every_manifest_is_told() {
         "manifests[6] (ConfigMap twice): another manifest",
         "manifests[7] (ConfigMap c): data.k: invalid type",
         "manifests[8]: apiVersion and kind are required",
-        "manifests: Deployment report is not among them",
     ] {
         assert!(error.contains(part), "{part}\n{error}");
     }
 }
 
 #[test]
-fn only_a_new_tentacle_must_bring_its_deployment() {
+fn a_tentacle_brings_its_deployment_each_time() {
     let other = json!([{ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "report" } }]);
-    assert!(checked(other.clone(), true).is_ok());
-    assert!(checked(other, false).is_err());
-    assert!(checked(json!([deployment()]), false).is_ok());
+    for manifests in [other, json!([])] {
+        let error = checked(manifests).unwrap_err().to_string();
+        assert!(error.contains("Deployment report is not among them"), "{error}");
+    }
+    assert!(checked(json!([deployment()])).is_ok());
+    let mut malformed = deployment();
+    malformed["spec"]["replicas"] = json!("one");
+    let error = checked(json!([malformed])).unwrap_err().to_string();
+    assert!(error.contains("spec.replicas") && !error.contains("is not among them"), "{error}");
 }
 
 #[test]
@@ -118,11 +120,14 @@ fn limits_are_named() {
             "data": { "k": data },
         })
     };
-    let of = |count: usize| (0..count).map(|index| config_map(index, "")).collect::<Vec<_>>();
-    assert!(checked(json!(of(limits::MANIFESTS)), true).is_ok());
-    let error = checked(json!(of(limits::MANIFESTS + 1)), true).unwrap_err().to_string();
+    let of = |count: usize| {
+        let others = (1..count).map(|index| config_map(index, ""));
+        std::iter::once(deployment()).chain(others).collect::<Vec<_>>()
+    };
+    assert!(checked(json!(of(limits::MANIFESTS))).is_ok());
+    let error = checked(json!(of(limits::MANIFESTS + 1))).unwrap_err().to_string();
     assert!(error.contains("at most 100"), "{error}");
-    let error = checked(json!([config_map(0, &"x".repeat(limits::MANIFEST_BYTES))]), true).unwrap_err().to_string();
+    let error = checked(json!([config_map(0, &"x".repeat(limits::MANIFEST_BYTES))])).unwrap_err().to_string();
     assert!(error.contains("at most 1048576"), "{error}");
 }
 
@@ -132,7 +137,7 @@ fn a_manifest_does_not_say_who_owns_the_tentacle() {
     deployment["metadata"]["annotations"] = json!({
         "tentacular.io/owner": "eve@x.io", "tentacular.io/mode": "rwxrwxrwx", "tentacular.io/version": "1",
     });
-    let checked = checked(json!([deployment]), false).unwrap();
+    let checked = checked(json!([deployment])).unwrap();
     let annotations = &checked.manifests[0].body["metadata"]["annotations"];
     assert_eq!(annotations, &json!({ "tentacular.io/version": "1" }));
     assert_eq!(checked.warnings.len(), 2);

@@ -63,7 +63,7 @@ impl<'a> Plan<'a> {
         });
         let planned: Vec<_> = stream::iter(found.collect::<Vec<_>>()).buffered(AT_ONCE).try_collect().await?;
         let manifests: Vec<_> = planned.iter().map(|planned| &planned.manifest).collect();
-        let superfluous = super::prune::superfluous(release, &manifests, tentacle);
+        let superfluous = super::prune::superfluous(release, &manifests);
         Ok(Self { cluster, enclave, tentacle, planned, superfluous })
     }
 
