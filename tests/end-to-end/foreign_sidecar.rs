@@ -60,7 +60,7 @@ fn build() -> anyhow::Result<PathBuf> {
     BUILT.get_or_init(|| build().map_err(|error| format!("{error:#}"))).clone().map_err(anyhow::Error::msg)
 }
 
-async fn until_listed(stack: &Stack, tool: &str, wanted: bool) -> anyhow::Result<()> {
+pub(crate) async fn until_listed(stack: &Stack, tool: &str, wanted: bool) -> anyhow::Result<()> {
     let until = Instant::now() + SEEN;
     let raw = stack.raw();
     while raw.tools().await?.iter().any(|listed| listed == tool) != wanted {
@@ -89,7 +89,7 @@ pub(crate) async fn headers_that_arrive(stack: &Stack) -> anyhow::Result<BTreeMa
 }
 
 /// A sidecar as small as one can be: the three methods, over HTTP/1.1 written by hand.
-struct HandMade(tokio::task::JoinHandle<()>);
+pub(crate) struct HandMade(tokio::task::JoinHandle<()>);
 
 impl Drop for HandMade {
     fn drop(&mut self) {
@@ -98,13 +98,39 @@ impl Drop for HandMade {
 }
 
 impl HandMade {
-    fn listen(stack: &Stack, name: &str, tools: Value, meta: Value) -> anyhow::Result<Self> {
+    pub(crate) fn listen(stack: &Stack, name: &str, tools: Value, meta: Value) -> anyhow::Result<Self> {
         let listener = UnixListener::bind(stack.run_dir().join(format!("{name}.sock")))?;
         Ok(Self(tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 tokio::spawn(answer(stream, tools.clone(), meta.clone()));
             }
         })))
+    }
+}
+
+/// What a hand-made sidecar does after its answer.
+enum Then {
+    GoOn,
+    Close,
+    Hang,
+}
+
+/// The answer with this body, by a sidecar that is as faulty as the tool's name says.
+fn misbehave(tool: &str, body: &str) -> (String, Then) {
+    let answer = |status: &str, kind: &str, length: usize, body: &str| {
+        format!("HTTP/1.1 {status}\r\ncontent-type: {kind}\r\ncontent-length: {length}\r\n\r\n{body}")
+    };
+    let json = "application/json";
+    match tool {
+        "says_nothing" => (String::new(), Then::Hang),
+        "hangs_up" => (String::new(), Then::Close),
+        "breaks_off" => (answer("200 OK", json, body.len(), &body[..body.len() / 2]), Then::Close),
+        "breaks_off_in_an_event" => {
+            let half = "data: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/prog";
+            (answer("200 OK", "text/event-stream", 1000, half), Then::Close)
+        }
+        "is_unauthorized" => (answer("401 Unauthorized", json, body.len(), body), Then::GoOn),
+        _ => (answer("200 OK", json, body.len(), body), Then::GoOn),
     }
 }
 
@@ -136,9 +162,13 @@ async fn answer(mut stream: tokio::net::UnixStream, tools: Value, meta: Value) -
                 "content": [{ "type": "text", "text": json!(headers).to_string() }] }),
         };
         let body = json!({ "jsonrpc": "2.0", "id": message["id"], "result": result }).to_string();
-        let head =
-            format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n", body.len());
-        stream.write_all((head + &body).as_bytes()).await?;
+        let (bytes_to_send, then) = misbehave(message["params"]["name"].as_str().unwrap_or_default(), &body);
+        stream.write_all(bytes_to_send.as_bytes()).await?;
+        match then {
+            Then::GoOn => {}
+            Then::Close => return Ok(()),
+            Then::Hang => std::future::pending().await,
+        }
         bytes.clear();
     }
 }

@@ -7,6 +7,7 @@ mod admission;
 mod drain;
 mod foreign_sidecar;
 mod forged_headers;
+mod forwarding_faults;
 mod protocol_eras;
 mod scope;
 mod sidecar_restart;

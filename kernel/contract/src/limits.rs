@@ -10,6 +10,8 @@ pub const REVIEW_BODY_BYTES: usize = 8 * 1024 * 1024;
 pub const CALLS_AT_ONCE: usize = 64;
 /// How long a client may take to send its request headers.
 pub const HEADER_TIME: Duration = Duration::from_secs(10);
+/// How long a client may take to send its request body.
+pub const BODY_TIME: Duration = Duration::from_mins(1);
 /// Manifests in one `wf_apply`.
 pub const MANIFESTS: usize = 100;
 /// Size of one manifest as JSON, in bytes.

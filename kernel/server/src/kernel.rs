@@ -41,7 +41,7 @@ pub(crate) async fn run(args: Args, context: Context) -> anyhow::Result<()> {
         BuiltIn::new("auditor", auditor_uid),
     ];
     let registry = Registry::watch(&run_dir, built_in, &context)?;
-    let forwarder = Forwarder::new(&context);
+    let forwarder = Forwarder::new();
     let edge = Edge::new(
         authenticator,
         Authorizer::new(facts, authorization, &context),

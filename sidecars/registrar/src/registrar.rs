@@ -16,7 +16,7 @@ use tokio::sync::Mutex;
 use crate::{
     args::Args,
     enclave::{bindings, info, list, provision},
-    tentacle::{apply, remove},
+    tentacle::{apply, remove, turns::Turns},
 };
 
 /// What every handler has at hand.
@@ -28,6 +28,8 @@ pub(crate) struct Registrar {
     pub(crate) enclaves_per_owner: usize,
     /// Held while an enclave is begun.
     pub(crate) provisioning: Mutex<()>,
+    /// Held while a tentacle is applied.
+    pub(crate) turns: Turns,
 }
 
 impl Registrar {
@@ -60,8 +62,14 @@ pub(crate) async fn run(args: Args, context: Context) -> anyhow::Result<()> {
         binding.await;
         Ok(())
     });
-    let registrar =
-        Arc::new(Registrar { cluster, enclaves, platform, enclaves_per_owner, provisioning: Mutex::default() });
+    let registrar = Arc::new(Registrar {
+        cluster,
+        enclaves,
+        platform,
+        enclaves_per_owner,
+        provisioning: Mutex::default(),
+        turns: Turns::default(),
+    });
     tools(&registrar).serve(link, &context).await
 }
 

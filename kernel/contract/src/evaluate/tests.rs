@@ -321,3 +321,38 @@ fn an_enclave_left_out_is_the_only_one_of_the_caller() {
     assert_eq!(left_out(&person("cy@x.io"), both.iter()), Err(LeftOut::None));
     assert_eq!(left_out(&Caller::Bearer, both.iter()), Err(LeftOut::Bearer));
 }
+
+#[test]
+fn a_permit_does_not_outlive_what_it_was_given_for() {
+    let bob = person("bob@x.io");
+    let report = Tentacle {
+        owner: Owner::from_annotations(None, Some("ann@x.io")),
+        mode: "rwxrwx---".parse().expect("a mode"),
+    };
+    let name = "report".parse().expect("a name");
+    let open = team("rwxrwx---");
+    let permit = |authz: &Authz, tentacle| {
+        evaluate(&Question {
+            caller: &bob,
+            authorization: true,
+            tool: "wf_tool",
+            authz,
+            enclave: Some((&open.name, Place::Enclave(&open))),
+            tentacle: Some((&name, tentacle)),
+        })
+        .expect("a permit")
+    };
+    let write = Authz::new(On::Tentacle, Needs::Write).creates().not_frozen();
+    let (to_create, to_change) = (permit(&write, None), permit(&write, Some(&report)));
+    let now = |permit: &Permit, enclave: &Enclave, tentacle| {
+        permit.recheck(&bob, write.frozen, Place::Enclave(enclave), tentacle).map_err(|denied| denied.rule())
+    };
+    assert_eq!(now(&to_create, &open, None), Ok(()));
+    assert_eq!(now(&to_change, &open, None), Err("absent"), "to change one is not to create one");
+    let private = Tentacle { mode: Mode::OWNER_ONLY, ..report.clone() };
+    assert_eq!(now(&to_create, &open, Some(&private)), Err("mode"), "somebody else created it meanwhile");
+    let frozen = Enclave { status: Status::Frozen, ..open.clone() };
+    assert_eq!(now(&to_change, &frozen, Some(&report)), Err("frozen"));
+    let gone = Enclave { members: [].into(), ..open.clone() };
+    assert_eq!(now(&to_change, &gone, Some(&report)), Err("mode"), "no member any more");
+}

@@ -34,6 +34,9 @@ pub const INVALID_PARAMS: i32 = -32602;
 /// MCP: a header and the body differ.
 pub const HEADER_MISMATCH: i32 = -32020;
 
+/// Levels of nesting: as many as the parsers behind the kernel take.
+const DEPTH: usize = 120;
+
 fn invalid(message: impl Into<String>) -> Refused {
     Refused { code: INVALID_REQUEST, message: message.into() }
 }
@@ -140,6 +143,9 @@ impl<'a> Envelope<'a> {
     pub fn parse(body: &'a [u8]) -> Result<Self, Refused> {
         let whole: &RawValue = serde_json::from_slice(body)
             .map_err(|error| Refused { code: PARSE_ERROR, message: format!("the body is not JSON: {error}") })?;
+        if is_deeper_than(body, DEPTH) {
+            return Err(invalid(format!("the body is nested more than {DEPTH} levels deep")));
+        }
         if !whole.get().trim_start().starts_with('{') {
             return Err(invalid("the body must be one JSON-RPC message, an object"));
         }
@@ -162,7 +168,9 @@ impl<'a> Envelope<'a> {
             None => return Err(invalid("method is missing")),
         };
         let kind = if id.is_some() { Kind::Request } else { Kind::Notification };
-        let Some(params) = in_message("params")? else { return Ok(Self { kind, id, method, ..Self::empty() }) };
+        let Some(params) = in_message("params")?.filter(|params| params.get() != "null") else {
+            return Ok(Self { kind, id, method, ..Self::empty() });
+        };
         let params = Members::parse(params, "params")?;
         params.refuse_lookalikes("params")?;
         let in_params = |name| params.get(name, "params");
@@ -175,6 +183,15 @@ impl<'a> Envelope<'a> {
             meta: in_params("_meta")?,
             cursor: in_params("cursor")?.and_then(string),
         })
+    }
+
+    /// The id of a message that [`Self::parse`] refuses, where it has one that can be told, so that its sender can match
+    /// the refusal.
+    pub fn id_of(body: &'a [u8]) -> Option<&'a RawValue> {
+        let Members(members) = serde_json::from_slice(body).ok()?;
+        let mut ids = members.into_iter().filter(|(name, _)| fold(name) == "id");
+        let (_, id) = ids.next()?;
+        (ids.next().is_none() && is_id(id)).then_some(id)
     }
 
     const fn empty() -> Self {
@@ -254,8 +271,26 @@ impl<'a> Envelope<'a> {
 }
 
 fn is_id(id: &RawValue) -> bool {
-    let text = id.get();
-    text.starts_with('"') || text.parse::<i64>().is_ok()
+    string(id).is_some() || id.get().parse::<i64>().is_ok()
+}
+
+/// Whether JSON is nested deeper than `limit`. `body` is JSON.
+fn is_deeper_than(body: &[u8], limit: usize) -> bool {
+    let (mut depth, mut in_string, mut escaped) = (0, false, false);
+    for byte in body {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            b'{' | b'[' if !in_string => depth += 1,
+            b'}' | b']' if !in_string => depth -= 1,
+            _ => {}
+        }
+        if depth > limit {
+            return true;
+        }
+    }
+    false
 }
 
 #[cfg(test)]
@@ -341,8 +376,29 @@ mod tests {
             r#"{"jsonrpc":"2.0","id":1,"method":7}"#,
             r#"{"jsonrpc":"2.0","id":1}"#,
             r#"{"jsonrpc":"2.0","id":1,"method":"ping"} {"#,
+            r#"{"jsonrpc":"2.0","id":"\ud800","method":"ping"}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":"ping","params":{"x":1,"x":2}}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":"ping","params":[]}"#,
         ] {
             assert!(Envelope::parse(body.as_bytes()).is_err(), "{body}");
+        }
+    }
+
+    #[test]
+    fn a_body_that_no_parser_behind_takes_is_refused_here() {
+        let nested = |levels: usize| call(&format!("{{\"a\":{}{}}}", "[".repeat(levels), "]".repeat(levels)));
+        assert!(Envelope::parse(nested(100).as_bytes()).is_ok());
+        assert_eq!(Envelope::parse(nested(200_000).as_bytes()).expect_err("deep").code, INVALID_REQUEST);
+        let brackets = call(r#"{"a":"[[[\"[[["}"#).replace("[[[", &"[".repeat(500));
+        assert!(Envelope::parse(brackets.as_bytes()).is_ok(), "brackets in a text are no nesting");
+    }
+
+    #[test]
+    fn a_refusal_can_be_matched_with_its_request() {
+        let id = |body: &str| Envelope::id_of(body.as_bytes()).map(|id| id.get().to_owned());
+        assert_eq!(id(r#"{"jsonrpc":"2.0","id":"a","method":1}"#).as_deref(), Some("\"a\""));
+        for body in [r#"{"id":1,"id":2}"#, r#"{"id":1,"ID":2}"#, r#"{"id":null}"#, "[]", "{"] {
+            assert_eq!(id(body), None, "{body}");
         }
     }
 

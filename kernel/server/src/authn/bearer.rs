@@ -57,12 +57,13 @@ impl StaticToken {
         if id == *read {
             return;
         }
-        *read = id;
         match load(&self.path) {
             Ok(token) => {
+                *read = id;
                 self.token.store(token.into());
                 tracing::info!(path = %self.path.display(), "the token was read again");
             }
+            // Tried again at each look: the file may be mended without looking changed.
             Err(error) => tracing::error!(error = %format!("{error:#}"), "the token of before stays in force"),
         }
     }

@@ -16,7 +16,6 @@ use hyper::body::{Frame, Incoming};
 use serde_json::value::RawValue;
 use tentacular_contract::{Caller, Permit, keys, limits::SIDECAR_PATIENCE};
 use tentacular_process::{
-    Context,
     http::{BoxError, BoxResponse, boxed},
     link::client::{LinkClient, LinkError},
 };
@@ -36,6 +35,18 @@ const FORWARDED: [&str; 6] =
     ["content-type", "accept", "mcp-protocol-version", "mcp-method", "mcp-name", "traceparent"];
 /// Between two attempts to connect to a sidecar that is being restarted.
 const RECONNECT: Duration = Duration::from_millis(25);
+
+/// How often a call may break its connection: one that crashes its sidecar must not do so again and again.
+const BROKEN_AT_MOST: u32 = 3;
+/// The statuses with which a sidecar answers a call; what else it says is not the client's to act on.
+const ANSWERS: [StatusCode; 6] = [
+    StatusCode::OK,
+    StatusCode::BAD_REQUEST,
+    StatusCode::NOT_FOUND,
+    StatusCode::NOT_ACCEPTABLE,
+    StatusCode::PAYLOAD_TOO_LARGE,
+    StatusCode::UNSUPPORTED_MEDIA_TYPE,
+];
 
 /// A call that was permitted, ready to be sent.
 #[derive(Debug)]
@@ -85,15 +96,43 @@ pub(crate) fn sidecar_headers(client: &HeaderMap, caller: &Caller, permit: &Perm
     headers
 }
 
-/// Frames of an answer; an error cuts the connection, so that half an answer is never taken for a whole one.
-type Frames = mpsc::Receiver<Result<Frame<Bytes>, BoxError>>;
+/// A sidecar's answer on its way: its data, and how it ends.
+struct Answer {
+    data: mpsc::Receiver<Bytes>,
+    end: oneshot::Receiver<End>,
+}
+
+/// How an answer ends. Whoever sends it never waits for a caller who does not read; it comes after all data.
+enum End {
+    /// It was whole.
+    Whole,
+    /// It was not, which these last bytes say.
+    Says(Bytes),
+    /// It was not: the connection is cut, so that half an answer is never taken for a whole one.
+    Cut(String),
+}
+
+impl Answer {
+    /// The next piece, and what is left after it.
+    async fn next(mut self) -> Option<(Result<Frame<Bytes>, BoxError>, Option<Self>)> {
+        if let Some(data) = self.data.recv().await {
+            return Some((Ok(Frame::data(data)), Some(self)));
+        }
+        match self.end.await {
+            Ok(End::Whole) => None,
+            Ok(End::Says(data)) => Some((Ok(Frame::data(data)), None)),
+            Ok(End::Cut(why)) => Some((Err(why.into()), None)),
+            Err(_) => Some((Err("the call ended unexpectedly".into()), None)),
+        }
+    }
+}
 
 /// What the exchange gives to the waiting connection first.
 enum Head {
     /// The kernel answers by itself.
     Own(BoxResponse),
-    /// The sidecar's head, and its body frame by frame.
-    Sidecar(Response<Frames>),
+    /// The sidecar's head, and its body.
+    Sidecar(Response<Answer>),
 }
 
 /// Sends calls, and knows which of them still run.
@@ -103,7 +142,7 @@ pub(crate) struct Forwarder {
 }
 
 impl Forwarder {
-    pub(crate) fn new(_context: &Context) -> Self {
+    pub(crate) fn new() -> Self {
         Self { running: TaskTracker::new() }
     }
 
@@ -123,11 +162,8 @@ impl Forwarder {
         });
         match first.await {
             Ok(Head::Own(response)) => response,
-            Ok(Head::Sidecar(response)) => boxed(response.map(|frames| {
-                StreamBody::new(stream::unfold(frames, |mut frames| async {
-                    let frame = frames.recv().await?;
-                    Some((frame, frames))
-                }))
+            Ok(Head::Sidecar(response)) => boxed(response.map(|answer| {
+                StreamBody::new(stream::unfold(Some(answer), |answer| async { answer?.next().await }))
             })),
             Err(_) => answer::text(StatusCode::INTERNAL_SERVER_ERROR, "internal error"),
         }
@@ -154,8 +190,16 @@ async fn exchange(call: Call, mut head: oneshot::Sender<Head>) {
         }
     };
     let (parts, body) = response.into_parts();
-    let (frames, receiver) = mpsc::channel(16);
-    let mut outward = Response::new(receiver);
+    if !ANSWERS.contains(&parts.status) {
+        tracing::warn!(sidecar = call.sidecar, tool = call.tool, status = %parts.status, "no answer to a call");
+        let sentence =
+            format!("the {} answered with HTTP {}, which is no answer to a call", call.sidecar, parts.status);
+        let _ = head.send(own(&sentence));
+        return;
+    }
+    let (data, receiver) = mpsc::channel(16);
+    let (end, ended) = oneshot::channel();
+    let mut outward = Response::new(Answer { data: receiver, end: ended });
     *outward.status_mut() = parts.status;
     for name in [CONTENT_TYPE, CACHE_CONTROL, HeaderName::from_static("x-accel-buffering")] {
         if let Some(value) = parts.headers.get(&name) {
@@ -165,58 +209,58 @@ async fn exchange(call: Call, mut head: oneshot::Sender<Head>) {
     let streams =
         parts.headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
     let _ = head.send(Head::Sidecar(outward));
-    let ended = relay(body, &frames, until, call.ends_with_its_caller()).await;
-    let Some(sentence) = ended.sentence(&call) else { return };
-    let last = if streams {
-        let message = answer::tool_error_message(&call.id, &sentence, call.era);
-        Ok(Frame::data(Bytes::from(format!("event: message\ndata: {message}\n\n"))))
-    } else {
-        Err(sentence.into())
-    };
-    // Waiting here for a caller who does not read would hold the drain.
-    let _ = frames.try_send(last);
+    let relayed = relay(body, &data, until, call.ends_with_its_caller()).await;
+    let _ = end.send(relayed.end(&call, streams));
 }
 
-/// How a body ended.
-enum Ended {
-    Complete,
+/// How relaying a body ended.
+enum Relayed {
+    Whole,
     CallerLeft,
+    CallerTooSlow,
     TooLate,
     Broken(hyper::Error),
 }
 
-impl Ended {
-    fn sentence(&self, call: &Call) -> Option<String> {
-        match self {
-            Self::Complete | Self::CallerLeft => None,
-            Self::TooLate => Some(too_late(call)),
+impl Relayed {
+    fn end(self, call: &Call, streams: bool) -> End {
+        let sentence = match self {
+            Self::Whole | Self::CallerLeft => return End::Whole,
+            // A piece is missing: nothing after it would be understood.
+            Self::CallerTooSlow => return End::Cut(too_late(call)),
+            Self::TooLate => too_late(call),
             Self::Broken(error) => {
                 tracing::warn!(sidecar = call.sidecar, tool = call.tool, %error, "an answer broke off");
-                Some(interrupted(call))
+                interrupted(call)
             }
+        };
+        if !streams {
+            return End::Cut(sentence);
         }
+        let message = answer::tool_error_message(&call.id, &sentence, call.era);
+        // The blank line ends an event that was left unfinished.
+        End::Says(Bytes::from(format!("\n\nevent: message\ndata: {message}\n\n")))
     }
 }
 
-async fn relay(
-    mut body: Incoming,
-    frames: &mpsc::Sender<Result<Frame<Bytes>, BoxError>>,
-    until: Instant,
-    cancellable: bool,
-) -> Ended {
+/// Passes the data on, and nothing else that a body may carry.
+async fn relay(mut body: Incoming, data: &mpsc::Sender<Bytes>, until: Instant, cancellable: bool) -> Relayed {
     loop {
         let next = tokio::select! {
             next = timeout_at(until, body.frame()) => next,
-            () = frames.closed(), if cancellable => return Ended::CallerLeft,
+            () = data.closed(), if cancellable => return Relayed::CallerLeft,
         };
         match next {
             Ok(Some(Ok(frame))) => {
+                let Ok(bytes) = frame.into_data() else { continue };
                 // A caller who left hears no more; the sidecar's answer is read all the same.
-                let _ = timeout_at(until, frames.send(Ok(frame))).await;
+                if timeout_at(until, data.send(bytes)).await.is_err() {
+                    return Relayed::CallerTooSlow;
+                }
             }
-            Ok(None) => return Ended::Complete,
-            Ok(Some(Err(error))) => return Ended::Broken(error),
-            Err(_) => return Ended::TooLate,
+            Ok(None) => return Relayed::Whole,
+            Ok(Some(Err(error))) => return Relayed::Broken(error),
+            Err(_) => return Relayed::TooLate,
         }
     }
 }
@@ -225,6 +269,7 @@ async fn relay(
 /// the tool changes nothing.
 async fn send(call: &Call) -> Result<Response<Incoming>, LinkError> {
     let patience = Instant::now() + SIDECAR_PATIENCE;
+    let mut broken = 0;
     loop {
         let error = match call.client.send(call.request()).await {
             Ok(response) => return Ok(response),
@@ -232,7 +277,10 @@ async fn send(call: &Call) -> Result<Response<Incoming>, LinkError> {
         };
         let again = match error {
             LinkError::NotConnected { .. } => true,
-            LinkError::Broken { .. } => call.read_only,
+            LinkError::Broken { .. } => {
+                broken += 1;
+                call.read_only && broken < BROKEN_AT_MOST
+            }
         };
         if !again || Instant::now() >= patience {
             return Err(error);

@@ -27,11 +27,18 @@ pub(crate) struct ParamHeader {
 
 /// The protocol that a request speaks: what its `_meta` says, else its header.
 pub(crate) fn era(envelope: &Envelope<'_>, headers: &HeaderMap) -> Result<Era, Refused> {
-    let version = match envelope.meta_text(META_PROTOCOL_VERSION)? {
-        Some(version) => Some(version),
-        None => single(headers, PROTOCOL_VERSION)?.map(str::to_owned),
-    };
-    Ok(if version.is_some_and(|version| version.as_str() >= STATELESS) { Era::Stateless } else { Era::Handshake })
+    let header = single(headers, PROTOCOL_VERSION)?;
+    let version = envelope.meta_text(META_PROTOCOL_VERSION)?;
+    if let Some(version) = &version
+        && header != Some(version)
+    {
+        return Err(mismatch(format!("header {PROTOCOL_VERSION} must be {version:?}, as _meta says")));
+    }
+    let is_date = |version: &str| version.len() == 10 && version.starts_with("20");
+    Ok(match version.as_deref().or(header) {
+        Some(version) if is_date(version) && version >= STATELESS => Era::Stateless,
+        _ => Era::Handshake,
+    })
 }
 
 /// Refuses headers that say something else than the body. Without a handshake they must also be there.
@@ -146,6 +153,9 @@ mod tests {
             ("mcp-param-region", encoded.as_str()),
             ("mcp-param-n", "3"),
         ];
+        assert_eq!(checked(&new, &full[1..], &schema), Err(HEADER_MISMATCH), "the version is missing in the header");
+        let old_version = [&[("mcp-protocol-version", "2025-06-18")], &full[1..]].concat();
+        assert_eq!(checked(&new, &old_version, &schema), Err(HEADER_MISMATCH), "the versions differ");
         assert_eq!(checked(&new, &full, &schema), Ok(()));
         assert_eq!(checked(&old, &[], &schema), Ok(()));
         assert_eq!(checked(&old, &[("mcp-name", "wf_list")], &schema), Err(HEADER_MISMATCH));

@@ -24,6 +24,7 @@ use tentacular_process::{
     http::{BoxResponse, Handler, boxed},
     link::envelope::{Envelope, INVALID_PARAMS, INVALID_REQUEST, Kind, METHOD_NOT_FOUND, Refused},
 };
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use self::{
@@ -107,7 +108,7 @@ impl Inner {
     async fn message(&self, caller: &Caller, parts: Parts, body: Bytes) -> BoxResponse {
         let envelope = match Envelope::parse(&body) {
             Ok(envelope) => envelope,
-            Err(refused) => return answer::error(None, &refused, Era::Handshake),
+            Err(refused) => return answer::error(Envelope::id_of(&body), &refused, Era::Handshake),
         };
         let id = match (envelope.kind, envelope.id) {
             (Kind::Request, Some(id)) => id,
@@ -241,7 +242,11 @@ async fn read(request: Request<Incoming>) -> Result<(Parts, Bytes), BoxResponse>
     if !parts.headers.get(CONTENT_TYPE).is_some_and(is_json) {
         return Err(answer::text(StatusCode::UNSUPPORTED_MEDIA_TYPE, "Content-Type must be application/json"));
     }
-    match collect(body).await {
+    let Ok(collected) = timeout(limits::BODY_TIME, collect(body)).await else {
+        let limit = limits::BODY_TIME.as_secs();
+        return Err(answer::text(StatusCode::REQUEST_TIMEOUT, format!("the body did not come within {limit} s")));
+    };
+    match collected {
         Ok(Some(bytes)) => Ok((parts, bytes)),
         Ok(None) => {
             let limit = limits::BODY_BYTES / 1024 / 1024;

@@ -8,7 +8,7 @@ use futures::{StreamExt, stream};
 use k8s_openapi::api::rbac::v1::RoleBinding;
 use tentacular_cluster::{Cluster, Enclaves, Error};
 use tentacular_contract::EnclaveName;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::objects;
 
@@ -16,6 +16,8 @@ use super::objects;
 const AT_ONCE: usize = 8;
 /// Pause before an enclave whose bindings could not be made is tried again.
 const AGAIN: Duration = Duration::from_secs(10);
+/// How often the bindings of all enclaves are made again: one that somebody deleted cannot be seen, only made.
+const RENEWED: Duration = Duration::from_mins(5);
 /// How long a fresh binding may take to count. Some milliseconds are usual; several API servers take longer.
 const COUNTS_WITHIN: Duration = Duration::from_secs(10);
 
@@ -53,7 +55,12 @@ pub(crate) async fn follow(cluster: Cluster, enclaves: Enclaves, server_namespac
     enclaves.ready().await;
     // By uid: an enclave that was deleted and made again has no bindings.
     let mut bound = BTreeMap::new();
+    let mut renewed = Instant::now();
     loop {
+        if renewed.elapsed() >= RENEWED {
+            bound.clear();
+            renewed = Instant::now();
+        }
         let unbound = forget_and_find(&enclaves, &mut bound);
         let made = stream::iter(unbound)
             .map(|(name, uid)| {
@@ -83,6 +90,7 @@ pub(crate) async fn follow(cluster: Cluster, enclaves: Enclaves, server_namespac
         tokio::select! {
             () = changes.changed() => {}
             () = sleep(AGAIN), if failed => {}
+            () = sleep_until(renewed + RENEWED) => {}
         }
     }
 }

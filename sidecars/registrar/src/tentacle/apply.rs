@@ -80,6 +80,7 @@ pub(crate) async fn apply(
     let Arguments { manifests, mode, dry_run, .. } = arguments;
     let (enclave, tentacle) = (permitted.enclave()?, permitted.tentacle()?);
     let asked = mode.as_deref().map(str::trim).filter(|mode| !mode.is_empty()).map(str::parse::<Mode>).transpose()?;
+    let _turn = registrar.turns.take(enclave).await;
     let standing = Standing::read(&registrar, &permitted).await?;
     let mode = standing.mode(&permitted, asked)?;
     let new = standing.deployment.is_none();

@@ -63,10 +63,20 @@ impl Manifest {
             metadata.insert("namespace".to_owned(), enclave.as_str().into());
         }
         label(&mut self.body, &[(keys::RELEASE, tentacle.as_str()), (keys::MANAGED_BY, keys::TENTACULAR)]);
+        // What Kubernetes makes of a template belongs to this release too, whatever the manifest says.
+        if let Some(job) = self.body.pointer_mut("/spec/jobTemplate") {
+            label(job, &[(keys::RELEASE, tentacle.as_str()), (keys::MANAGED_BY, keys::TENTACULAR)]);
+        }
         let Some(template) = pod_template(self.kind).and_then(|pointer| self.body.pointer_mut(pointer)) else {
             return;
         };
         label(template, &[(keys::RELEASE, tentacle.as_str())]);
+        let volumes = template.pointer_mut("/spec/volumes").and_then(Value::as_array_mut);
+        for claim in
+            volumes.into_iter().flatten().filter_map(|volume| volume.pointer_mut("/ephemeral/volumeClaimTemplate"))
+        {
+            label(claim, &[(keys::RELEASE, tentacle.as_str())]);
+        }
         if let Some(spec) = template.get_mut("spec") {
             defaults::harden(spec);
         }
@@ -109,7 +119,15 @@ mod tests {
         let body = json!({
             "apiVersion": "batch/v1", "kind": "CronJob",
             "metadata": { "name": "a", "labels": { "tentacular.io/release": "b", "x": "y" } },
-            "spec": { "jobTemplate": { "spec": { "template": { "spec": { "containers": [] } } } } },
+            "spec": { "jobTemplate": {
+                "metadata": { "labels": { "tentacular.io/release": "b" } },
+                "spec": { "template": { "spec": {
+                    "containers": [],
+                    "volumes": [{ "name": "v", "ephemeral": { "volumeClaimTemplate": {
+                        "metadata": { "labels": { "tentacular.io/release": "b" } }, "spec": {},
+                    } } }],
+                } } },
+            } },
         });
         let mut manifest = Manifest { kind: Kind::CronJob, name: "a".to_owned(), body };
         manifest.place(&"team-a".parse().unwrap(), &"a".parse().unwrap());
@@ -121,5 +139,6 @@ mod tests {
         let template = &manifest.body["spec"]["jobTemplate"]["spec"]["template"];
         assert_eq!(template["metadata"]["labels"], json!({ "tentacular.io/release": "a" }));
         assert_eq!(template["spec"]["securityContext"]["runAsNonRoot"], true);
+        assert!(!manifest.body.to_string().contains("\"tentacular.io/release\":\"b\""), "{}", manifest.body);
     }
 }

@@ -12,6 +12,7 @@ mod release;
 pub(crate) mod remove;
 mod rules;
 mod standing;
+pub(crate) mod turns;
 mod typed;
 mod validate;
 mod write;

@@ -1,5 +1,7 @@
 //! What an enclave holds of a tentacle: every object that carries the tentacle's release label.
 
+use std::collections::BTreeSet;
+
 use futures::future::try_join_all;
 use tentacular_cluster::{Cluster, Error, Kind, Object, Selector};
 use tentacular_contract::{EnclaveName, TentacleName, facts::Pairs, keys};
@@ -27,8 +29,13 @@ impl Live {
 
     /// Whether it was made by another object, such as a Job by a `CronJob`, and goes with that.
     pub(crate) fn is_controlled(&self) -> bool {
+        self.controller().is_some()
+    }
+
+    /// The uid of the object that made it.
+    fn controller(&self) -> Option<&str> {
         let owners = self.object.metadata.owner_references.iter().flatten();
-        owners.into_iter().any(|owner| owner.controller == Some(true))
+        owners.into_iter().find(|owner| owner.controller == Some(true)).map(|owner| owner.uid.as_str())
     }
 }
 
@@ -47,7 +54,8 @@ pub(crate) fn annotations(object: &Object) -> Pairs {
     object.metadata.annotations.clone().unwrap_or_default()
 }
 
-/// Every object of the tentacle, kind by kind.
+/// Every object of the tentacle, kind by kind. What a controller made is among them only with its maker: labels of what a
+/// controller makes are copied, and those of another tentacle's could name this one.
 pub(crate) async fn read(
     cluster: &Cluster,
     enclave: &EnclaveName,
@@ -61,5 +69,7 @@ pub(crate) async fn read(
             Ok::<_, Error>(objects.into_iter().map(move |object| Live { kind, object }))
         }
     });
-    Ok(try_join_all(lists).await?.into_iter().flatten().collect())
+    let all: Vec<_> = try_join_all(lists).await?.into_iter().flatten().collect();
+    let uids: BTreeSet<_> = all.iter().filter_map(Live::uid).map(str::to_owned).collect();
+    Ok(all.into_iter().filter(|live| live.controller().is_none_or(|maker| uids.contains(maker))).collect())
 }

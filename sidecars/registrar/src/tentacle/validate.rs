@@ -83,7 +83,9 @@ fn is_deployment_of(tentacle: &TentacleName, manifest: &Map<String, Value>) -> b
 
 /// How a message names a manifest, such as `manifests[2] (Service report)`.
 fn title(index: usize, manifest: &Map<String, Value>) -> String {
-    let short = |value: &Value| value.as_str().map(|text| text.chars().take(80).collect::<String>());
+    let short = |value: &Value| {
+        value.as_str().map(|text| text.chars().take(80).collect::<String>().escape_debug().to_string())
+    };
     let kind = manifest.get("kind").and_then(short);
     let name = manifest.get("metadata").and_then(|metadata| metadata.get("name")).and_then(short);
     match (kind, name) {
