@@ -10,7 +10,11 @@ use std::{
 
 use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
-use tentacular_test_harness::{Child, Program, Stack, mcp::Era};
+use tentacular_test_harness::{
+    Child, Part, Program, Stack,
+    mcp::{Era, Raw},
+    part,
+};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::UnixListener,
@@ -202,7 +206,7 @@ async fn a_foreign_sidecar_cannot_take_a_built_in_name() -> anyhow::Result<()> {
     assert_eq!(listed.iter().filter(|tool| *tool == "wf_list").count(), 1);
     let workflows = mcp.call("wf_list", json!({ "enclave": name })).await?;
     assert!(workflows["workflows"].is_array(), "the auditor answers: {workflows}");
-    let log = stack.process(tentacular_test_harness::Part::Kernel)?.log();
+    let log = stack.process(Part::Kernel)?.log();
     assert!(log.contains("tool wf_list of a-claimer: the name is taken by auditor"), "{log}");
     Ok(())
 }
@@ -244,8 +248,30 @@ async fn another_major_of_the_contract_does_not_join() -> anyhow::Result<()> {
     until_listed(&stack, "of_same", true).await?;
     let listed = stack.raw().tools().await?;
     assert!(!listed.iter().any(|tool| tool == "of_none" || tool == "of_next"));
-    let log = stack.process(tentacular_test_harness::Part::Kernel)?.log();
+    let log = stack.process(Part::Kernel)?.log();
     assert!(log.contains("is \\\"2.0\\\", the kernel speaks 1.0"), "{log}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_built_in_socket_of_another_uid_does_not_join() -> anyhow::Result<()> {
+    let stack = own_stack().await?;
+    let kernel = part::program(Part::Kernel)?
+        .env("KUBECONFIG", stack.folder().join("kernel.kubeconfig"))
+        .arg(format!("--token-path={}", stack.folder().join("token").display()))
+        .arg(format!("--run-dir={}", stack.run_dir().display()))
+        .args(["--listen=127.0.0.1:0", "--observe-addr=127.0.0.1:0", "--auditor-uid=54321"])
+        .start(&stack.folder().join("other-kernel.log"))?;
+    let address = part::logged(&kernel, "serving MCP on /mcp", "address").await?;
+    let reason = part::logged(&kernel, "not joined", "reason").await?;
+    assert!(reason.contains("not as 54321"), "{reason}");
+    let raw = Raw::new(&format!("http://{address}/mcp"), Some(stack.token()));
+    let until = Instant::now() + SEEN;
+    while !raw.tools().await?.contains(&"wf_run".to_owned()) {
+        ensure!(Instant::now() < until, "the others do not join: {}", kernel.log());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(!raw.tools().await?.contains(&"wf_list".to_owned()));
     Ok(())
 }
 
@@ -270,7 +296,7 @@ async fn a_stateless_client_hears_when_the_list_changes() -> anyhow::Result<()> 
         let bytes = tokio::time::timeout(SEEN, stream.next()).await?.context("the stream ended")??;
         heard.push_str(&String::from_utf8_lossy(&bytes));
     }
-    stack.process(tentacular_test_harness::Part::Kernel)?.terminate()?;
+    stack.process(Part::Kernel)?.terminate()?;
     while let Some(bytes) = tokio::time::timeout(SEEN, stream.next()).await? {
         heard.push_str(&String::from_utf8_lossy(&bytes?));
     }

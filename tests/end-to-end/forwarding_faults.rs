@@ -58,3 +58,15 @@ async fn half_an_answer_is_not_taken_for_a_whole_one() -> anyhow::Result<()> {
     assert_eq!((&last["id"], &last["result"]["isError"]), (&json!(1), &json!(true)), "{}", answer.text);
     Ok(())
 }
+
+#[tokio::test]
+async fn headers_that_differ_from_the_body_do_not_reach_a_sidecar_that_would_not_notice() -> anyhow::Result<()> {
+    let (stack, _sidecar) = faulty().await?;
+    let body = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call",
+        "params": { "name": "works", "arguments": {} } });
+    for headers in [[("mcp-name", "says_nothing")], [("mcp-method", "tools/list")]] {
+        let answer = stack.raw().post(body.to_string(), &headers).await?;
+        assert_eq!((answer.status, answer.error_code()), (400, -32020), "{}", answer.text);
+    }
+    Ok(())
+}

@@ -36,6 +36,9 @@ pub enum Denied {
     /// The namespace is never an enclave.
     #[error("permission denied: namespace {0} is protected and never an enclave")]
     Protected(EnclaveName),
+    /// The tool acts on a place, and none was named.
+    #[error("permission denied: {0} acts on an enclave, and none is named")]
+    NoPlace(String),
     /// There is no enclave of that name.
     #[error("there is no enclave {0}; enclave_list shows those that you may read")]
     NoEnclave(EnclaveName),
@@ -87,6 +90,7 @@ impl Denied {
     pub const fn rule(&self) -> &'static str {
         match self {
             Self::Protected(_) => "protected",
+            Self::NoPlace(_) => "no-place",
             Self::NoEnclave(_) => "no-enclave",
             Self::Terminating(_) => "terminating",
             Self::Frozen(_) => "frozen",
@@ -146,6 +150,7 @@ pub fn evaluate(question: &Question<'_>) -> Result<Permit, Denied> {
     }
     let unplaced = everything.unwrap_or(Rule::Authenticated);
     match enclave {
+        None if matches!(authz.on, On::Tentacle | On::Enclave) => Err(Denied::NoPlace(tool.to_owned())),
         None => Ok(granted(false, authz.needs, unplaced)),
         Some((_, place)) if authz.needs == Needs::None => {
             Ok(granted(matches!(place, Place::Enclave(_)), Needs::None, unplaced))

@@ -312,6 +312,22 @@ fn a_refusal_says_what_was_needed_where_and_why_once() {
 }
 
 #[test]
+fn a_tool_that_acts_on_a_place_is_refused_without_one() {
+    for on in [On::Tentacle, On::Enclave] {
+        let authz = Authz::new(on, Needs::Read);
+        let question = Question {
+            caller: &Caller::Bearer,
+            authorization: true,
+            tool: "wf_tool",
+            authz: &authz,
+            enclave: None,
+            tentacle: None,
+        };
+        assert_eq!(evaluate(&question).map_err(|denied| denied.rule()), Err("no-place"));
+    }
+}
+
+#[test]
 fn an_enclave_left_out_is_the_only_one_of_the_caller() {
     let mut other = team("rwxrwx---");
     other.name = "team-b".parse().expect("a name");

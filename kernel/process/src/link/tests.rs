@@ -112,7 +112,7 @@ impl Link {
 
     async fn send(&self, request: Request<Full<Bytes>>) -> (String, String) {
         let response = loop {
-            match self.client.send(request.clone()).await {
+            match timeout(PATIENCE, self.client.send(request.clone())).await.expect("an answer in time") {
                 Err(LinkError::NotConnected { .. }) => tokio::task::yield_now().await,
                 answered => break answered.expect("an answer"),
             }
@@ -201,6 +201,18 @@ async fn without_its_own_permit_no_handler_is_reached() {
         let answer = link.call(request("slow_write", &json!({}), permit.as_deref())).await;
         assert_eq!(answer["error"]["code"], -32600, "{answer}");
         assert!(answer["error"]["message"].as_str().is_some_and(|text| text.contains(expected)), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn headers_that_stand_twice_are_nobodys_permit() {
+    let link = Link::start();
+    for key in [keys::PERMIT_HEADER, keys::CALLER_HEADER] {
+        let mut request = request("say", &json!({}), Some(&permit("say")));
+        let value = request.headers()[key].clone();
+        request.headers_mut().append(key, value);
+        let answer = link.call(request).await;
+        assert_eq!(answer["error"]["code"], -32600, "{answer}");
     }
 }
 

@@ -1,6 +1,9 @@
 //! The merged list of tools: who offers which name, what it declares, and the answer to `tools/list` as bytes.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use rmcp::model::ListToolsResult;
@@ -20,6 +23,9 @@ pub(crate) struct Offer {
     pub(crate) client: LinkClient,
     pub(crate) tools: Vec<rmcp::model::Tool>,
 }
+
+/// Names that the built-in sidecars have offered, and which of them did.
+pub(crate) type Reserved = BTreeMap<String, &'static str>;
 
 /// A tool that may be called.
 #[derive(Debug)]
@@ -45,13 +51,14 @@ pub(crate) struct Catalog {
 }
 
 impl Catalog {
-    /// Merges offers. An earlier one wins a name, so the built-in sidecars come first. A tool without a valid
-    /// declaration is left out, and so is one whose name or alias is taken.
-    pub(crate) fn merge<'a>(offers: impl Iterator<Item = &'a Offer>) -> Self {
+    /// Merges offers. An earlier one wins a name, so the built-in sidecars come first, and `reserved` names are theirs
+    /// even while they are away. A tool without a valid declaration is left out, and so is one whose name or alias is
+    /// taken.
+    pub(crate) fn merge<'a>(offers: impl Iterator<Item = &'a Offer>, reserved: &Reserved) -> Self {
         let mut catalog = Self::default();
         for offer in offers {
             for tool in &offer.tools {
-                if let Err(why) = catalog.add(offer, tool) {
+                if let Err(why) = catalog.add(offer, tool, reserved) {
                     catalog.refused.push(format!("tool {} of {}: {why}", tool.name, offer.sidecar));
                 }
             }
@@ -61,7 +68,7 @@ impl Catalog {
         catalog
     }
 
-    fn add(&mut self, offer: &Offer, listed: &rmcp::model::Tool) -> Result<(), String> {
+    fn add(&mut self, offer: &Offer, listed: &rmcp::model::Tool, reserved: &Reserved) -> Result<(), String> {
         let member = |key: &str| listed.meta.as_ref().and_then(|meta| meta.get(key));
         let authz = Authz::parse(member(keys::AUTHZ_META)).map_err(|error| error.to_string())?;
         let aliases: Vec<String> = match member(keys::ALIASES_META) {
@@ -73,8 +80,8 @@ impl Catalog {
             meta.remove(keys::ALIASES_META);
         }
         let name = listed.name.to_string();
-        if let Some(taken) = self.by_name.get(&name) {
-            return Err(format!("the name is taken by {}", taken.sidecar));
+        if let Some(owner) = self.owner(&name, offer, reserved) {
+            return Err(format!("the name is taken by {owner}"));
         }
         let tool = Arc::new(Tool {
             sidecar: offer.sidecar.clone(),
@@ -88,10 +95,9 @@ impl Catalog {
         self.tools.push(Arc::clone(&tool));
         self.by_name.insert(name, Arc::clone(&tool));
         for alias in aliases {
-            match self.by_name.get(&alias) {
-                Some(taken) => {
-                    self.refused
-                        .push(format!("alias {alias} of {}: the name is taken by {}", tool.name, taken.sidecar));
+            match self.owner(&alias, offer, reserved) {
+                Some(owner) => {
+                    self.refused.push(format!("alias {alias} of {}: the name is taken by {owner}", tool.name));
                 }
                 None => {
                     self.by_name.insert(alias, Arc::clone(&tool));
@@ -99,6 +105,17 @@ impl Catalog {
             }
         }
         Ok(())
+    }
+
+    /// Who has `name` already, so that `offer` cannot.
+    fn owner(&self, name: &str, offer: &Offer, reserved: &Reserved) -> Option<String> {
+        let taken = self.by_name.get(name).map(|tool| tool.sidecar.clone());
+        taken.or_else(|| reserved.get(name).filter(|part| **part != offer.sidecar).map(|part| (*part).to_owned()))
+    }
+
+    /// Every name that is answered to, and by which sidecar.
+    pub(crate) fn names(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.by_name.iter().map(|(name, tool)| (name.as_str(), tool.sidecar.as_str()))
     }
 
     /// The tool that answers to `name`, its own or an alias.
@@ -168,7 +185,7 @@ mod tests {
             tool("vague", &json!({keys::AUTHZ_META: {"on": "tentacle", "needs": "read"}})),
             {"name": "bare", "inputSchema": {"type": "object"}},
         ]);
-        let catalog = Catalog::merge([offer("part", tools)].iter());
+        let catalog = Catalog::merge([offer("part", tools)].iter(), &Reserved::new());
         assert_eq!(catalog.listed().len(), 1);
         for name in ["silent", "vague", "bare"] {
             assert!(catalog.find(name).is_none(), "{name}");
@@ -184,7 +201,10 @@ mod tests {
             tool("wf_ls", &json!({keys::AUTHZ_META: read()})),
             tool("own", &json!({keys::AUTHZ_META: read(), keys::ALIASES_META: ["wf_list", "mine"]})),
         ]);
-        let catalog = Catalog::merge([offer("auditor", json!([first])), offer("later", claims)].iter());
+        let catalog = Catalog::merge(
+            [offer("auditor", json!([first])), offer("later", claims.clone())].iter(),
+            &Reserved::new(),
+        );
         let owner = |name| catalog.find(name).map(|tool| tool.sidecar.as_str());
         assert_eq!(owner("wf_list"), Some("auditor"));
         assert_eq!(owner("wf_ls"), Some("auditor"));
@@ -194,12 +214,18 @@ mod tests {
         assert_eq!(names, ["wf_list", "own"], "aliases are not listed");
         let listed = serde_json::to_string(&catalog.listed()).expect("JSON");
         assert!(!listed.contains(keys::ALIASES_META));
+
+        let reserved = [("wf_list".to_owned(), "auditor"), ("wf_ls".to_owned(), "auditor")].into();
+        let away = Catalog::merge([offer("later", claims)].iter(), &reserved);
+        let names: Vec<_> = away.listed().into_iter().map(|tool| tool.name).collect();
+        assert_eq!(names, ["own"], "a part that is away keeps its names");
+        assert!(away.find("wf_list").is_none());
     }
 
     #[test]
     fn the_prepared_answer_is_the_list_with_the_id_as_written() {
         let tools = json!([tool("good", &json!({keys::AUTHZ_META: read()}))]);
-        let catalog = Catalog::merge([offer("part", tools)].iter());
+        let catalog = Catalog::merge([offer("part", tools)].iter(), &Reserved::new());
         let answer: Value = serde_json::from_slice(&catalog.list_answer("\"a-1\"", true)).expect("JSON");
         assert_eq!(answer["id"], "a-1");
         assert_eq!(answer["result"]["ttlMs"], 30_000);

@@ -24,7 +24,7 @@ use tokio::{
 };
 
 use super::{
-    catalog::{Catalog, Offer},
+    catalog::{Catalog, Offer, Reserved},
     join::{NotJoined, join},
 };
 
@@ -61,7 +61,7 @@ impl Registry {
     pub(crate) fn watch(folder: &Path, built_in: [BuiltIn; 3], context: &Context) -> anyhow::Result<Self> {
         fs::read_dir(folder)
             .with_context(|| format!("cannot read the run folder {} (--run-dir)", folder.display()))?;
-        let catalog = Arc::new(ArcSwap::from_pointee(Catalog::merge(std::iter::empty())));
+        let catalog = Arc::new(ArcSwap::from_pointee(Catalog::merge(std::iter::empty(), &Reserved::new())));
         let (announce, changes) = watch::channel(());
         let watcher = Watcher {
             folder: folder.to_owned(),
@@ -71,6 +71,7 @@ impl Registry {
             asked: BTreeMap::new(),
             answers: JoinSet::new(),
             complaints: BTreeMap::new(),
+            reserved: Reserved::new(),
             catalog: Arc::clone(&catalog),
             announce,
             context: context.clone(),
@@ -112,6 +113,8 @@ struct Watcher {
     asked: BTreeMap<String, FileId>,
     answers: JoinSet<(String, FileId, Answer)>,
     complaints: BTreeMap<String, String>,
+    /// Names of built-in parts: nobody gets them, also while a part is away.
+    reserved: Reserved,
     catalog: Arc<ArcSwap<Catalog>>,
     announce: watch::Sender<()>,
     context: Context,
@@ -218,7 +221,12 @@ impl Watcher {
         let ours = self.built_in.iter().filter_map(|part| self.joined.get(part.name));
         let theirs =
             self.joined.iter().filter(|(name, _)| !built_in.contains(name.as_str())).map(|(_, joined)| joined);
-        let catalog = Catalog::merge(ours.chain(theirs).map(|joined| &joined.offer));
+        let catalog = Catalog::merge(ours.chain(theirs).map(|joined| &joined.offer), &self.reserved);
+        for (name, sidecar) in catalog.names() {
+            if let Some(part) = self.built_in.iter().find(|part| part.name == sidecar) {
+                self.reserved.insert(name.to_owned(), part.name);
+            }
+        }
         let before = self.catalog.load_full();
         for refused in catalog.refused().iter().filter(|refused| !before.refused().contains(refused)) {
             tracing::warn!(reason = refused, "not listed");

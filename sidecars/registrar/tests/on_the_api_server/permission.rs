@@ -87,3 +87,29 @@ async fn the_mode_is_for_an_owner_to_change() {
         assert_eq!(mode().await, text);
     }
 }
+
+#[tokio::test]
+async fn of_two_who_create_the_same_at_once_one_gets_it() {
+    let world = World::start().await.unwrap();
+    let enclave = world.provision("race").await;
+    let (ann, bob) = (person("ann@x.io"), person("bob@x.io"));
+    for round in 0..5 {
+        let name = format!("report-{round}");
+        let mut arguments = call(&enclave, &name, &[deployment(&name, "i:1")]);
+        arguments["mode"] = json!("private");
+        let of_bob = world.permit(&bob, "wf_apply", arguments.clone()).await.unwrap();
+        let of_bearer = world.permit(&Caller::Bearer, "wf_apply", arguments).await.unwrap();
+        let (first, second) = tokio::join!(world.send(&of_bob), world.send(&of_bearer));
+        let created = [&first, &second].into_iter().flatten().filter(|done| done["status"] == "created").count();
+        assert_eq!(created, 1, "{first:?} {second:?}");
+
+        let (one, two) = (format!("one-{round}"), format!("two-{round}"));
+        let shared = config_map(&format!("shared-{round}"), "1");
+        let with_shared = |name: &str| call(&enclave, name, &[deployment(name, "i:1"), shared.clone()]);
+        let of_one = world.permit(&ann, "wf_apply", with_shared(&one)).await.unwrap();
+        let of_two = world.permit(&bob, "wf_apply", with_shared(&two)).await.unwrap();
+        let (first, second) = tokio::join!(world.send(&of_one), world.send(&of_two));
+        let refused = first.err().or(second.err()).expect("one of them is refused");
+        assert!(refused.contains("belongs to tentacle"), "{refused}");
+    }
+}
