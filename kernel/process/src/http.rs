@@ -1,22 +1,15 @@
 //! The HTTP server of every process: TCP, TLS and Unix sockets, graceful at the end, a panic ends one request alone.
 
-use std::{
-    convert::Infallible,
-    future::Future,
-    io,
-    panic::AssertUnwindSafe,
-    pin::Pin,
-    sync::Arc,
-    task::{self, Poll},
-    time::Duration,
-};
+mod requests;
+
+use std::{convert::Infallible, future::Future, io, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use ::http::{Request, Response, StatusCode};
 use bytes::Bytes;
 use futures::FutureExt;
 use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
 use hyper::{
-    body::{Body, Frame, Incoming, SizeHint},
+    body::{Body, Incoming},
     service::service_fn,
 };
 use hyper_util::{
@@ -27,10 +20,11 @@ use tentacular_contract::limits::HEADER_TIME;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpListener,
-    sync::watch,
     time::{sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use self::requests::{Counted, Requests};
 
 /// Error of a body, for whoever logs it.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -128,7 +122,7 @@ where
         let (handler, running) = (handler.clone(), begin.begin());
         async move {
             let response = answer(&handler, request).await;
-            response.map(|response| response.map(|body| Counted { body, _running: running }))
+            response.map(|response| response.map(|body| Counted::new(body, running)))
         }
     });
     let connection = builder.serve_connection(TokioIo::new(io), service);
@@ -151,82 +145,6 @@ where
     }
 }
 
-/// How long a connection may stay without a request after its first one. Longer than clients keep theirs (90 s is usual),
-/// so that it is they who end it.
-const IDLE: Duration = Duration::from_mins(2);
-/// How long one without a request may take to end, once the process does.
-const END: Duration = Duration::from_secs(1);
-
-/// The requests that run on one connection, each until its answer has been sent.
-#[derive(Debug, Clone, Default)]
-struct Requests(watch::Sender<Count>);
-
-#[derive(Debug, Clone, Copy, Default)]
-struct Count {
-    running: usize,
-    ever: bool,
-}
-
-impl Requests {
-    fn begin(&self) -> Running {
-        self.0.send_modify(|count| *count = Count { running: count.running + 1, ever: true });
-        Running(self.clone())
-    }
-
-    /// Returns when nothing has run for as long as a connection may wait for its first request, or its next, or its end.
-    async fn idle(&self, ending: bool) {
-        let mut changes = self.0.subscribe();
-        loop {
-            let count = *changes.borrow_and_update();
-            let patience = match count {
-                Count { running: 1.., .. } => Duration::MAX,
-                _ if ending => END,
-                Count { ever: true, .. } => IDLE,
-                Count { ever: false, .. } => HEADER_TIME,
-            };
-            if timeout(patience, changes.changed()).await.is_err() {
-                return;
-            }
-        }
-    }
-}
-
-/// One request that runs.
-#[derive(Debug)]
-struct Running(Requests);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.0.0.send_modify(|count| count.running -= 1);
-    }
-}
-
-/// The body of an answer, which ends its request.
-struct Counted {
-    body: UnsyncBoxBody<Bytes, BoxError>,
-    _running: Running,
-}
-
-impl Body for Counted {
-    type Data = Bytes;
-    type Error = BoxError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut task::Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        Pin::new(&mut self.body).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
 async fn answer<H: Handler>(handler: &H, request: Request<Incoming>) -> Result<BoxResponse, Infallible> {
     match AssertUnwindSafe(handler.handle(request)).catch_unwind().await {
         Ok(Ok(response)) => Ok(boxed(response)),
@@ -241,76 +159,4 @@ async fn answer<H: Handler>(handler: &H, request: Request<Incoming>) -> Result<B
 }
 
 #[cfg(test)]
-mod tests {
-    use tokio::{
-        io::{AsyncReadExt, AsyncWriteExt},
-        net::TcpStream,
-        sync::Notify,
-        time::Instant,
-    };
-
-    use super::*;
-
-    /// Says that it has begun, and answers when it is told to.
-    #[derive(Debug, Clone, Default)]
-    struct Slow {
-        begun: Arc<Notify>,
-        go_on: Arc<Notify>,
-    }
-
-    impl Handler for Slow {
-        type Body = Full<Bytes>;
-
-        async fn handle(&self, _: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
-            self.begun.notify_one();
-            self.go_on.notified().await;
-            Ok(Response::new(Full::new(Bytes::from_static(b"done"))))
-        }
-    }
-
-    async fn serving(handler: Slow) -> (std::net::SocketAddr, CancellationToken, tokio::task::JoinHandle<()>) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let address = listener.local_addr().expect("an address");
-        let draining = CancellationToken::new();
-        let served = tokio::spawn(serve(listener, handler, draining.clone(), Duration::from_mins(10)));
-        (address, draining, served)
-    }
-
-    /// HTTP/2: the preface and empty SETTINGS.
-    const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
-
-    #[tokio::test(start_paused = true)]
-    async fn a_connection_without_a_request_is_closed() {
-        let (address, _draining, _served) = serving(Slow::default()).await;
-        for said in [&b""[..], b"P", b"PRI * HT", PREFACE, b"GET / HTTP/1.1\r\nHost"] {
-            let begun = Instant::now();
-            let mut stream = TcpStream::connect(address).await.expect("connected");
-            stream.write_all(said).await.expect("written");
-            let mut got = Vec::new();
-            let _ = stream.read_to_end(&mut got).await;
-            let taken = begun.elapsed();
-            assert!(taken < HEADER_TIME * 2, "{said:?} after {taken:?}");
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn the_drain_waits_for_requests_and_not_for_connections() {
-        let handler = Slow::default();
-        let (address, draining, served) = serving(handler.clone()).await;
-        let mut silent = TcpStream::connect(address).await.expect("connected");
-        silent.write_all(PREFACE).await.expect("written");
-        let mut asking = TcpStream::connect(address).await.expect("connected");
-        asking.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.expect("written");
-        handler.begun.notified().await;
-        draining.cancel();
-        sleep(Duration::from_mins(1)).await;
-        assert!(!served.is_finished(), "a request runs");
-        handler.go_on.notify_one();
-        let mut answer = String::new();
-        asking.read_to_string(&mut answer).await.expect("an answer");
-        assert!(answer.ends_with("done"), "{answer}");
-        let begun = Instant::now();
-        served.await.expect("served");
-        assert!(begun.elapsed() <= END * 2, "only a silent connection was left");
-    }
-}
+mod tests;

@@ -11,12 +11,12 @@ use http::{
     HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode,
     header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, HOST},
 };
-use http_body_util::{BodyExt, Full, StreamBody};
-use hyper::body::{Frame, Incoming};
+use http_body_util::{Full, StreamBody};
+use hyper::body::Incoming;
 use serde_json::value::RawValue;
 use tentacular_contract::{Caller, Permit, keys, limits::SIDECAR_PATIENCE};
 use tentacular_process::{
-    http::{BoxError, BoxResponse, boxed},
+    http::{BoxResponse, boxed},
     link::client::{LinkClient, LinkError},
 };
 use tokio::{
@@ -28,6 +28,7 @@ use tokio_util::task::TaskTracker;
 use super::{
     answer::{self, Era},
     concurrency::Running,
+    relay::{Answer, relay},
 };
 
 /// Request headers that a sidecar sees, beside the kernel's two and `Mcp-Param-*`.
@@ -35,7 +36,6 @@ const FORWARDED: [&str; 6] =
     ["content-type", "accept", "mcp-protocol-version", "mcp-method", "mcp-name", "traceparent"];
 /// Between two attempts to connect to a sidecar that is being restarted.
 const RECONNECT: Duration = Duration::from_millis(25);
-
 /// How often a call may break its connection: one that crashes its sidecar must not do so again and again.
 const BROKEN_AT_MOST: u32 = 3;
 /// The statuses with which a sidecar answers a call; what else it says is not the client's to act on.
@@ -94,37 +94,6 @@ pub(crate) fn sidecar_headers(client: &HeaderMap, caller: &Caller, permit: &Perm
         }
     }
     headers
-}
-
-/// A sidecar's answer on its way: its data, and how it ends.
-struct Answer {
-    data: mpsc::Receiver<Bytes>,
-    end: oneshot::Receiver<End>,
-}
-
-/// How an answer ends. Whoever sends it never waits for a caller who does not read; it comes after all data.
-enum End {
-    /// It was whole.
-    Whole,
-    /// It was not, which these last bytes say.
-    Says(Bytes),
-    /// It was not: the connection is cut, so that half an answer is never taken for a whole one.
-    Cut(String),
-}
-
-impl Answer {
-    /// The next piece, and what is left after it.
-    async fn next(mut self) -> Option<(Result<Frame<Bytes>, BoxError>, Option<Self>)> {
-        if let Some(data) = self.data.recv().await {
-            return Some((Ok(Frame::data(data)), Some(self)));
-        }
-        match self.end.await {
-            Ok(End::Whole) => None,
-            Ok(End::Says(data)) => Some((Ok(Frame::data(data)), None)),
-            Ok(End::Cut(why)) => Some((Err(why.into()), None)),
-            Err(_) => Some((Err("the call ended unexpectedly".into()), None)),
-        }
-    }
 }
 
 /// What the exchange gives to the waiting connection first.
@@ -213,58 +182,6 @@ async fn exchange(call: Call, mut head: oneshot::Sender<Head>) {
     let _ = end.send(relayed.end(&call, streams));
 }
 
-/// How relaying a body ended.
-enum Relayed {
-    Whole,
-    CallerLeft,
-    CallerTooSlow,
-    TooLate,
-    Broken(hyper::Error),
-}
-
-impl Relayed {
-    fn end(self, call: &Call, streams: bool) -> End {
-        let sentence = match self {
-            Self::Whole | Self::CallerLeft => return End::Whole,
-            // A piece is missing: nothing after it would be understood.
-            Self::CallerTooSlow => return End::Cut(too_late(call)),
-            Self::TooLate => too_late(call),
-            Self::Broken(error) => {
-                tracing::warn!(sidecar = call.sidecar, tool = call.tool, %error, "an answer broke off");
-                interrupted(call)
-            }
-        };
-        if !streams {
-            return End::Cut(sentence);
-        }
-        let message = answer::tool_error_message(&call.id, &sentence, call.era);
-        // The blank line ends an event that was left unfinished.
-        End::Says(Bytes::from(format!("\n\nevent: message\ndata: {message}\n\n")))
-    }
-}
-
-/// Passes the data on, and nothing else that a body may carry.
-async fn relay(mut body: Incoming, data: &mpsc::Sender<Bytes>, until: Instant, cancellable: bool) -> Relayed {
-    loop {
-        let next = tokio::select! {
-            next = timeout_at(until, body.frame()) => next,
-            () = data.closed(), if cancellable => return Relayed::CallerLeft,
-        };
-        match next {
-            Ok(Some(Ok(frame))) => {
-                let Ok(bytes) = frame.into_data() else { continue };
-                // A caller who left hears no more; the sidecar's answer is read all the same.
-                if timeout_at(until, data.send(bytes)).await.is_err() {
-                    return Relayed::CallerTooSlow;
-                }
-            }
-            Ok(None) => return Relayed::Whole,
-            Ok(Some(Err(error))) => return Relayed::Broken(error),
-            Err(_) => return Relayed::TooLate,
-        }
-    }
-}
-
 /// Sends the request, waiting a moment for a sidecar that is being restarted. What was begun is sent again only when
 /// the tool changes nothing.
 async fn send(call: &Call) -> Result<Response<Incoming>, LinkError> {
@@ -299,12 +216,12 @@ fn away(call: &Call, error: &LinkError) -> String {
     }
 }
 
-fn interrupted(call: &Call) -> String {
+pub(super) fn interrupted(call: &Call) -> String {
     let check = if call.read_only { "try again" } else { "it may have had effect: look before you repeat it" };
     format!("the {} ended while {} ran; {check}", call.sidecar, call.tool)
 }
 
-fn too_late(call: &Call) -> String {
+pub(super) fn too_late(call: &Call) -> String {
     let check = if call.read_only { "try again" } else { "it may still have effect: look before you repeat it" };
     format!("{} took longer than its {} s; {check}", call.tool, call.deadline.as_secs())
 }

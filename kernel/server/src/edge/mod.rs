@@ -4,6 +4,7 @@ mod answer;
 mod concurrency;
 pub(crate) mod forward;
 pub(crate) mod headers;
+mod relay;
 mod surface;
 
 use std::{convert::Infallible, sync::Arc, time::Duration};

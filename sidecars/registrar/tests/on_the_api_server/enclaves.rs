@@ -258,7 +258,11 @@ async fn a_list_shows_what_the_caller_may_read_and_says_when_it_was_cut() {
         (1, &first["enclaves"][0]["name"])
     );
     let second = page(json!({ "limit": 500, "cursor": first["next_cursor"] })).await;
-    let total = usize::try_from(first["total"].as_u64().unwrap()).unwrap();
-    assert_eq!(second["enclaves"].as_array().unwrap().len(), total - 1);
+    // Other tests make enclaves at the same time that everybody may read: only this test's own are counted.
+    let listed = [&first, &second].map(|page| page["enclaves"].as_array().unwrap().clone()).concat();
+    for name in &names {
+        assert_eq!(listed.iter().filter(|entry| entry["name"] == *name).count(), 1, "{name} stands on one page");
+    }
+    assert!(first["total"].as_u64().unwrap() >= 3);
     assert_eq!(second.get("next_cursor"), None);
 }

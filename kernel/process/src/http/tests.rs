@@ -1,0 +1,73 @@
+//! How long connections live.
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    sync::Notify,
+    time::Instant,
+};
+
+use super::*;
+
+/// Says that it has begun, and answers when it is told to.
+#[derive(Debug, Clone, Default)]
+struct Slow {
+    begun: Arc<Notify>,
+    go_on: Arc<Notify>,
+}
+
+impl Handler for Slow {
+    type Body = Full<Bytes>;
+
+    async fn handle(&self, _: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+        self.begun.notify_one();
+        self.go_on.notified().await;
+        Ok(Response::new(Full::new(Bytes::from_static(b"done"))))
+    }
+}
+
+async fn serving(handler: Slow) -> (std::net::SocketAddr, CancellationToken, tokio::task::JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let draining = CancellationToken::new();
+    let served = tokio::spawn(serve(listener, handler, draining.clone(), Duration::from_mins(10)));
+    (address, draining, served)
+}
+
+/// HTTP/2: the preface and empty SETTINGS.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_without_a_request_is_closed() {
+    let (address, _draining, _served) = serving(Slow::default()).await;
+    for said in [&b""[..], b"P", b"PRI * HT", PREFACE, b"GET / HTTP/1.1\r\nHost"] {
+        let begun = Instant::now();
+        let mut stream = TcpStream::connect(address).await.expect("connected");
+        stream.write_all(said).await.expect("written");
+        let mut got = Vec::new();
+        let _ = stream.read_to_end(&mut got).await;
+        let taken = begun.elapsed();
+        assert!(taken < HEADER_TIME * 2, "{said:?} after {taken:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_drain_waits_for_requests_and_not_for_connections() {
+    let handler = Slow::default();
+    let (address, draining, served) = serving(handler.clone()).await;
+    let mut silent = TcpStream::connect(address).await.expect("connected");
+    silent.write_all(PREFACE).await.expect("written");
+    let mut asking = TcpStream::connect(address).await.expect("connected");
+    asking.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.expect("written");
+    handler.begun.notified().await;
+    draining.cancel();
+    sleep(Duration::from_mins(1)).await;
+    assert!(!served.is_finished(), "a request runs");
+    handler.go_on.notify_one();
+    let mut answer = String::new();
+    asking.read_to_string(&mut answer).await.expect("an answer");
+    assert!(answer.ends_with("done"), "{answer}");
+    let begun = Instant::now();
+    served.await.expect("served");
+    assert!(begun.elapsed() <= requests::END * 2, "only a silent connection was left");
+}
