@@ -9,7 +9,13 @@ use rmcp::{
 };
 use tentacular_contract::{Caller, Denied, EnclaveName, Frozen, Permit, Place, Tentacle, TentacleName};
 
-/// A call that the kernel permitted.
+/// A call that the kernel permitted. Nobody but the link makes one:
+///
+/// ```compile_fail
+/// fn without_a_permit(caller: tentacular_contract::Caller, permit: tentacular_contract::Permit) {
+///     tentacular_process::link::Permitted::new(caller, permit, None, None);
+/// }
+/// ```
 #[derive(Debug, Clone)]
 pub struct Permitted {
     caller: Caller,
