@@ -23,7 +23,7 @@ layering:
 
 deny: $(CARGO_DENY)
 	$(CARGO_DENY) --locked check bans licenses sources
-	@if git ls-remote --quiet --exit-code "$$(sed -n 's/^db-urls = \["\(.*\)"\]/\1/p' deny.toml)" HEAD >/dev/null 2>&1; \
+	@if timeout 20 git ls-remote --quiet --exit-code "$$(sed -n 's/^db-urls = \["\(.*\)"\]/\1/p' deny.toml)" HEAD >/dev/null 2>&1; \
 	then $(CARGO_DENY) --locked check advisories; \
 	else echo "advisories: NOT CHECKED, the advisory database cannot be reached from here"; fi
 
