@@ -7,7 +7,7 @@ use std::{
 };
 
 use k8s_openapi::{api::core::v1::Namespace, apimachinery::pkg::apis::meta::v1::ObjectMeta};
-use kube::{Api, ResourceExt, core::PartialObjectMeta, runtime::watcher};
+use kube::{Api, core::PartialObjectMeta, runtime::watcher};
 use tentacular_contract::{Enclave, EnclaveName, Platform, keys};
 use tokio::{
     sync::watch,
@@ -113,7 +113,7 @@ impl Enclaves {
             return Ok(None);
         }
         let namespace = self.0.cluster.all::<Metadata>().get(name.as_str()).await?;
-        Ok(namespace.and_then(|namespace| facts(&namespace, &self.0.platform)))
+        Ok(namespace.and_then(|namespace| enclave_of(&namespace.metadata, &self.0.platform)))
     }
 
     /// The uid of each enclave's namespace.
@@ -127,7 +127,7 @@ impl Enclaves {
         let config = watcher::Config::default().labels(keys::MANAGED_SELECTOR);
         let about = self.0.cluster.all::<Metadata>().about(None);
         let read = |namespace: Metadata| {
-            let facts = Arc::new(facts(&namespace, &self.0.platform)?);
+            let facts = Arc::new(enclave_of(&namespace.metadata, &self.0.platform)?);
             Some(Seen { facts, metadata: Arc::new(namespace.metadata) })
         };
         Observation::new(api, config, about, &self.0.store).run(read, |_| false).await;
@@ -149,11 +149,13 @@ impl Enclaves {
     }
 }
 
-/// The enclave that a namespace is.
-fn facts(namespace: &Metadata, platform: &Platform) -> Option<Enclave> {
-    let name = namespace.metadata.name.as_deref().filter(|name| !platform.is_protected(name))?;
-    let terminating = namespace.metadata.deletion_timestamp.is_some();
-    Enclave::from_metadata(name, namespace.labels(), namespace.annotations(), terminating)
+/// The enclave that a namespace with this metadata is. `None` when it is none, or its name is protected.
+pub fn enclave_of(namespace: &ObjectMeta, platform: &Platform) -> Option<Enclave> {
+    let name = namespace.name.as_deref().filter(|name| !platform.is_protected(name))?;
+    let none = BTreeMap::new();
+    let (labels, annotations) = (namespace.labels.as_ref(), namespace.annotations.as_ref());
+    let terminating = namespace.deletion_timestamp.is_some();
+    Enclave::from_metadata(name, labels.unwrap_or(&none), annotations.unwrap_or(&none), terminating)
 }
 
 #[cfg(test)]
@@ -176,13 +178,13 @@ mod tests {
     fn a_protected_namespace_is_no_enclave_whatever_it_claims() {
         let platform = Platform { reserved_names: vec!["vault".to_owned()], ..Platform::default() };
         for name in ["kube-system", "default", "tentacular-system", "vault"] {
-            assert_eq!(facts(&namespace(name), &platform), None, "{name}");
+            assert_eq!(enclave_of(&namespace(name).metadata, &platform), None, "{name}");
         }
     }
 
     #[test]
     fn an_enclave_that_is_being_deleted_says_so() {
-        let enclave = facts(&namespace("team-a"), &Platform::default()).unwrap();
+        let enclave = enclave_of(&namespace("team-a").metadata, &Platform::default()).unwrap();
         assert!(enclave.terminating);
     }
 }

@@ -20,7 +20,7 @@ mod retry;
 mod store;
 
 pub use client::Cluster;
-pub use enclaves::Enclaves;
+pub use enclaves::{Enclaves, enclave_of};
 pub use error::Error;
 pub use freshness::{Freshness, STALE_AFTER};
 pub use kind::{CustomKind, Kind};

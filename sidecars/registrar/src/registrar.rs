@@ -5,8 +5,8 @@ use std::{future, sync::Arc};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use schemars::JsonSchema;
 use serde::{Serialize, de::DeserializeOwned};
-use tentacular_cluster::{Cluster, Enclaves};
-use tentacular_contract::{Enclave, Platform, facts::Pairs};
+use tentacular_cluster::{Cluster, Enclaves, enclave_of};
+use tentacular_contract::{Enclave, Platform};
 use tentacular_process::{
     Context,
     link::{Permitted, Sidecar, ToolError, ToolSpec},
@@ -35,10 +35,7 @@ pub(crate) struct Registrar {
 impl Registrar {
     /// The enclave that a namespace with this metadata is.
     pub(crate) fn facts(&self, metadata: &ObjectMeta) -> Option<Enclave> {
-        let name = metadata.name.as_deref().filter(|name| !self.platform.is_protected(name))?;
-        let pairs = |pairs: &Option<Pairs>| pairs.clone().unwrap_or_default();
-        let terminating = metadata.deletion_timestamp.is_some();
-        Enclave::from_metadata(name, &pairs(&metadata.labels), &pairs(&metadata.annotations), terminating)
+        enclave_of(metadata, &self.platform)
     }
 }
 

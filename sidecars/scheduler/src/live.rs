@@ -1,7 +1,7 @@
 //! The second look before a run: the kernel decided by what its watch had seen, a run goes by what stands there now.
 
 use k8s_openapi::api::{apps::v1::Deployment, core::v1::Namespace};
-use tentacular_cluster::{Cluster, Error, Metadata};
+use tentacular_cluster::{Cluster, Error, Metadata, enclave_of};
 use tentacular_contract::{Caller, Enclave, EnclaveName, Frozen, Permit, Place, Platform, Tentacle, TentacleName};
 use tentacular_process::link::ToolError;
 
@@ -27,7 +27,7 @@ impl Live {
         let namespaces = cluster.all::<Metadata<Namespace>>();
         let deployments = cluster.namespaced::<Metadata<Deployment>>(enclave.as_str());
         let namespace = namespaces.get(enclave.as_str()).await?;
-        let Some(enclave) = namespace.and_then(|namespace| enclave_of(enclave, namespace)) else {
+        let Some(enclave) = namespace.and_then(|namespace| enclave_of(&namespace.metadata, platform)) else {
             return Ok(Self { protected: false, enclave: None, tentacle: None });
         };
         let tentacle = deployments.get(tentacle.as_str()).await?.and_then(tentacle_of);
@@ -51,13 +51,6 @@ impl Live {
             _ => Ok(()),
         }
     }
-}
-
-fn enclave_of(name: &EnclaveName, namespace: Metadata<Namespace>) -> Option<Enclave> {
-    let terminating = namespace.metadata.deletion_timestamp.is_some();
-    let labels = namespace.metadata.labels.unwrap_or_default();
-    let annotations = namespace.metadata.annotations.unwrap_or_default();
-    Enclave::from_metadata(name.as_str(), &labels, &annotations, terminating)
 }
 
 fn tentacle_of(deployment: Metadata<Deployment>) -> Option<Tentacle> {
