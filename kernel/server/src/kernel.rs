@@ -11,7 +11,7 @@ use crate::{
     args::Args,
     authn::Authenticator,
     authz::{Authorizer, Facts},
-    edge::{Edge, forward::Forwarder},
+    edge::{Edge, entrance::Entrance, forward::Forwarder},
     sidecars::{BuiltIn, Registry},
 };
 
@@ -43,7 +43,7 @@ pub(crate) async fn run(args: Args, context: Context) -> anyhow::Result<()> {
     let registry = Registry::watch(&run_dir, built_in, &context)?;
     let forwarder = Forwarder::new();
     let edge = Edge::new(
-        authenticator,
+        Entrance::new(authenticator),
         Authorizer::new(facts, authorization, &context),
         registry,
         forwarder.clone(),

@@ -2,6 +2,7 @@
 
 mod answer;
 mod concurrency;
+pub(crate) mod entrance;
 pub(crate) mod forward;
 pub(crate) mod headers;
 mod relay;
@@ -10,18 +11,13 @@ mod surface;
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
-use http::{
-    HeaderValue, Method, Request, Response, StatusCode,
-    header::{ALLOW, CONTENT_TYPE},
-    request::Parts,
-};
+use http::{HeaderValue, Request, Response, StatusCode, header::CONTENT_TYPE, request::Parts};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use serde_json::value::RawValue;
 pub(crate) use surface::{listed, listed_for_handshake};
 use tentacular_contract::{Caller, limits};
 use tentacular_process::{
-    health,
     http::{BoxResponse, Handler, boxed},
     link::envelope::{Envelope, INVALID_PARAMS, INVALID_REQUEST, Kind, METHOD_NOT_FOUND, Refused},
 };
@@ -31,14 +27,13 @@ use tokio_util::sync::CancellationToken;
 use self::{
     answer::Era,
     concurrency::Concurrency,
+    entrance::Entrance,
     forward::{Call, Forwarder, sidecar_headers},
     headers::ParamHeader,
     surface::SurfaceService,
 };
-use crate::{authn::Authenticator, authz::Authorizer, sidecars::Registry};
+use crate::{authz::Authorizer, sidecars::Registry};
 
-/// The one path of MCP.
-const MCP: &str = "/mcp";
 /// Bytes over the limit of a body that are still read before the refusal.
 const LISTENED_TO: usize = 16 * 1024 * 1024;
 /// The versions with a handshake whose lists are prepared as bytes.
@@ -49,7 +44,7 @@ const HANDSHAKE_VERSIONS: [&str; 4] = ["2025-11-25", "2025-06-18", "2025-03-26",
 pub(crate) struct Edge(Arc<Inner>);
 
 struct Inner {
-    authenticator: Authenticator,
+    entrance: Entrance,
     authorizer: Authorizer,
     registry: Registry,
     forwarder: Forwarder,
@@ -59,7 +54,7 @@ struct Inner {
 
 impl Edge {
     pub(crate) fn new(
-        authenticator: Authenticator,
+        entrance: Entrance,
         authorizer: Authorizer,
         registry: Registry,
         forwarder: Forwarder,
@@ -67,7 +62,7 @@ impl Edge {
     ) -> Self {
         let surface = surface::service(registry.clone(), draining);
         let concurrency = Concurrency::default();
-        Self(Arc::new(Inner { authenticator, authorizer, registry, forwarder, concurrency, surface }))
+        Self(Arc::new(Inner { entrance, authorizer, registry, forwarder, concurrency, surface }))
     }
 }
 
@@ -81,24 +76,10 @@ impl Handler for Edge {
 
 impl Inner {
     async fn answer(&self, request: Request<Incoming>) -> BoxResponse {
-        if request.uri().path() == "/healthz" && request.method() == Method::GET {
-            return boxed(health::alive());
-        }
-        let caller = match self.authenticator.authenticate(request.headers()) {
-            Ok(caller) => caller,
-            Err(why) => {
-                tracing::info!(outcome = "unauthenticated", reason = %why, "decision");
-                return answer::unauthenticated(why);
-            }
+        let (caller, request) = match self.entrance.admit(request).await {
+            Ok(admitted) => admitted,
+            Err(response) => return *response,
         };
-        if request.uri().path() != MCP {
-            return answer::text(StatusCode::NOT_FOUND, "not found: MCP is served on /mcp");
-        }
-        if request.method() != Method::POST {
-            let mut response = answer::text(StatusCode::METHOD_NOT_ALLOWED, "method not allowed: POST one message");
-            response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
-            return response;
-        }
         match read(request).await {
             Ok((parts, body)) => self.message(&caller, parts, body).await,
             Err(response) => response,
