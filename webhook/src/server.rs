@@ -14,7 +14,7 @@ use rustls::{
     sign::CertifiedKey,
 };
 use tentacular_contract::limits::{HEADER_TIME, REVIEW_BODY_BYTES};
-use tentacular_process::http::{Accept, Handler};
+use tentacular_process::http::{Accept, Handler, Peer};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{Mutex, Semaphore, mpsc},
@@ -54,7 +54,7 @@ impl ResolvesServerCert for Serving {
 
 /// TLS connections whose handshake is done. A slow client keeps nobody else waiting.
 #[derive(Debug)]
-pub(crate) struct TlsListener(Mutex<mpsc::Receiver<TlsStream<TcpStream>>>);
+pub(crate) struct TlsListener(Mutex<mpsc::Receiver<(TlsStream<TcpStream>, Option<Peer>)>>);
 
 impl TlsListener {
     /// Takes connections from `listener` until the result is dropped.
@@ -76,12 +76,16 @@ impl TlsListener {
 impl Accept for TlsListener {
     type Io = TlsStream<TcpStream>;
 
-    async fn accept(&self) -> io::Result<Self::Io> {
+    async fn accept(&self) -> io::Result<(Self::Io, Option<Peer>)> {
         self.0.lock().await.recv().await.ok_or_else(|| io::Error::other("the listener ended"))
     }
 }
 
-async fn take(listener: TcpListener, acceptor: TlsAcceptor, ready: mpsc::Sender<TlsStream<TcpStream>>) {
+async fn take(
+    listener: TcpListener,
+    acceptor: TlsAcceptor,
+    ready: mpsc::Sender<(TlsStream<TcpStream>, Option<Peer>)>,
+) {
     let handshakes = Arc::new(Semaphore::new(HANDSHAKES));
     loop {
         let Ok(permit) = Arc::clone(&handshakes).acquire_owned().await else { return };
@@ -89,8 +93,8 @@ async fn take(listener: TcpListener, acceptor: TlsAcceptor, ready: mpsc::Sender<
             () = ready.closed() => return,
             accepted = Accept::accept(&listener) => accepted,
         };
-        let stream = match accepted {
-            Ok(stream) => stream,
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
                 // Out of file descriptors, most likely: give others time to close some.
@@ -103,7 +107,7 @@ async fn take(listener: TcpListener, acceptor: TlsAcceptor, ready: mpsc::Sender<
             match timeout(HEADER_TIME, acceptor.accept(stream)).await {
                 Ok(Ok(stream)) => {
                     drop(permit);
-                    let _ = ready.send(stream).await;
+                    let _ = ready.send((stream, peer)).await;
                 }
                 Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
                 Err(_) => tracing::debug!("a TLS handshake took too long"),

@@ -2,7 +2,7 @@
 
 mod requests;
 
-use std::{convert::Infallible, future::Future, io, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{convert::Infallible, future::Future, io, net::IpAddr, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use ::http::{Request, Response, StatusCode};
 use bytes::Bytes;
@@ -43,22 +43,28 @@ pub trait Handler: Clone + Send + Sync + 'static {
     ) -> impl Future<Output = Result<Response<Self::Body>, Infallible>> + Send;
 }
 
+/// The other end of the connection that a request came on: an extension of each request that came over TCP. An IPv4
+/// address is one, also where the listener is on IPv6.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Peer(pub IpAddr);
+
 /// Where connections come from.
 pub trait Accept: Send + 'static {
     /// A connection.
     type Io: AsyncRead + AsyncWrite + Unpin + Send + 'static;
 
-    /// The next connection. An error is logged, and accepting goes on.
-    fn accept(&self) -> impl Future<Output = io::Result<Self::Io>> + Send;
+    /// The next connection, and who is at its other end where that is an IP address. An error is logged, and accepting
+    /// goes on.
+    fn accept(&self) -> impl Future<Output = io::Result<(Self::Io, Option<Peer>)>> + Send;
 }
 
 impl Accept for TcpListener {
     type Io = tokio::net::TcpStream;
 
-    async fn accept(&self) -> io::Result<Self::Io> {
-        let (stream, _) = Self::accept(self).await?;
+    async fn accept(&self) -> io::Result<(Self::Io, Option<Peer>)> {
+        let (stream, address) = Self::accept(self).await?;
         stream.set_nodelay(true)?;
-        Ok(stream)
+        Ok((stream, Some(Peer(address.ip().to_canonical()))))
     }
 }
 
@@ -93,8 +99,8 @@ pub async fn serve<A: Accept, H: Handler>(
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok(io) => {
-                connections.spawn(connection(Arc::clone(&builder), io, handler.clone(), draining.clone()));
+            Ok((io, peer)) => {
+                connections.spawn(connection(Arc::clone(&builder), io, peer, handler.clone(), draining.clone()));
             }
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
@@ -111,14 +117,22 @@ pub async fn serve<A: Accept, H: Handler>(
 }
 
 /// Serves one connection. One on which nothing runs does not live for ever, and does not hold the drain.
-async fn connection<I, H>(builder: Arc<Builder<TokioExecutor>>, io: I, handler: H, draining: CancellationToken)
-where
+async fn connection<I, H>(
+    builder: Arc<Builder<TokioExecutor>>,
+    io: I,
+    peer: Option<Peer>,
+    handler: H,
+    draining: CancellationToken,
+) where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     H: Handler,
 {
     let requests = Requests::default();
     let begin = requests.clone();
-    let service = service_fn(move |request| {
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        if let Some(peer) = peer {
+            request.extensions_mut().insert(peer);
+        }
         let (handler, running) = (handler.clone(), begin.begin());
         async move {
             let response = answer(&handler, request).await;

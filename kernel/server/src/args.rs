@@ -6,6 +6,8 @@ use clap::Parser;
 use tentacular_contract::Platform;
 use tentacular_process::{Part, ProcessArgs};
 
+use crate::{authn::OidcArgs, edge::OriginArgs};
+
 /// The kernel of tentacular-mcp: one MCP endpoint in front of the sidecars.
 #[derive(Debug, Parser)]
 #[command(name = "tentacular-kernel", version)]
@@ -35,6 +37,10 @@ pub(crate) struct Args {
     #[arg(long, env = "TENTACULAR_AUDITOR_UID")]
     pub(crate) auditor_uid: Option<u32>,
     #[command(flatten)]
+    pub(crate) oidc: OidcArgs,
+    #[command(flatten)]
+    pub(crate) origin: OriginArgs,
+    #[command(flatten)]
     pub(crate) platform: Platform,
     #[command(flatten)]
     pub(crate) process: ProcessArgs,
@@ -44,6 +50,20 @@ pub(crate) struct Args {
 fn listen_address(text: &str) -> Result<SocketAddr, String> {
     let full = if text.starts_with(':') { format!("[::]{text}") } else { text.to_owned() };
     full.parse().map_err(|_| "give host:port or :port, such as 127.0.0.1:8080".to_owned())
+}
+
+/// Reads a switch as installations have always written it.
+pub(crate) fn switch(text: &str) -> Result<bool, &'static str> {
+    match text.to_ascii_lowercase().as_str() {
+        "true" | "1" | "yes" => Ok(true),
+        "false" | "0" | "no" | "" => Ok(false),
+        _ => Err("give true or false"),
+    }
+}
+
+/// The entries of a comma list, without the empty ones.
+pub(crate) fn listed(entries: Vec<String>) -> impl Iterator<Item = String> {
+    entries.into_iter().map(|entry| entry.trim().to_owned()).filter(|entry| !entry.is_empty())
 }
 
 impl Part for Args {

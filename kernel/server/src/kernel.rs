@@ -9,9 +9,9 @@ use tokio::{net::TcpListener, time::timeout};
 
 use crate::{
     args::Args,
-    authn::Authenticator,
+    authn::{Authenticator, Oidc, OidcSettings},
     authz::{Authorizer, Facts},
-    edge::{Edge, entrance::Entrance, forward::Forwarder},
+    edge::{Edge, ExternalUrl, entrance::Entrance, forward::Forwarder},
     sidecars::{BuiltIn, Registry},
 };
 
@@ -25,15 +25,21 @@ pub(crate) async fn run(args: Args, context: Context) -> anyhow::Result<()> {
         registrar_uid,
         scheduler_uid,
         auditor_uid,
+        oidc,
+        origin,
         platform,
         process: _,
     } = args;
-    let authenticator = Authenticator::new(&token_path)?;
+    let external_url = external_url(&origin.external_url)?;
+    let oidc = OidcSettings::from_args(oidc, external_url.as_ref())?;
+    let oidc = oidc.map(|settings| Oidc::start(settings, &context)).transpose()?;
+    let authenticator = Authenticator::new(&token_path, oidc)?;
+    authenticator.follow(&context);
+    let entrance = Entrance::new(authenticator, external_url.as_ref(), origin, &context)?;
     let listener =
         TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen} (--listen)"))?;
     let cluster = Cluster::connect(<Args as tentacular_process::Part>::NAME).await?;
 
-    authenticator.follow(&context);
     let facts = Facts::watch(cluster, platform, &context);
     let built_in = [
         BuiltIn::new("registrar", registrar_uid),
@@ -43,7 +49,7 @@ pub(crate) async fn run(args: Args, context: Context) -> anyhow::Result<()> {
     let registry = Registry::watch(&run_dir, built_in, &context)?;
     let forwarder = Forwarder::new();
     let edge = Edge::new(
-        Entrance::new(authenticator),
+        entrance,
         Authorizer::new(facts, authorization, &context),
         registry,
         forwarder.clone(),
@@ -57,4 +63,18 @@ pub(crate) async fn run(args: Args, context: Context) -> anyhow::Result<()> {
         tracing::warn!("drain time is over, forwarded calls are cut");
     }
     Ok(())
+}
+
+/// The external URL, where one is set.
+fn external_url(text: &str) -> anyhow::Result<Option<ExternalUrl>> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let url: ExternalUrl = text
+        .parse()
+        .map_err(|problem| anyhow::anyhow!("invalid --external-url (TENTACULAR_EXTERNAL_URL): {problem}"))?;
+    if url.is_plain_http() {
+        tracing::warn!("the external URL is plain HTTP: tokens can be read on the way");
+    }
+    Ok(Some(url))
 }

@@ -1,4 +1,4 @@
-//! How long connections live.
+//! How long connections live, and what a handler learns of them.
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -70,4 +70,34 @@ async fn the_drain_waits_for_requests_and_not_for_connections() {
     let begun = Instant::now();
     served.await.expect("served");
     assert!(begun.elapsed() <= requests::END * 2, "only a silent connection was left");
+}
+
+/// Answers with the address that the request came from.
+#[derive(Debug, Clone)]
+struct Address;
+
+impl Handler for Address {
+    type Body = Full<Bytes>;
+
+    async fn handle(&self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+        let text = request.extensions().get::<Peer>().map_or("none".to_owned(), |peer| peer.0.to_string());
+        Ok(Response::new(Full::new(text.into())))
+    }
+}
+
+#[tokio::test]
+async fn each_request_carries_the_address_it_came_from() {
+    for (listen, connect, expected) in
+        [("127.0.0.1:0", "127.0.0.1", "127.0.0.1"), ("[::]:0", "127.0.0.1", "127.0.0.1"), ("[::1]:0", "::1", "::1")]
+    {
+        let listener = TcpListener::bind(listen).await.expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        tokio::spawn(serve(listener, Address, CancellationToken::new(), Duration::ZERO));
+        let mut stream = TcpStream::connect((connect, port)).await.expect("connected");
+        stream.write_all(&b"GET / HTTP/1.1\r\nHost: x\r\n\r\n".repeat(2)).await.expect("written");
+        stream.shutdown().await.expect("all asked");
+        let mut answers = String::new();
+        stream.read_to_string(&mut answers).await.expect("answers");
+        assert_eq!(answers.matches(&format!("\r\n\r\n{expected}")).count(), 2, "{listen}: {answers}");
+    }
 }

@@ -5,6 +5,7 @@ use std::{
     io,
     path::{Path, PathBuf},
     pin::Pin,
+    sync::Arc,
     task::{self, Poll},
 };
 
@@ -19,15 +20,29 @@ use hyper_util::{
     },
     rt::{TokioExecutor, TokioIo, TokioTimer},
 };
-use tokio::net::UnixStream;
+use tentacular_contract::limits::{CALLS_AT_ONCE_IN_A_SIDECAR, SIDECAR_PATIENCE};
+use tokio::{
+    net::UnixStream,
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
 use tower_service::Service;
 
 use super::peer;
 use crate::http::root_cause;
 
+/// Connections that are kept without a request on them.
+const IDLE_CONNECTIONS: usize = 32;
+
 /// Why a request got no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum LinkError {
+    /// As many calls run there as may: nothing was sent, it may be sent again.
+    #[error("{CALLS_AT_ONCE_IN_A_SIDECAR} calls run at {path} already")]
+    Busy {
+        /// The socket.
+        path: PathBuf,
+    },
     /// No connection came about: nothing was sent, it may be sent again.
     #[error("cannot connect to {path}: {reason}")]
     NotConnected {
@@ -46,12 +61,18 @@ pub enum LinkError {
     },
 }
 
-/// A client of one sidecar. Cheap to clone.
+/// A client of one sidecar. Cheap to clone; clones share connections and places.
 #[derive(Debug, Clone)]
 pub struct LinkClient {
     path: PathBuf,
     client: Client<Connector, Full<Bytes>>,
+    places: Arc<Semaphore>,
 }
+
+/// A place among the calls that run at once in a sidecar. It is free for another when this is dropped.
+#[derive(Debug)]
+#[must_use = "the place is free again at once"]
+pub struct Place(OwnedSemaphorePermit);
 
 impl LinkClient {
     /// A client of the socket at `path`. With `uid`, whoever listens there must run as it.
@@ -59,10 +80,21 @@ impl LinkClient {
         let connector = Connector { path: path.to_owned(), uid };
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
+            .pool_max_idle_per_host(IDLE_CONNECTIONS)
             // hyper sends again by itself only what it had not begun to write.
             .retry_canceled_requests(true)
             .build(connector);
-        Self { path: path.to_owned(), client }
+        Self { path: path.to_owned(), client, places: Arc::new(Semaphore::new(CALLS_AT_ONCE_IN_A_SIDECAR)) }
+    }
+
+    /// A place for a call, to be held until its answer has ended; waits a moment for one. Questions that are no calls
+    /// need none.
+    pub async fn place(&self) -> Result<Place, LinkError> {
+        match timeout(SIDECAR_PATIENCE, Arc::clone(&self.places).acquire_owned()).await {
+            Ok(Ok(permit)) => Ok(Place(permit)),
+            // It is never closed.
+            Ok(Err(_)) | Err(_) => Err(LinkError::Busy { path: self.path.clone() }),
+        }
     }
 
     /// Sends one request; its URI is replaced by the sidecar's endpoint. Nothing that was begun is sent again.

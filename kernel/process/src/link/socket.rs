@@ -10,7 +10,7 @@ use std::{
 use tokio::net::{UnixListener, UnixStream};
 
 use super::peer;
-use crate::http::Accept;
+use crate::http::{Accept, Peer};
 
 /// The ending of a socket's file name; what stands before it is the sidecar's name.
 pub const SOCKET_SUFFIX: &str = ".sock";
@@ -84,10 +84,10 @@ fn refuse_what_is_no_socket(path: &Path) -> Result<(), SocketError> {
 impl Accept for SocketListener {
     type Io = UnixStream;
 
-    async fn accept(&self) -> io::Result<UnixStream> {
+    async fn accept(&self) -> io::Result<(UnixStream, Option<Peer>)> {
         loop {
             let (stream, _) = self.listener.accept().await?;
-            let Err(error) = peer::require_uid(&stream, self.peer_uid) else { return Ok(stream) };
+            let Err(error) = peer::require_uid(&stream, self.peer_uid) else { return Ok((stream, None)) };
             // At once and almost silently: whoever floods the socket must not keep the kernel waiting, nor fill the log.
             let count = self.refused.fetch_add(1, Ordering::Relaxed) + 1;
             if count.is_power_of_two() {
@@ -114,7 +114,7 @@ mod tests {
         let (client, server) = tokio::join!(UnixStream::connect(&path), second.accept());
         client.expect("connected").write_all(b"x").await.expect("written");
         let mut got = [0];
-        server.expect("accepted").read_exact(&mut got).await.expect("read");
+        server.expect("accepted").0.read_exact(&mut got).await.expect("read");
         assert_eq!(fs::read_dir(folder.path()).expect("a listing").count(), 1, "no temporary name is left");
     }
 

@@ -16,8 +16,16 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tentacular_contract::{Authz, Caller, EnclaveName, Needs, On, Place, Question, evaluate, facts::Enclave, keys};
-use tokio::{sync::Notify, time::timeout};
+use tentacular_contract::{
+    Authz, Caller, EnclaveName, Needs, On, Place, Policy, Question, evaluate,
+    facts::Enclave,
+    keys,
+    limits::{CALLS_AT_ONCE_IN_A_SIDECAR, SIDECAR_PATIENCE},
+};
+use tokio::{
+    sync::Notify,
+    time::{Instant, timeout},
+};
 
 use super::{
     LinkArgs, Permitted, Sidecar, ToolError, ToolSpec,
@@ -139,7 +147,7 @@ fn permit(tool: &str) -> String {
     .expect("an enclave");
     let question = Question {
         caller: &Caller::Bearer,
-        authorization: true,
+        policy: Policy::default(),
         tool,
         authz: &authz(),
         enclave: Some((&name, Place::Enclave(&enclave))),
@@ -293,4 +301,25 @@ async fn a_socket_that_nobody_serves_is_told_from_a_connection_that_broke() {
     let error = cut.send(request("say", &json!({}), None)).await.expect_err("cut");
     assert!(matches!(error, LinkError::Broken { .. }), "{error}");
     assert_eq!(attempts.load(Ordering::SeqCst), 1, "what was begun is not sent again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sidecar_has_so_many_places_and_who_waits_for_one_gets_it() {
+    let client = LinkClient::new(&PathBuf::from("/nowhere"), None);
+    let mut places = Vec::new();
+    for _ in 0..CALLS_AT_ONCE_IN_A_SIDECAR {
+        places.push(client.place().await.expect("a place"));
+    }
+    let begun = Instant::now();
+    assert!(matches!(client.clone().place().await, Err(LinkError::Busy { .. })), "clones share the places");
+    assert_eq!(begun.elapsed(), SIDECAR_PATIENCE);
+    let waiting = tokio::spawn({
+        let client = client.clone();
+        async move { client.place().await.map(drop) }
+    });
+    tokio::task::yield_now().await;
+    places.pop();
+    waiting.await.expect("waited").expect("the place that became free");
+    assert_eq!(begun.elapsed(), SIDECAR_PATIENCE, "nobody waits longer than for a place");
+    client.place().await.expect("and it is free again");
 }

@@ -1,10 +1,7 @@
 //! What the kernel answers by itself: HTTP errors, JSON-RPC errors, and tool errors, each made in one place.
 
 use bytes::Bytes;
-use http::{
-    HeaderValue, Response, StatusCode,
-    header::{CONTENT_TYPE, WWW_AUTHENTICATE},
-};
+use http::{HeaderValue, Response, StatusCode, header::CONTENT_TYPE};
 use http_body_util::Full;
 use rmcp::model::{CallToolResult, ContentBlock};
 use serde_json::{json, value::RawValue};
@@ -12,8 +9,6 @@ use tentacular_process::{
     http::{BoxResponse, boxed},
     link::envelope::{HEADER_MISMATCH, INVALID_REQUEST, METHOD_NOT_FOUND, PARSE_ERROR, Refused},
 };
-
-use crate::authn::Unauthenticated;
 
 /// Which protocol a request speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,13 +34,6 @@ fn respond(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Bo
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     boxed(response)
-}
-
-/// 401, with the words that `tntc` looks for in its error text.
-pub(crate) fn unauthenticated(why: Unauthenticated) -> BoxResponse {
-    let mut response = text(StatusCode::UNAUTHORIZED, format!("401 Unauthorized: {why}"));
-    response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-    response
 }
 
 /// A JSON-RPC error. Its HTTP status is what the era's transport says of the code.

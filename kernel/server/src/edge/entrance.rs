@@ -1,29 +1,73 @@
-//! What happens before a request is an MCP message: the paths that need no credentials, authentication, and what is not
-//! served.
+//! What happens before a request is an MCP message: the paths that need no credentials, where the request comes from,
+//! authentication, and what is not served.
 
-use http::{HeaderValue, Method, Request, StatusCode, header::ALLOW};
+use http::{
+    HeaderValue, Method, Request, StatusCode,
+    header::{ALLOW, RETRY_AFTER},
+};
 use hyper::body::Incoming;
+use prometheus_client::{
+    encoding::EncodeLabelSet,
+    metrics::{counter::Counter, family::Family},
+};
 use tentacular_contract::Caller;
 use tentacular_process::{
-    health,
+    Context, health,
     http::{BoxResponse, boxed},
 };
 
-use super::answer;
-use crate::authn::Authenticator;
+use super::{
+    answer,
+    challenge::Challenge,
+    external_url::{ExternalUrl, ResourceMetadata},
+    origin::{OriginArgs, Origins},
+    slowdown::{Due, Slowdown},
+};
+use crate::authn::{Authenticator, Oidc, Unauthenticated};
 
 /// The one path of MCP.
-const MCP: &str = "/mcp";
+pub(super) const MCP: &str = "/mcp";
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Labels {
+    result: &'static str,
+}
 
 /// Lets requests in.
 #[derive(Debug)]
 pub(crate) struct Entrance {
     authenticator: Authenticator,
+    origins: Origins,
+    metadata: Option<ResourceMetadata>,
+    challenge: Challenge,
+    slowdown: Slowdown,
+    authentications: Family<Labels, Counter>,
 }
 
 impl Entrance {
-    pub(crate) const fn new(authenticator: Authenticator) -> Self {
-        Self { authenticator }
+    /// Checks the arguments.
+    pub(crate) fn new(
+        authenticator: Authenticator,
+        external_url: Option<&ExternalUrl>,
+        args: OriginArgs,
+        context: &Context,
+    ) -> anyhow::Result<Self> {
+        let metadata = external_url.zip(authenticator.oidc()).map(|(url, oidc)| ResourceMetadata::new(url, oidc));
+        let authentications = Family::default();
+        context.metrics.register(|registry| {
+            registry.register("authentications", "Requests by how authentication ended", authentications.clone());
+        });
+        Ok(Self {
+            origins: Origins::from_args(args)?,
+            challenge: Challenge {
+                metadata: metadata.as_ref().map(|metadata| metadata.url.clone()),
+                scopes: authenticator.oidc().map(Oidc::required_scopes).unwrap_or_default().to_vec(),
+            },
+            metadata,
+            authenticator,
+            slowdown: Slowdown::new(),
+            authentications,
+        })
     }
 
     /// The caller and the POST to `/mcp`; or the answer, where the request is none or is refused.
@@ -34,13 +78,18 @@ impl Entrance {
         if request.uri().path() == "/healthz" && request.method() == Method::GET {
             return Err(Box::new(boxed(health::alive())));
         }
-        let caller = match self.authenticator.authenticate(request.headers()) {
+        if let Some(document) = self.metadata.as_ref().and_then(|metadata| metadata.answer(&request)) {
+            return Err(Box::new(document));
+        }
+        if let Err(foreign) = self.origins.check(&request) {
+            self.count("foreign");
+            return Err(Box::new(answer::text(StatusCode::FORBIDDEN, format!("403 Forbidden: {foreign}"))));
+        }
+        let caller = match self.authenticator.authenticate(request.headers()).await {
             Ok(caller) => caller,
-            Err(why) => {
-                tracing::info!(outcome = "unauthenticated", reason = %why, "decision");
-                return Err(Box::new(answer::unauthenticated(why)));
-            }
+            Err(why) => return Err(Box::new(self.unauthenticated(&request, why).await)),
         };
+        self.count(if caller == Caller::Bearer { "bearer" } else { "oidc" });
         if request.uri().path() != MCP {
             return Err(Box::new(answer::text(StatusCode::NOT_FOUND, "not found: MCP is served on /mcp")));
         }
@@ -50,5 +99,34 @@ impl Entrance {
             return Err(Box::new(response));
         }
         Ok((caller, request))
+    }
+
+    /// The answer to a request that is not authenticated; it may have to wait.
+    async fn unauthenticated(&self, request: &Request<Incoming>, why: Unauthenticated) -> BoxResponse {
+        self.count(why.label());
+        let client = self.origins.client(request);
+        let due = match why {
+            Unauthenticated::Missing | Unauthenticated::Malformed | Unauthenticated::Invalid(_) => {
+                self.slowdown.fail(client).await
+            }
+            // The token is genuine, or nobody knows.
+            Unauthenticated::Scope | Unauthenticated::Unavailable => Due::Now,
+        };
+        // Whoever is slowed down does not fill the log either; the metrics count all.
+        if due == Due::Now {
+            let client = client.map(tracing::field::display);
+            tracing::info!(outcome = "unauthenticated", rule = why.label(), reason = %why, client, "decision");
+        }
+        if due == Due::TooMany {
+            let text = "429 Too Many Requests: too many requests fail to authenticate; try again in a moment";
+            let mut response = answer::text(StatusCode::TOO_MANY_REQUESTS, text);
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("2"));
+            return response;
+        }
+        self.challenge.answer(why)
+    }
+
+    fn count(&self, result: &'static str) {
+        self.authentications.get_or_create(&Labels { result }).inc();
     }
 }

@@ -1,19 +1,25 @@
 //! The protocol edge: one HTTP request in, authenticated, parsed once, then answered or forwarded.
 
 mod answer;
+mod challenge;
 mod concurrency;
 pub(crate) mod entrance;
+mod external_url;
 pub(crate) mod forward;
 pub(crate) mod headers;
+mod origin;
 mod relay;
+mod slowdown;
 mod surface;
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
+pub(crate) use external_url::ExternalUrl;
 use http::{HeaderValue, Request, Response, StatusCode, header::CONTENT_TYPE, request::Parts};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
+pub(crate) use origin::OriginArgs;
 use serde_json::value::RawValue;
 pub(crate) use surface::{listed, listed_for_handshake};
 use tentacular_contract::{Caller, limits};
