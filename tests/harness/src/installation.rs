@@ -1,5 +1,5 @@
-//! The product installed in a control plane: the chart's accounts, rights and webhook configuration as they are, and
-//! the webhook as a process. The other processes make a [`crate::Stack`]; several may share one installation.
+//! The product installed in a control plane: the chart's accounts, rights, policies and webhook configuration as they
+//! are, and the webhook as a process. The other processes make a [`crate::Stack`]; several may share one installation.
 
 use std::{
     path::{Path, PathBuf},
@@ -9,6 +9,7 @@ use std::{
 use anyhow::Context as _;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{
+    Client,
     api::{Api, DynamicObject, Patch, PatchParams, PostParams},
     core::GroupVersionKind,
     discovery::{ApiResource, Scope, pinned_kind},
@@ -19,6 +20,7 @@ use tokio::sync::OnceCell;
 use crate::{
     Child, ControlPlane, background,
     part::{self, Part},
+    policies,
 };
 
 /// The namespace that the server is installed in.
@@ -61,8 +63,8 @@ impl Installation {
     async fn install(control_plane: Owned) -> anyhow::Result<Self> {
         let folder = control_plane.get().directory().join("installation");
         std::fs::create_dir_all(&folder)?;
+        install_rights(control_plane.get()).await?;
         let mut installation = Self { control_plane, folder, webhook: None };
-        installation.apply_chart(&["accounts.yaml", "rbac.yaml"], |_| ()).await?;
         installation.start_webhook().await?;
         Ok(installation)
     }
@@ -97,7 +99,7 @@ impl Installation {
             .start(&log)?;
         let address = part::logged(&webhook, "serving admission reviews", "address").await?;
         let url = format!("https://{address}/admit");
-        self.apply_chart(&["webhook.yaml"], move |object| {
+        apply_chart(&self.control_plane().admin()?, &["webhook.yaml"], move |object| {
             for entry in object.get_mut("webhooks").and_then(Value::as_array_mut).into_iter().flatten() {
                 entry["clientConfig"] = json!({ "url": url });
             }
@@ -105,28 +107,6 @@ impl Installation {
         .await?;
         part::ready(&webhook).await?;
         self.webhook = Some(webhook);
-        Ok(())
-    }
-
-    /// Applies files of the chart as the administrator that an installation is made by.
-    async fn apply_chart(&self, files: &[&str], adjust: impl Fn(&mut Value)) -> anyhow::Result<()> {
-        let client = self.control_plane().admin()?;
-        ensure_namespace(&client).await?;
-        for file in files {
-            let path =
-                Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../charts/tentacular-mcp/templates")).join(file);
-            let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-            let text = text.replace(RELEASE_NAMESPACE, SERVER_NAMESPACE);
-            anyhow::ensure!(!text.contains("{{"), "{file} holds a template construct that only helm can render");
-            let objects: Vec<Value> =
-                serde_saphyr::from_multiple(&text).with_context(|| format!("{file} is no YAML"))?;
-            for mut object in objects.into_iter().filter(|object| !object.is_null()) {
-                adjust(&mut object);
-                apply(&client, &object)
-                    .await
-                    .with_context(|| format!("cannot apply {} of {file}", object["metadata"]["name"]))?;
-            }
-        }
         Ok(())
     }
 }
@@ -140,7 +120,35 @@ impl Owned {
     }
 }
 
-async fn ensure_namespace(client: &kube::Client) -> anyhow::Result<()> {
+/// The chart's accounts with their rights, and the policies that narrow these, in `control_plane`. Returns once the
+/// policies are in force. Processes are the caller's.
+pub async fn install_rights(control_plane: &ControlPlane) -> anyhow::Result<()> {
+    let admin = control_plane.admin()?;
+    ensure_namespace(&admin).await?;
+    apply_chart(&admin, &["accounts.yaml", "rbac.yaml", "policies.yaml"], |_| ()).await?;
+    policies::in_force(&admin).await
+}
+
+/// Applies files of the chart as the administrator that an installation is made by.
+async fn apply_chart(client: &Client, files: &[&str], adjust: impl Fn(&mut Value)) -> anyhow::Result<()> {
+    for file in files {
+        let path =
+            Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../charts/tentacular-mcp/templates")).join(file);
+        let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let text = text.replace(RELEASE_NAMESPACE, SERVER_NAMESPACE);
+        anyhow::ensure!(!text.contains("{{"), "{file} holds a template construct that only helm can render");
+        let objects: Vec<Value> = serde_saphyr::from_multiple(&text).with_context(|| format!("{file} is no YAML"))?;
+        for mut object in objects.into_iter().filter(|object| !object.is_null()) {
+            adjust(&mut object);
+            apply(client, &object)
+                .await
+                .with_context(|| format!("cannot apply {} of {file}", object["metadata"]["name"]))?;
+        }
+    }
+    Ok(())
+}
+
+async fn ensure_namespace(client: &Client) -> anyhow::Result<()> {
     let namespace: Namespace = serde_json::from_value(json!({ "metadata": { "name": SERVER_NAMESPACE } }))?;
     match Api::<Namespace>::all(client.clone()).create(&PostParams::default(), &namespace).await {
         Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(()),
@@ -148,7 +156,7 @@ async fn ensure_namespace(client: &kube::Client) -> anyhow::Result<()> {
     }
 }
 
-async fn apply(client: &kube::Client, object: &Value) -> anyhow::Result<()> {
+async fn apply(client: &Client, object: &Value) -> anyhow::Result<()> {
     let text = |path: &str| object.pointer(path).and_then(Value::as_str).unwrap_or_default();
     let (group, version) = text("/apiVersion").rsplit_once('/').unwrap_or(("", text("/apiVersion")));
     let kind = GroupVersionKind::gvk(group, version, text("/kind"));

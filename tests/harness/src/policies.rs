@@ -1,0 +1,85 @@
+//! Waits until the chart's admission policies are in force: the API server takes them up some time after it stored them.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, ensure};
+use http::{Request, header::CONTENT_TYPE, request::Builder};
+use kube::Client;
+use serde_json::{Value, json};
+use tokio::time::sleep;
+
+use crate::{installation::SERVER_NAMESPACE, part::Part};
+
+/// A second or two are usual.
+const DEADLINE: Duration = Duration::from_mins(1);
+/// Between two looks.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// Waits until each policy refuses what it is there to refuse. `admin` may do everything, impersonation included.
+pub(crate) async fn in_force(admin: &Client) -> anyhow::Result<()> {
+    let until = Instant::now() + DEADLINE;
+    for probe in probes()? {
+        while !probe.is_refused(admin).await? {
+            ensure!(Instant::now() < until, "policy {} is not in force after {} s", probe.policy, DEADLINE.as_secs());
+            sleep(LOOK).await;
+        }
+    }
+    Ok(())
+}
+
+/// A dry run that nothing but one policy refuses.
+struct Probe {
+    policy: &'static str,
+    request: Request<Vec<u8>>,
+}
+
+impl Probe {
+    async fn is_refused(&self, client: &Client) -> anyhow::Result<bool> {
+        let policy = self.policy;
+        match client.request_text(self.request.clone()).await {
+            Ok(_) => Ok(false),
+            Err(kube::Error::Api(status)) if status.message.contains(&format!("'{policy}'")) => Ok(true),
+            Err(error) => Err(error).with_context(|| format!("the probe of policy {policy} fails by another cause")),
+        }
+    }
+}
+
+/// One for each policy.
+fn probes() -> anyhow::Result<[Probe; 5]> {
+    let named = json!({ "metadata": { "name": "probe" } });
+    let role = json!({ "kind": "ClusterRole", "name": "tentacular-enclave-reader" });
+    let bound = json!({ "metadata": { "name": "probe" }, "roleRef": role });
+    let labelled = json!({ "metadata": { "labels": { "app.kubernetes.io/managed-by": "tentacular" } } });
+    let bindings = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings";
+    let configurations = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations";
+    let probes = [
+        ("tentacular-namespaces", all_powerful(Part::Registrar, "/api/v1/namespaces", &named)?),
+        ("tentacular-bindings", request(Request::post(dry_run(bindings)), "application/json", &bound)?),
+        ("tentacular-label", by_the_garbage_collector("/api/v1/namespaces/default", &labelled)?),
+        ("tentacular-webhook-configuration", all_powerful(Part::Webhook, configurations, &named)?),
+        ("tentacular-ledgers", all_powerful(Part::Scheduler, "/api/v1/namespaces/default/configmaps", &named)?),
+    ];
+    Ok(probes.map(|(policy, request)| Probe { policy, request }))
+}
+
+/// Creates `body` as the part's account would if it had every right, so that RBAC does not refuse it first.
+fn all_powerful(part: Part, path: &str, body: &Value) -> anyhow::Result<Request<Vec<u8>>> {
+    let user = format!("system:serviceaccount:{SERVER_NAMESPACE}:{}", part.account());
+    let request_as = Request::post(dry_run(path)).header("impersonate-user", user);
+    request(request_as.header("impersonate-group", "system:masters"), "application/json", body)
+}
+
+/// Patches as somebody who may change every object, and is no administrator of enclaves.
+fn by_the_garbage_collector(path: &str, change: &Value) -> anyhow::Result<Request<Vec<u8>>> {
+    let user = "system:serviceaccount:kube-system:generic-garbage-collector";
+    let request_as = Request::patch(dry_run(path)).header("impersonate-user", user);
+    request(request_as, "application/merge-patch+json", change)
+}
+
+fn dry_run(path: &str) -> String {
+    format!("{path}?dryRun=All")
+}
+
+fn request(builder: Builder, content: &str, body: &Value) -> anyhow::Result<Request<Vec<u8>>> {
+    Ok(builder.header(CONTENT_TYPE, content).body(serde_json::to_vec(body)?)?)
+}
