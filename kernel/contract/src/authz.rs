@@ -36,6 +36,19 @@ pub enum Needs {
     None,
 }
 
+impl Needs {
+    /// How a declaration spells it.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Write => "write",
+            Self::Execute => "execute",
+            Self::Own => "own",
+            Self::None => "none",
+        }
+    }
+}
+
 /// What happens when the tentacle does not exist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -244,6 +257,13 @@ mod tests {
             assert!(Authz::parse(Some(&declaration)).is_err(), "{declaration}");
         }
         assert_eq!(Authz::parse(None), Err(InvalidAuthz::Missing));
+    }
+
+    #[test]
+    fn a_label_is_how_a_declaration_spells_it() {
+        for needs in [Needs::Read, Needs::Write, Needs::Execute, Needs::Own, Needs::None] {
+            assert_eq!(json!(needs), needs.label());
+        }
     }
 
     #[test]

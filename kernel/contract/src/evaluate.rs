@@ -12,13 +12,38 @@ use crate::{
     permit::{Granted, Permit, Rule},
 };
 
+/// What an installation has settled of who may do what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Policy {
+    /// Whether authorization is switched on (`TENTACULAR_AUTHZ_ENABLED`).
+    pub authorization: bool,
+    /// Who may call tools on the cluster as a whole (`TENTACULAR_AUTHZ_CLUSTER_READ`).
+    pub cluster_read: ClusterRead,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self { authorization: true, cluster_read: ClusterRead::default() }
+    }
+}
+
+/// Who may call tools on the cluster as a whole, as far as these do not need its ownership.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum ClusterRead {
+    /// Everybody who is authenticated.
+    #[default]
+    Authenticated,
+    /// The static token alone.
+    Bearer,
+}
+
 /// One call to decide on.
 #[derive(Debug, Clone, Copy)]
 pub struct Question<'a> {
     /// Who calls.
     pub caller: &'a Caller,
-    /// Whether authorization is switched on (`TENTACULAR_AUTHZ_ENABLED`).
-    pub authorization: bool,
+    /// What the installation has settled.
+    pub policy: Policy,
     /// The tool as the request's body spells it.
     pub tool: &'a str,
     /// What the tool declares.
@@ -122,17 +147,15 @@ impl fmt::Display for Target {
 
 const fn word(needs: Needs) -> &'static str {
     match needs {
-        Needs::Read => "read",
-        Needs::Write => "write",
-        Needs::Execute => "execute",
-        Needs::Own => "own",
         Needs::None => "access",
+        needs => needs.label(),
     }
 }
 
 /// Decides on a call.
 pub fn evaluate(question: &Question<'_>) -> Result<Permit, Denied> {
-    let Question { caller, authorization, tool, authz, enclave, tentacle } = *question;
+    let Question { caller, policy, tool, authz, enclave, tentacle } = *question;
+    let Policy { authorization, cluster_read } = policy;
     let everything = all_allowing(caller, authorization);
     let granted = |exists, right, rule| {
         Permit::from(Granted {
@@ -145,7 +168,8 @@ pub fn evaluate(question: &Question<'_>) -> Result<Permit, Denied> {
             authz: authorization,
         })
     };
-    if authz.on == On::Cluster && authz.needs == Needs::Own && everything.is_none() {
+    let for_bearer = authz.needs == Needs::Own || cluster_read == ClusterRead::Bearer;
+    if authz.on == On::Cluster && for_bearer && everything.is_none() {
         return Err(Denied::BearerOnly(tool.to_owned()));
     }
     let unplaced = everything.unwrap_or(Rule::Authenticated);
@@ -153,7 +177,8 @@ pub fn evaluate(question: &Question<'_>) -> Result<Permit, Denied> {
         None if matches!(authz.on, On::Tentacle | On::Enclave) => Err(Denied::NoPlace(tool.to_owned())),
         None => Ok(granted(false, authz.needs, unplaced)),
         Some((_, place)) if authz.needs == Needs::None => {
-            Ok(granted(matches!(place, Place::Enclave(_)), Needs::None, unplaced))
+            let exists = tentacle.map_or(matches!(place, Place::Enclave(_)), |(_, tentacle)| tentacle.is_some());
+            Ok(granted(exists, Needs::None, unplaced))
         }
         Some((_, Place::Protected | Place::NoEnclave)) if authz.on == On::Cluster => {
             Ok(granted(false, Needs::None, unplaced))

@@ -15,11 +15,13 @@ pub mod mode;
 pub mod names;
 pub mod permit;
 pub mod platform;
+pub mod pod_security;
+pub mod reach;
 pub mod tentacle_url;
 
 pub use authz::{Absent, Authz, Frozen, Needs, On};
 pub use caller::{Caller, Email, Identity};
-pub use evaluate::{Denied, Question, evaluate};
+pub use evaluate::{ClusterRead, Denied, Policy, Question, evaluate};
 pub use facts::{Enclave, Place, Status, Tentacle};
 pub use mode::Mode;
 pub use names::{EnclaveName, TentacleName};

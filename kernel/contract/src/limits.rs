@@ -8,6 +8,9 @@ pub const BODY_BYTES: usize = 4 * 1024 * 1024;
 pub const REVIEW_BODY_BYTES: usize = 8 * 1024 * 1024;
 /// Calls of one caller that run at once.
 pub const CALLS_AT_ONCE: usize = 64;
+/// Calls that run at once in one sidecar, each until its answer was passed on to the end: more than one caller's, so that
+/// nobody has a sidecar for himself.
+pub const CALLS_AT_ONCE_IN_A_SIDECAR: usize = 128;
 /// How long a client may take to send its request headers.
 pub const HEADER_TIME: Duration = Duration::from_secs(10);
 /// How long a client may take to send its request body.
@@ -30,7 +33,7 @@ pub const DEADLINE_SECONDS: u64 = 630;
 pub const ENCLAVES_PER_OWNER: usize = 10;
 /// Members of an enclave.
 pub const MEMBERS: usize = 100;
-/// How long a caller waits for a sidecar that is being restarted.
+/// How long a call waits for a sidecar that is being restarted, or that has no room for it.
 pub const SIDECAR_PATIENCE: Duration = Duration::from_secs(2);
 /// Characters of a cron annotation; more is no schedule that a person wrote.
 pub const CRON_CHARACTERS: usize = 2048;

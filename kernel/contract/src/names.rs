@@ -25,6 +25,16 @@ fn is_label(text: &str) -> bool {
         && !text.ends_with('-')
 }
 
+/// Whether `text` is a name as most objects of Kubernetes have it, and a DNS name (RFC 1123): at most 253 characters in
+/// labels of a-z, 0-9 and '-', separated by dots, each beginning and ending with a letter or digit.
+pub fn is_subdomain(text: &str) -> bool {
+    let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    let label = |label: &str| {
+        !label.is_empty() && label.bytes().all(inner) && !label.starts_with('-') && !label.ends_with('-')
+    };
+    text.len() <= 253 && text.split('.').all(label)
+}
+
 macro_rules! name {
     ($(#[$doc:meta])* $type:ident, $what:literal, $first:literal, $valid:expr) => {
         $(#[$doc])*
@@ -113,6 +123,17 @@ mod tests {
             assert!(text.parse::<EnclaveName>().is_err(), "{text}");
             assert!(text.parse::<TentacleName>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn subdomains_are_labels_with_dots() {
+        for text in ["a", "a.b-c.1", "1a", "tentacular"] {
+            assert!(is_subdomain(text), "{text}");
+        }
+        for text in ["", "A", "a_b", ".a", "a.", "a..b", "-a", "a/b", "..", "*.a", "a.b.\u{0}"] {
+            assert!(!is_subdomain(text), "{text}");
+        }
+        assert!(is_subdomain(&"a".repeat(253)) && !is_subdomain(&"a".repeat(254)));
     }
 
     #[test]

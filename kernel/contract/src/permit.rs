@@ -34,6 +34,21 @@ pub enum Rule {
     Authenticated,
 }
 
+impl Rule {
+    /// How the permit spells it; also a label for logs and metrics.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Bearer => "bearer",
+            Self::System => "system",
+            Self::AuthorizationOff => "authorization-off",
+            Self::EnclaveOwner => "enclave-owner",
+            Self::TentacleOwner => "tentacle-owner",
+            Self::Mode => "mode",
+            Self::Authenticated => "authenticated",
+        }
+    }
+}
+
 /// What was allowed, to be acted on as it stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Permit {
@@ -115,5 +130,25 @@ impl Permit {
             return Err(Malformed(format!("permit version {} is not {VERSION}", permit.v)));
         }
         Ok(permit)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_label_is_how_the_permit_spells_it() {
+        for rule in [
+            Rule::Bearer,
+            Rule::System,
+            Rule::AuthorizationOff,
+            Rule::EnclaveOwner,
+            Rule::TentacleOwner,
+            Rule::Mode,
+            Rule::Authenticated,
+        ] {
+            assert_eq!(serde_json::json!(rule), rule.label());
+        }
     }
 }

@@ -2,6 +2,8 @@
 
 use clap::Args;
 
+use crate::names::is_subdomain;
+
 /// What is the same for every process of one installation.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Platform (the same for every process)")]
@@ -15,6 +17,14 @@ pub struct Platform {
     /// DNS domain of the cluster.
     #[arg(long, env = "TENTACULAR_CLUSTER_DOMAIN", default_value = "cluster.local")]
     pub cluster_domain: String,
+    /// DNS domain under which every enclave has hosts for an Ingress (`<any>.<enclave>.<domain>`); left out, no tentacle
+    /// has an Ingress.
+    #[arg(long, env = "TENTACULAR_INGRESS_DOMAIN", value_parser = domain)]
+    pub ingress_domain: Option<String>,
+}
+
+fn domain(text: &str) -> Result<String, &'static str> {
+    is_subdomain(text).then(|| text.to_owned()).ok_or("use a DNS domain such as apps.example.org, in lower case")
 }
 
 /// Namespaces that are never an enclave, whatever the settings say.
@@ -39,6 +49,7 @@ impl Default for Platform {
             server_namespace: "tentacular-system".to_owned(),
             reserved_names: Vec::new(),
             cluster_domain: "cluster.local".to_owned(),
+            ingress_domain: None,
         }
     }
 }
@@ -46,6 +57,14 @@ impl Default for Platform {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_ingress_domain_is_a_dns_domain() {
+        assert_eq!(domain("apps.example.org").as_deref(), Ok("apps.example.org"));
+        for text in ["", ".example.org", "*.example.org", "Example.org", "example.org/x"] {
+            assert!(domain(text).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn system_namespaces_are_protected() {

@@ -66,15 +66,15 @@ enum Where {
 #[expect(clippy::option_option, reason = "no tentacle asked for, and one asked for that does not exist")]
 fn model(
     caller: &Caller,
-    authorization: bool,
+    policy: Policy,
     authz: &Authz,
     place: Where,
     enclave: &Enclave,
     tentacle: Option<Option<&Tentacle>>,
 ) -> bool {
-    let privileged = !authorization || !matches!(caller, Caller::Oidc(_));
+    let privileged = !policy.authorization || !matches!(caller, Caller::Oidc(_));
     if authz.on == On::Cluster {
-        let own = authz.needs != Needs::Own || privileged;
+        let own = privileged || (authz.needs != Needs::Own && policy.cluster_read == ClusterRead::Authenticated);
         let read = || model_on_place(caller, privileged, Needs::Read, false, enclave, None);
         return own && (authz.needs == Needs::None || !matches!(place, Where::Enclave) || read());
     }
@@ -138,6 +138,12 @@ fn model_on_place(
     }
 }
 
+fn policies() -> impl Strategy<Value = Policy> {
+    let cluster_read = select(vec![ClusterRead::Authenticated, ClusterRead::Bearer]);
+    let policy = |(authorization, cluster_read)| Policy { authorization, cluster_read };
+    (proptest::bool::weighted(0.9), cluster_read).prop_map(policy)
+}
+
 fn declarations() -> impl Strategy<Value = Authz> {
     let on = select(vec![On::Tentacle, On::Enclave, On::Cluster, On::Caller]);
     let needs = select(vec![Needs::Read, Needs::Write, Needs::Execute, Needs::Own, Needs::None]);
@@ -155,7 +161,7 @@ proptest! {
     #[test]
     fn the_evaluator_decides_as_the_rules_read(
         caller in callers(),
-        authorization in proptest::bool::weighted(0.9),
+        policy in policies(),
         authz in declarations(),
         place in prop_oneof![Just(Where::Protected), Just(Where::Nothing), Just(Where::Enclave), Just(Where::Enclave)],
         enclave in enclaves(),
@@ -171,7 +177,7 @@ proptest! {
         };
         let question = Question {
             caller: &caller,
-            authorization,
+            policy,
             tool: "tool",
             authz: &authz,
             enclave: Some((&enclave.name, stands)),
@@ -179,7 +185,7 @@ proptest! {
         };
         let decided = evaluate(&question);
         let expected = model(
-            &caller, authorization, &authz, place, &enclave, tentacle.as_ref().map(Option::as_ref),
+            &caller, policy, &authz, place, &enclave, tentacle.as_ref().map(Option::as_ref),
         );
         prop_assert_eq!(decided.is_ok(), expected, "{:?}", decided);
         if let Ok(permit) = decided {
@@ -201,7 +207,7 @@ proptest! {
         let text = |tentacle| {
             evaluate(&Question {
                 caller: &caller,
-                authorization: true,
+                policy: Policy::default(),
                 tool: "tool",
                 authz: &authz,
                 enclave: Some((&enclave.name, Place::Enclave(&enclave))),
@@ -227,7 +233,7 @@ proptest! {
         let name = "report".parse().expect("a name");
         let place = Place::Enclave(&enclave);
         let question = Question {
-            caller: &caller, authorization: true, tool: "tool", authz: &authz,
+            caller: &caller, policy: Policy::default(), tool: "tool", authz: &authz,
             enclave: Some((&enclave.name, place)), tentacle: Some((&name, tentacle.as_ref())),
         };
         if let Ok(permit) = evaluate(&question) {
@@ -258,7 +264,7 @@ fn refusal(caller: &Caller, authz: &Authz, enclave: &Enclave, tentacle: Option<&
     let name = "report".parse().expect("a name");
     evaluate(&Question {
         caller,
-        authorization: true,
+        policy: Policy::default(),
         tool: "wf_tool",
         authz,
         enclave: Some((&enclave.name, Place::Enclave(enclave))),
@@ -312,12 +318,29 @@ fn a_refusal_says_what_was_needed_where_and_why_once() {
 }
 
 #[test]
+fn the_cluster_can_be_for_the_bearer_token_alone() {
+    let decided = |caller: &Caller, authorization, needs| {
+        let authz = Authz::new(On::Cluster, needs);
+        let policy = Policy { authorization, cluster_read: ClusterRead::Bearer };
+        let question =
+            Question { caller, policy, tool: "cluster_profile", authz: &authz, enclave: None, tentacle: None };
+        evaluate(&question).map(|permit| permit.rule()).map_err(|denied| denied.rule())
+    };
+    for needs in [Needs::Read, Needs::None, Needs::Own] {
+        assert_eq!(decided(&person("ann@x.io"), true, needs), Err("bearer-only"), "{needs:?}");
+        assert_eq!(decided(&person("ann@x.io"), false, needs), Ok(Rule::AuthorizationOff), "{needs:?}");
+        assert_eq!(decided(&Caller::Bearer, true, needs), Ok(Rule::Bearer), "{needs:?}");
+        assert_eq!(decided(&Caller::System, true, needs), Ok(Rule::System), "{needs:?}");
+    }
+}
+
+#[test]
 fn a_tool_that_acts_on_a_place_is_refused_without_one() {
     for on in [On::Tentacle, On::Enclave] {
         let authz = Authz::new(on, Needs::Read);
         let question = Question {
             caller: &Caller::Bearer,
-            authorization: true,
+            policy: Policy::default(),
             tool: "wf_tool",
             authz: &authz,
             enclave: None,
@@ -350,7 +373,7 @@ fn a_permit_does_not_outlive_what_it_was_given_for() {
     let permit = |authz: &Authz, tentacle| {
         evaluate(&Question {
             caller: &bob,
-            authorization: true,
+            policy: Policy::default(),
             tool: "wf_tool",
             authz,
             enclave: Some((&open.name, Place::Enclave(&open))),

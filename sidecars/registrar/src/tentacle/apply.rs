@@ -7,15 +7,17 @@ use chrono::{SecondsFormat, Utc};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
-use tentacular_contract::{Authz, Mode, Needs, On};
+use tentacular_contract::{Authz, Mode, Needs, On, reach::Scope};
 use tentacular_process::link::{Permitted, ToolError, ToolSpec};
 
 use super::{
+    neighbours,
     outcome::Outcome,
     ownership::Stamp,
+    pod_security, prune,
     release::{self, Live},
     standing::Standing,
-    validate,
+    validate::{self, Checked, Violations},
     write::Plan,
 };
 use crate::registrar::Registrar;
@@ -28,9 +30,11 @@ pub(crate) fn spec() -> ToolSpec {
         "Creates or updates a tentacle from its Kubernetes manifests. The manifests are the whole tentacle: what it \
          had and they no longer have is removed, except volumes. Everything is checked before anything is written: \
          first the manifests, then what the API server says to each; all violations of a stage are reported at once. \
-         Pods must meet the Pod Security level restricted (what is left out is filled in; what contradicts it keeps \
-         pods from starting), and listen on 8080 for POST /run and GET /health. The call does not wait for pods: \
-         wf_status says whether they start. One request holds at most 4 MiB.",
+         Pods must meet the Pod Security level that the enclave enforces, usually restricted (what is left out is \
+         filled in), and listen on 8080 for POST /run and GET /health. The call does not wait for pods: \
+         wf_status says whether they start. A tentacle reaches only its own: every ConfigMap, Secret and volume that its \
+         pods name is among the manifests or called <name>-code, -metadata, -import-map or -secrets, and its Services \
+         and NetworkPolicies select its own pods by a label of their own. One request holds at most 4 MiB.",
         Authz::new(On::Tentacle, Needs::Write)
             .enclave_at(&["/enclave", "/namespace"])
             .tentacle_at(&["/name"])
@@ -56,8 +60,8 @@ pub(crate) struct Arguments {
     #[serde(rename = "name")]
     _name: String,
     /// The Kubernetes objects that the tentacle consists of, at most 100 of at most 1 MiB each: Deployment, Service,
-    /// `ConfigMap`, Secret, `PersistentVolumeClaim`, `NetworkPolicy`, Job, `CronJob`. One must be the Deployment of its
-    /// name.
+    /// `ConfigMap`, Secret, `PersistentVolumeClaim`, `NetworkPolicy`, Job, `CronJob`, and Ingress where the installation
+    /// has a domain for it. One must be the Deployment of its name.
     #[schemars(length(min = 1, max = 100))]
     manifests: Vec<Map<String, Value>>,
     /// What owner, members and others may do with the tentacle: nine characters such as rwxr-x--- (r list, status and
@@ -84,21 +88,32 @@ pub(crate) async fn apply(
     let standing = Standing::read(&registrar, &permitted).await?;
     let mode = standing.mode(&permitted, asked)?;
     let new = standing.deployment.is_none();
-    let checked = validate::check(manifests, enclave, tentacle)?;
 
-    let release = release::read(&registrar.cluster, enclave, tentacle).await?;
+    let (release, neighbours) = tokio::try_join!(
+        async { Ok(release::read(&registrar.cluster, enclave, tentacle).await?) },
+        neighbours::read(&registrar.cluster, enclave, tentacle),
+    )?;
     if new && !release.is_empty() && !standing.is_commanded_by(&permitted) {
         return Err(left_behind(&release, enclave.as_str(), tentacle.as_str()));
     }
-    let mut plan = Plan::read(&registrar.cluster, (enclave, tentacle), checked.manifests, release).await?;
-    plan.require_own()?;
+    let scope = Scope { enclave, tentacle, ingress_domain: registrar.platform.ingress_domain.as_deref() };
+    let Checked { manifests, objects, mut names, mut warnings, mut violations } = validate::check(manifests, &scope);
+    let level = standing.pod_security;
+    violations.extend(manifests.iter().flat_map(|manifest| pod_security::violations(manifest, level)));
+    names.extend(prune::kept(&release));
+    let beside = scope.among(&objects, &names, &neighbours);
+    violations.extend(beside.iter().map(|violation| format!("{}: {violation}", violation.object)));
+    let mut plan = Plan::read(&registrar.cluster, (enclave, tentacle), manifests, release).await?;
+    violations.extend(plan.obstacles());
+    if !violations.is_empty() {
+        return Err(Violations(violations).into());
+    }
     let now = Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true);
     let stamp = Stamp { caller: permitted.caller(), mode, now: &now };
     plan.rehearse(&stamp).await?;
     if !dry_run {
         plan.write(&stamp, &permitted).await?;
     }
-    let mut warnings = checked.warnings;
     warnings.extend_from_slice(plan.warnings());
     Ok(Outcome::of(tentacle.to_string(), enclave.to_string(), (new, dry_run), plan.changes(), warnings))
 }

@@ -9,37 +9,55 @@ const TMP: &str = "tmp";
 
 /// Adds the defaults to a pod's spec.
 pub(crate) fn harden(spec: &mut Value) {
+    // Kubernetes takes no pod for Windows with a field that means something on Linux alone.
+    let linux = spec.pointer("/os/name").and_then(Value::as_str) != Some("windows");
+    let mut shared = vec![("runAsNonRoot", json!(true))];
+    if linux {
+        shared.push(("seccompProfile", json!({ "type": "RuntimeDefault" })));
+    }
     if let Some(security) = object_at(spec, "securityContext") {
-        set_default(security, "runAsNonRoot", true);
-        seccomp(security);
+        for (key, default) in &shared {
+            set_default(security, key, default.clone());
+        }
+        // What the pod says instead is meant for its containers too.
+        shared.retain(|(key, default)| security.get(*key) == Some(default));
     }
     let mut needs_tmp = false;
     for list in ["initContainers", "containers"] {
         for container in spec.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten() {
-            needs_tmp |= harden_container(container);
+            let Some(security) = object_at(container, "securityContext") else { continue };
+            for (key, default) in &shared {
+                set_default(security, key, default.clone());
+            }
+            needs_tmp |= linux && confine(security) && mount_tmp(container);
         }
     }
     if needs_tmp {
         add_tmp(spec);
     }
+    name_sources(spec);
 }
 
-/// Returns whether the volume [`TMP`] was mounted.
-fn harden_container(container: &mut Value) -> bool {
-    let Some(security) = object_at(container, "securityContext") else { return false };
+/// Adds what a container has for itself. Returns whether its root is read-only.
+fn confine(security: &mut Map<String, Value>) -> bool {
     set_default(security, "allowPrivilegeEscalation", false);
     set_default(security, "readOnlyRootFilesystem", true);
-    set_default(security, "runAsNonRoot", true);
-    seccomp(security);
-    let read_only = security.get("readOnlyRootFilesystem") == Some(&Value::Bool(true));
-    let capabilities = security.entry("capabilities").or_insert(Value::Null);
-    if capabilities.is_null() {
-        *capabilities = json!({});
-    }
-    if let Some(capabilities) = capabilities.as_object_mut() {
+    set_default(security, "capabilities", json!({}));
+    if let Some(capabilities) = security.get_mut("capabilities").and_then(Value::as_object_mut) {
         set_default(capabilities, "drop", json!(["ALL"]));
     }
-    read_only && mount_tmp(container)
+    security.get("readOnlyRootFilesystem") == Some(&Value::Bool(true))
+}
+
+/// To Kubernetes a volume that does not say where it comes from is an empty folder; to Pod Security it is of no type
+/// that it knows.
+fn name_sources(spec: &mut Value) {
+    let volumes = spec.get_mut("volumes").and_then(Value::as_array_mut);
+    for volume in volumes.into_iter().flatten().filter_map(Value::as_object_mut) {
+        if volume.keys().all(|key| key == "name") {
+            volume.insert("emptyDir".to_owned(), json!({}));
+        }
+    }
 }
 
 fn set_default(object: &mut Map<String, Value>, key: &str, default: impl Into<Value>) {
@@ -47,10 +65,6 @@ fn set_default(object: &mut Map<String, Value>, key: &str, default: impl Into<Va
     if member.is_null() {
         *member = default.into();
     }
-}
-
-fn seccomp(security: &mut Map<String, Value>) {
-    set_default(security, "seccompProfile", json!({ "type": "RuntimeDefault" }));
 }
 
 fn mount_tmp(container: &mut Value) -> bool {
@@ -78,65 +92,5 @@ fn add_tmp(spec: &mut Value) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn hardened(mut spec: Value) -> Value {
-        harden(&mut spec);
-        spec
-    }
-
-    #[test]
-    fn a_bare_pod_becomes_a_restricted_one() {
-        let security = json!({
-            "allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true, "runAsNonRoot": true,
-            "seccompProfile": { "type": "RuntimeDefault" }, "capabilities": { "drop": ["ALL"] },
-        });
-        let mount = json!([{ "name": "tmp", "mountPath": "/tmp" }]);
-        assert_eq!(
-            hardened(json!({ "initContainers": [{ "name": "i" }], "containers": [{ "name": "c" }] })),
-            json!({
-                "securityContext": { "runAsNonRoot": true, "seccompProfile": { "type": "RuntimeDefault" } },
-                "initContainers": [{ "name": "i", "securityContext": security, "volumeMounts": mount }],
-                "containers": [{ "name": "c", "securityContext": security, "volumeMounts": mount }],
-                "volumes": [{ "name": "tmp", "emptyDir": {} }],
-            })
-        );
-    }
-
-    #[test]
-    fn what_the_manifest_says_stays() {
-        let spec = json!({
-            "securityContext": {
-                "runAsNonRoot": false, "seccompProfile": { "type": "Localhost", "localhostProfile": "p" },
-            },
-            "containers": [{
-                "name": "c",
-                "securityContext": {
-                    "allowPrivilegeEscalation": true, "readOnlyRootFilesystem": false, "runAsNonRoot": false,
-                    "seccompProfile": { "type": "Unconfined" }, "capabilities": { "drop": ["NET_RAW"], "add": ["X"] },
-                },
-            }],
-        });
-        assert_eq!(hardened(spec.clone()), spec);
-    }
-
-    #[test]
-    fn a_mount_at_tmp_needs_no_volume_of_ours() {
-        let spec = hardened(json!({
-            "containers": [{ "name": "c", "volumeMounts": [{ "name": "tmp-c", "mountPath": "/tmp/" }] }],
-            "volumes": [{ "name": "tmp-c", "emptyDir": {} }],
-        }));
-        assert_eq!(spec["volumes"].as_array().unwrap().len(), 1);
-        assert_eq!(spec["containers"][0]["volumeMounts"].as_array().unwrap().len(), 1);
-    }
-
-    #[test]
-    fn a_volume_of_that_name_is_used_and_not_doubled() {
-        let spec = hardened(json!({
-            "containers": [{ "name": "c" }],
-            "volumes": [{ "name": "tmp", "emptyDir": { "sizeLimit": "512Mi" } }],
-        }));
-        assert_eq!(spec["volumes"], json!([{ "name": "tmp", "emptyDir": { "sizeLimit": "512Mi" } }]));
-    }
-}
+#[path = "defaults_tests.rs"]
+mod tests;

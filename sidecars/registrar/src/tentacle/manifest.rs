@@ -8,9 +8,6 @@ use tentacular_contract::{EnclaveName, TentacleName, facts::Pairs, keys};
 
 use super::defaults;
 
-/// Names that begin so are the server's own.
-pub(crate) const OURS: &str = "tentacular-";
-
 /// A manifest that was checked.
 #[derive(Clone, PartialEq)]
 pub(crate) struct Manifest {

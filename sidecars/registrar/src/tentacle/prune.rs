@@ -1,9 +1,10 @@
 //! What a release no longer has: objects that carry its label and are in none of the manifests.
 
 use tentacular_cluster::Kind;
+use tentacular_contract::reach::OURS;
 
 use super::{
-    manifest::{Manifest, OURS},
+    manifest::Manifest,
     release::{Live, is_terminating},
 };
 
@@ -12,6 +13,12 @@ use super::{
 pub(crate) struct Superfluous {
     pub(crate) removed: Vec<Live>,
     pub(crate) warnings: Vec<String>,
+}
+
+/// Kind and name of what the tentacle has and keeps, whatever the manifests have: volumes.
+pub(crate) fn kept(release: &[Live]) -> impl Iterator<Item = (String, String)> {
+    let volumes = release.iter().filter(|live| live.kind == Kind::PersistentVolumeClaim);
+    volumes.map(|live| (live.kind.as_str().to_owned(), live.name().to_owned()))
 }
 
 /// Compares what is there with what the manifests have.

@@ -1,8 +1,9 @@
 //! What stands in the cluster now where a call wants to write, and whether the caller may: decided once more, since
 //! the kernel decided by what its watches had shown.
 
-use tentacular_cluster::{Kind, Object};
-use tentacular_contract::{Caller, Denied, Enclave, Mode, Place, Tentacle};
+use k8s_openapi::api::core::v1::Namespace;
+use tentacular_cluster::{Kind, Metadata, Object};
+use tentacular_contract::{Caller, Denied, Enclave, Mode, Place, Tentacle, pod_security::Level};
 use tentacular_process::link::{Permitted, ToolError};
 
 use super::release;
@@ -11,6 +12,8 @@ use crate::registrar::Registrar;
 /// The enclave and the tentacle of a call, as they are now.
 pub(crate) struct Standing {
     enclave: Enclave,
+    /// What its namespace lets pods do.
+    pub(crate) pod_security: Level,
     /// The Deployment that the tentacle is.
     pub(crate) deployment: Option<Object>,
 }
@@ -19,7 +22,9 @@ impl Standing {
     /// Reads both, and refuses a caller who may not.
     pub(crate) async fn read(registrar: &Registrar, permitted: &Permitted) -> Result<Self, ToolError> {
         let (name, tentacle) = (permitted.enclave()?, permitted.tentacle()?);
-        let Some(enclave) = registrar.enclaves.read(name).await? else {
+        let namespace = registrar.cluster.all::<Metadata<Namespace>>().get(name.as_str()).await?;
+        let metadata = namespace.map(|namespace| namespace.metadata).unwrap_or_default();
+        let Some(enclave) = registrar.facts(&metadata) else {
             return Err(Denied::NoEnclave(name.clone()).into());
         };
         if enclave.terminating {
@@ -27,7 +32,8 @@ impl Standing {
             return Err(Denied::Terminating(name.clone()).into());
         }
         let deployment = registrar.cluster.objects(Kind::Deployment, name.as_str()).get(tentacle.as_str()).await?;
-        let standing = Self { enclave, deployment };
+        let pod_security = Level::enforced(&metadata.labels.unwrap_or_default());
+        let standing = Self { enclave, pod_security, deployment };
         permitted.recheck(Place::Enclave(&standing.enclave), standing.tentacle().as_ref())?;
         Ok(standing)
     }

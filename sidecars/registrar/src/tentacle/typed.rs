@@ -14,8 +14,9 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 use tentacular_cluster::Kind;
 
-/// Members of an object's metadata that a manifest decides; the others Kubernetes sets.
-const METADATA: [&str; 4] = ["name", "namespace", "labels", "annotations"];
+/// Members of an object's metadata that a manifest may decide; the others Kubernetes sets. Of these, the rules refuse
+/// owners and finalizers, which are no oversight of a client that sends what it read.
+const METADATA: [&str; 6] = ["name", "namespace", "labels", "annotations", "ownerReferences", "finalizers"];
 
 /// A manifest reduced to what can be applied.
 #[derive(Debug, PartialEq)]
@@ -218,7 +219,7 @@ mod tests {
             json!({
                 "metadata": {
                     "name": "a", "uid": "u", "resourceVersion": "1", "creationTimestamp": null,
-                    "finalizers": ["x/y"], "ownerReferences": [],
+                    "generation": 2, "selfLink": "/x",
                 },
                 "data": { "k": "v" },
             }),

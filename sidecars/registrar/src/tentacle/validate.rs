@@ -1,20 +1,40 @@
-//! All manifests of a call, read and checked before anything is asked of the cluster. Every violation of every
-//! manifest is told at once.
+//! All manifests of a call, read and checked by what they say themselves. Every violation of every manifest is told, so
+//! that the caller hears of them together with those that only the cluster shows.
 
-use std::{collections::BTreeSet, fmt};
+use std::fmt;
 
 use serde_json::{Map, Value};
 use tentacular_cluster::Kind;
-use tentacular_contract::{EnclaveName, TentacleName, limits};
+use tentacular_contract::{
+    TentacleName, limits,
+    names::is_subdomain,
+    reach::{Names, Object, Scope},
+};
 
-use super::{manifest::Manifest, ownership, rules, typed};
+use super::{manifest::Manifest, ownership, typed};
 
-/// Manifests that can be applied, in the order in which they are.
+/// Manifests that were read, in the order in which they are applied.
 #[derive(Debug, Default)]
 pub(crate) struct Checked {
     pub(crate) manifests: Vec<Manifest>,
+    /// The same, as the rules look at them.
+    pub(crate) objects: Vec<Object>,
+    /// Kind and name of every manifest, also of those that could not be read.
+    pub(crate) names: Names,
     /// What was changed in them, for the caller to know.
     pub(crate) warnings: Vec<String>,
+    /// What speaks against them.
+    pub(crate) violations: Vec<String>,
+}
+
+impl Checked {
+    fn refuse(&mut self, place: &str, violation: impl fmt::Display) {
+        self.violations.push(format!("{place}: {violation}"));
+    }
+
+    fn warn(&mut self, place: &str, warning: impl fmt::Display) {
+        self.warnings.push(format!("{place}: {warning}"));
+    }
 }
 
 /// Everything that speaks against the manifests.
@@ -32,46 +52,32 @@ impl fmt::Display for Violations {
 
 /// Checks the manifests of `tentacle`, one of which must be its Deployment: without it, what the Deployment needs would
 /// be taken from under it.
-pub(crate) fn check(
-    manifests: Vec<Map<String, Value>>,
-    enclave: &EnclaveName,
-    tentacle: &TentacleName,
-) -> Result<Checked, Violations> {
-    let mut violations = Vec::new();
+pub(crate) fn check(manifests: Vec<Map<String, Value>>, scope: &Scope<'_>) -> Checked {
+    let tentacle = scope.tentacle;
     let mut checked = Checked::default();
     if manifests.len() > limits::MANIFESTS {
         let count = manifests.len();
-        violations.push(format!("manifests: {count} are given, one call takes at most {}", limits::MANIFESTS));
+        // Not even looked at, as each costs a request to the cluster.
+        checked.refuse("manifests", format_args!("{count} are given, one call takes at most {}", limits::MANIFESTS));
+        return checked;
     }
-    let mut seen = BTreeSet::new();
     let mut has_deployment = false;
     for (index, manifest) in manifests.into_iter().enumerate() {
-        let place = title(index, &manifest);
         has_deployment |= is_deployment_of(tentacle, &manifest);
-        let mut found = Vec::new();
-        let read = one(manifest, enclave, tentacle, &mut found, |warning| {
-            checked.warnings.push(format!("{place}: {warning}"));
-        });
-        if let Some(manifest) = read {
-            if !seen.insert((manifest.kind, manifest.name.clone())) {
-                found.push("another manifest has the same kind and name; give each object once".to_owned());
-            }
-            checked.manifests.push(manifest);
-        }
-        violations.extend(found.into_iter().map(|violation| format!("{place}: {violation}")));
+        one(manifest, index, scope, &mut checked);
     }
     if !has_deployment {
-        violations.push(format!(
-            "manifests: Deployment {tentacle} is not among them; they are the whole tentacle, which is the Deployment \
-             of its name; wf_remove removes one"
-        ));
-    }
-    if !violations.is_empty() {
-        return Err(Violations(violations));
+        checked.refuse(
+            "manifests",
+            format_args!(
+                "Deployment {tentacle} is not among them; they are the whole tentacle, which is the Deployment of its \
+                 name; wf_remove removes one"
+            ),
+        );
     }
     // What others refer to comes first.
     checked.manifests.sort_by_key(|manifest| manifest.kind);
-    Ok(checked)
+    checked
 }
 
 /// Whether the manifest means to be the Deployment that the tentacle is, well formed or not.
@@ -95,43 +101,74 @@ fn title(index: usize, manifest: &Map<String, Value>) -> String {
     }
 }
 
-/// Reads one manifest. Without kind or name there is nothing to go on with.
-fn one(
-    manifest: Map<String, Value>,
-    enclave: &EnclaveName,
-    tentacle: &TentacleName,
-    found: &mut Vec<String>,
-    mut warn: impl FnMut(String),
-) -> Option<Manifest> {
-    let kind = kind(&manifest).map_err(|violation| found.push(violation)).ok()?;
-    let size = serde_json::to_vec(&manifest).map_or(usize::MAX, |bytes| bytes.len());
-    if size > limits::MANIFEST_BYTES {
-        found.push(format!("it has {size} bytes, an object may have at most {}", limits::MANIFEST_BYTES));
-        return None;
-    }
+/// Reads one manifest into `checked`. Without kind or name there is nothing to go on with.
+fn one(manifest: Map<String, Value>, index: usize, scope: &Scope<'_>, checked: &mut Checked) {
+    let place = &title(index, &manifest);
+    let kind = match kind(&manifest, scope) {
+        Ok(kind) => kind,
+        Err(violation) => return checked.refuse(place, violation),
+    };
     let metadata = manifest.get("metadata");
     let name = metadata.and_then(|metadata| metadata.get("name")).and_then(Value::as_str).map(str::to_owned);
     let Some(name) = name.filter(|name| !name.is_empty()) else {
-        found.push("metadata.name: required, generateName is not supported".to_owned());
-        return None;
+        return checked.refuse(place, "metadata.name: required, generateName is not supported");
     };
-    found.extend(rules::name(kind, &name, tentacle));
     let namespace = metadata.and_then(|metadata| metadata.get("namespace")).and_then(Value::as_str);
-    if let Some(other) = namespace.filter(|namespace| !namespace.is_empty() && *namespace != enclave.as_str()) {
-        found.push(format!(
-            "metadata.namespace: {other:?} is not the enclave {enclave} of the call; leave it out or give that"
-        ));
+    if let Some(other) = namespace.filter(|namespace| !namespace.is_empty() && *namespace != scope.enclave.as_str()) {
+        let enclave = scope.enclave;
+        let problem = format_args!("{other:?} is not the enclave {enclave} of the call; leave it out or give that");
+        checked.refuse(place, format_args!("metadata.namespace: {problem}"));
     }
-    let read = typed::read(kind, manifest).map_err(|error| found.push(error.to_string())).ok()?;
-    read.dropped.into_iter().for_each(&mut warn);
+    if let Some(violation) = misnamed(kind, &name) {
+        // Nothing may be asked of the cluster by such a name.
+        return checked.refuse(place, violation);
+    }
+    if !checked.names.insert((kind.as_str().to_owned(), name.clone())) {
+        checked.refuse(place, "another manifest has the same kind and name; give each object once");
+    }
+    let size = serde_json::to_vec(&manifest).map_or(usize::MAX, |bytes| bytes.len());
+    if size > limits::MANIFEST_BYTES {
+        let most = limits::MANIFEST_BYTES;
+        return checked.refuse(place, format_args!("it has {size} bytes, an object may have at most {most}"));
+    }
+    let read = match typed::read(kind, manifest) {
+        Ok(read) => read,
+        Err(error) => return checked.refuse(place, error),
+    };
+    for dropped in read.dropped {
+        checked.warn(place, dropped);
+    }
     let mut manifest = Manifest { kind, name, body: read.body };
-    found.extend(rules::violations(&manifest));
-    drop_servers_annotations(&mut manifest.body, warn);
-    manifest.place(enclave, tentacle);
-    Some(manifest)
+    drop_servers_annotations(&mut manifest.body, |warning| checked.warn(place, warning));
+    manifest.place(scope.enclave, scope.tentacle);
+    match Object::read(kind.as_str(), &manifest.name, &manifest.body) {
+        Ok(object) => {
+            for violation in scope.alone(&object) {
+                checked.refuse(place, violation);
+            }
+            checked.objects.push(object);
+        }
+        Err(unread) => checked.refuse(place, unread),
+    }
+    checked.manifests.push(manifest);
 }
 
-fn kind(manifest: &Map<String, Value>) -> Result<Kind, String> {
+/// What is wrong with `name` as that of an object of `kind`, if anything.
+fn misnamed(kind: Kind, name: &str) -> Option<String> {
+    if kind == Kind::Service && name.parse::<TentacleName>().is_err() {
+        return Some(format!(
+            "metadata.name: {name:?} is no name of a Service: use 1 to 63 of a-z, 0-9 and '-', starting with a letter"
+        ));
+    }
+    (!is_subdomain(name)).then(|| {
+        format!(
+            "metadata.name: {name:?} is no DNS name: use at most 253 of a-z, 0-9, '-' and '.', beginning and ending \
+             with a letter or digit"
+        )
+    })
+}
+
+fn kind(manifest: &Map<String, Value>, scope: &Scope<'_>) -> Result<Kind, String> {
     let text = |member: &str| manifest.get(member).and_then(Value::as_str).unwrap_or_default();
     let (api_version, kind) = (text("apiVersion"), text("kind"));
     if api_version.is_empty() || kind.is_empty() {
@@ -140,7 +177,7 @@ fn kind(manifest: &Map<String, Value>) -> Result<Kind, String> {
     if let Some(kind) = Kind::of(api_version, kind) {
         return Ok(kind);
     }
-    let takes = |kind: &Kind| *kind != Kind::Ingress;
+    let takes = |kind: &Kind| *kind != Kind::Ingress || scope.ingress_domain.is_some();
     let allowed: Vec<_> = Kind::ALL.into_iter().filter(takes).map(Kind::as_str).collect();
     let allowed = allowed.join(", ");
     let known = Kind::ALL.into_iter().find(|known| known.as_str() == kind).map(Kind::api_version);

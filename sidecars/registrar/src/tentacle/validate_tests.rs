@@ -13,15 +13,28 @@ fn manifests(call: &Value) -> Vec<Map<String, Value>> {
     serde_json::from_value(call["manifests"].clone()).unwrap()
 }
 
-fn checked(manifests: Value) -> Result<Checked, Violations> {
-    let manifests = serde_json::from_value(manifests).unwrap();
-    check(manifests, &"team-a".parse().unwrap(), &"report".parse().unwrap())
+/// What becomes of the manifests of `tentacle`, where there is an ingress domain.
+fn checked_of(tentacle: &str, manifests: Vec<Map<String, Value>>) -> Checked {
+    let (enclave, tentacle) = ("team-a".parse().unwrap(), tentacle.parse().unwrap());
+    check(manifests, &Scope { enclave: &enclave, tentacle: &tentacle, ingress_domain: Some("apps.x.io") })
+}
+
+fn checked(manifests: Value) -> Checked {
+    checked_of("report", serde_json::from_value(manifests).unwrap())
+}
+
+/// The violations as the caller reads them.
+fn refused(manifests: Value) -> String {
+    Violations(checked(manifests).violations).to_string()
 }
 
 fn deployment() -> Value {
     json!({
         "apiVersion": "apps/v1", "kind": "Deployment", "metadata": { "name": "report" },
-        "spec": { "selector": {}, "template": { "spec": { "containers": [{ "name": "c", "image": "i" }] } } },
+        "spec": {
+            "selector": { "matchLabels": { "app": "report" } },
+            "template": { "spec": { "containers": [{ "name": "c", "image": "i" }] } },
+        },
     })
 }
 
@@ -30,10 +43,11 @@ fn what_the_real_client_sends_is_taken() {
     let calls = calls();
     assert_eq!(calls.len(), 2);
     for call in &calls {
-        let tentacle: TentacleName = call["name"].as_str().unwrap().parse().unwrap();
+        let tentacle = call["name"].as_str().unwrap();
         let given = manifests(call);
-        let checked = check(given.clone(), &"team-a".parse().unwrap(), &tentacle).unwrap();
-        assert_eq!(checked.manifests.len(), given.len());
+        let checked = checked_of(tentacle, given.clone());
+        assert_eq!(checked.violations, Vec::<String>::new());
+        assert_eq!((checked.manifests.len(), checked.names.len()), (given.len(), given.len()));
         // Two labels that stand one level too high, and nothing else.
         assert_eq!(checked.warnings.len(), 2, "{:?}", checked.warnings);
         for warning in &checked.warnings {
@@ -41,13 +55,13 @@ fn what_the_real_client_sends_is_taken() {
             assert!(warning.starts_with(&expected), "{warning}");
         }
         for manifest in &checked.manifests {
-            assert_eq!(manifest.body["metadata"]["labels"]["tentacular.io/release"], tentacle.as_str());
+            assert_eq!(manifest.body["metadata"]["labels"]["tentacular.io/release"], tentacle);
         }
         let deployment = checked.manifests.iter().find(|manifest| manifest.kind == Kind::Deployment).unwrap();
         let template = &deployment.body["spec"]["template"];
         assert_eq!(
             template["metadata"]["labels"],
-            json!({ "app.kubernetes.io/name": tentacle.as_str(), "tentacular.io/release": tentacle.as_str() })
+            json!({ "app.kubernetes.io/name": tentacle, "tentacular.io/release": tentacle })
         );
         // Each of its containers mounts something at /tmp already.
         let given = given.iter().find(|manifest| manifest["kind"] == "Deployment").unwrap();
@@ -58,8 +72,7 @@ fn what_the_real_client_sends_is_taken() {
 #[test]
 fn what_others_refer_to_comes_first() {
     let call = &calls()[0];
-    let tentacle: TentacleName = call["name"].as_str().unwrap().parse().unwrap();
-    let checked = check(manifests(call), &"team-a".parse().unwrap(), &tentacle).unwrap();
+    let checked = checked_of(call["name"].as_str().unwrap(), manifests(call));
     let kinds: Vec<_> = checked.manifests.iter().map(|manifest| manifest.kind).collect();
     assert!(kinds.is_sorted(), "{kinds:?}");
     assert_eq!(kinds.last(), Some(&Kind::Deployment));
@@ -67,22 +80,22 @@ fn what_others_refer_to_comes_first() {
 
 #[test]
 fn every_violation_of_every_manifest_is_told() {
-    let error = checked(json!([
+    let error = refused(json!([
         { "kind": "Pod", "apiVersion": "v1", "metadata": { "name": "p" } },
         { "kind": "Deployment", "apiVersion": "extensions/v1beta1", "metadata": { "name": "report" } },
         { "kind": "Service", "apiVersion": "v1", "metadata": { "namespace": "team-b", "name": "s" },
-          "spec": { "type": "NodePort", "externalIPs": ["1.2.3.4"] } },
+          "spec": { "type": "NodePort", "externalIPs": ["1.2.3.4"], "selector": { "app": "report" } } },
         { "kind": "ConfigMap", "apiVersion": "v1", "metadata": { "generateName": "c-" } },
         { "kind": "ConfigMap", "apiVersion": "v1", "metadata": { "name": "tentacular-lock" } },
         { "kind": "ConfigMap", "apiVersion": "v1", "metadata": { "name": "twice" } },
         { "kind": "ConfigMap", "apiVersion": "v1", "metadata": { "name": "twice" } },
         { "kind": "ConfigMap", "apiVersion": "v1", "metadata": { "name": "c" }, "data": { "k": 1 } },
+        { "kind": "Secret", "apiVersion": "v1", "metadata": { "name": "../s" } },
+        { "kind": "Secret", "apiVersion": "v1", "metadata": { "name": "s", "finalizers": ["x.io/hold"] } },
         {},
-    ]))
-    .unwrap_err()
-    .to_string();
+    ]));
     for part in [
-        "nothing was applied, 10 violations:",
+        "nothing was applied, 12 violations:",
         "manifests[0] (Pod p): kind \"Pod\" is not permitted in workflow manifests; allowed kinds: ConfigMap, ",
         "manifests[1] (Deployment report): apiVersion: \"extensions/v1beta1\" is no version of Deployment",
         "manifests[2] (Service s): metadata.namespace: \"team-b\" is not the enclave team-a",
@@ -92,7 +105,9 @@ fn every_violation_of_every_manifest_is_told() {
         "manifests[4] (ConfigMap tentacular-lock): metadata.name: ",
         "manifests[6] (ConfigMap twice): another manifest",
         "manifests[7] (ConfigMap c): data.k: invalid type",
-        "manifests[8]: apiVersion and kind are required",
+        "manifests[8] (Secret ../s): metadata.name: \"../s\" is no DNS name",
+        "manifests[9] (Secret s): metadata.finalizers: x.io/hold would keep",
+        "manifests[10]: apiVersion and kind are required",
     ] {
         assert!(error.contains(part), "{part}\n{error}");
     }
@@ -102,13 +117,13 @@ fn every_violation_of_every_manifest_is_told() {
 fn a_tentacle_brings_its_deployment_each_time() {
     let other = json!([{ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "report" } }]);
     for manifests in [other, json!([])] {
-        let error = checked(manifests).unwrap_err().to_string();
+        let error = refused(manifests);
         assert!(error.contains("Deployment report is not among them"), "{error}");
     }
-    assert!(checked(json!([deployment()])).is_ok());
+    assert_eq!(checked(json!([deployment()])).violations, Vec::<String>::new());
     let mut malformed = deployment();
     malformed["spec"]["replicas"] = json!("one");
-    let error = checked(json!([malformed])).unwrap_err().to_string();
+    let error = refused(json!([malformed]));
     assert!(error.contains("spec.replicas") && !error.contains("is not among them"), "{error}");
 }
 
@@ -124,10 +139,10 @@ fn limits_are_named() {
         let others = (1..count).map(|index| config_map(index, ""));
         std::iter::once(deployment()).chain(others).collect::<Vec<_>>()
     };
-    assert!(checked(json!(of(limits::MANIFESTS))).is_ok());
-    let error = checked(json!(of(limits::MANIFESTS + 1))).unwrap_err().to_string();
+    assert_eq!(checked(json!(of(limits::MANIFESTS))).violations, Vec::<String>::new());
+    let error = refused(json!(of(limits::MANIFESTS + 1)));
     assert!(error.contains("at most 100"), "{error}");
-    let error = checked(json!([config_map(0, &"x".repeat(limits::MANIFEST_BYTES))])).unwrap_err().to_string();
+    let error = refused(json!([config_map(0, &"x".repeat(limits::MANIFEST_BYTES))]));
     assert!(error.contains("at most 1048576"), "{error}");
 }
 
@@ -137,8 +152,42 @@ fn a_manifest_does_not_say_who_owns_the_tentacle() {
     deployment["metadata"]["annotations"] = json!({
         "tentacular.io/owner": "eve@x.io", "tentacular.io/mode": "rwxrwxrwx", "tentacular.io/version": "1",
     });
-    let checked = checked(json!([deployment])).unwrap();
+    let checked = checked(json!([deployment]));
     let annotations = &checked.manifests[0].body["metadata"]["annotations"];
     assert_eq!(annotations, &json!({ "tentacular.io/version": "1" }));
     assert_eq!(checked.warnings.len(), 2);
+}
+
+#[test]
+fn nesting_ends_where_json_is_read() {
+    let nested = |depth: usize| {
+        let deep = format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        let text = format!(r#"[{{"apiVersion":"v1","kind":"ConfigMap","metadata":{{"name":"c"}},"x":{deep}}}]"#);
+        serde_json::from_str::<Value>(&text)
+    };
+    // What recurses over a manifest goes no deeper than this, and the stack holds that.
+    let read = checked(nested(125).unwrap());
+    assert_eq!(read.warnings, ["manifests[0] (ConfigMap c): x is no field that Kubernetes knows; it was left out"]);
+    for depth in [126, 1_000_000] {
+        let error = nested(depth).unwrap_err().to_string();
+        assert!(error.contains("recursion limit exceeded"), "{error}");
+    }
+}
+
+#[test]
+fn the_rules_know_every_kind_that_is_taken() {
+    assert_eq!(Kind::ALL.map(Kind::as_str), tentacular_contract::reach::KINDS);
+}
+
+#[test]
+fn the_rules_see_what_is_applied_and_not_what_was_sent() {
+    let mut deployment = deployment();
+    deployment["spec"]["template"]["metadata"]["labels"] = json!({ "tentacular.io/release": "other" });
+    let checked = checked(json!([deployment]));
+    // The server's label replaced it.
+    assert_eq!(checked.violations, Vec::<String>::new());
+    assert_eq!(
+        checked.manifests[0].body["spec"]["template"]["metadata"]["labels"]["tentacular.io/release"],
+        "report"
+    );
 }

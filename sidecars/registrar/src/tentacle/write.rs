@@ -67,8 +67,8 @@ impl<'a> Plan<'a> {
         Ok(Self { cluster, enclave, tentacle, planned, superfluous })
     }
 
-    /// Refuses when an object of one of the names is not this tentacle's to change.
-    pub(crate) fn require_own(&self) -> Result<(), Violations> {
+    /// What stands where the manifests go and is not this tentacle's to change.
+    pub(crate) fn obstacles(&self) -> Vec<String> {
         let obstacles = self.planned.iter().filter_map(|planned| {
             let live = planned.live.as_ref()?;
             let problem = match release_of(live) {
@@ -81,8 +81,7 @@ impl<'a> Plan<'a> {
             };
             Some(format!("{} {problem}; choose another name, as a tentacle changes only its own", planned.manifest))
         });
-        let obstacles: Vec<_> = obstacles.collect();
-        if obstacles.is_empty() { Ok(()) } else { Err(Violations(obstacles)) }
+        obstacles.collect()
     }
 
     /// Has the API server check every object without storing it, and notes what each would change.

@@ -11,8 +11,9 @@ use k8s_openapi::api::{
 use serde_json::{Value, json};
 use tentacular_cluster::Selector;
 use tentacular_contract::{Caller, Status, keys};
+use tentacular_test_harness::installation::SERVER_NAMESPACE;
 
-use crate::world::{SERVER, World, person, unique};
+use crate::world::{World, person, unique};
 
 #[tokio::test]
 async fn an_enclave_is_made_with_all_that_belongs_to_it() {
@@ -211,7 +212,7 @@ async fn an_enclave_without_the_servers_bindings_gets_them() {
     for binding in found {
         let role = binding.role_ref.name;
         assert!(role.starts_with("tentacular-enclave-") && Some(&role) == binding.metadata.name.as_ref(), "{role}");
-        assert_eq!(binding.subjects.unwrap()[0].namespace.as_deref(), Some(SERVER));
+        assert_eq!(binding.subjects.unwrap()[0].namespace.as_deref(), Some(SERVER_NAMESPACE));
     }
 }
 

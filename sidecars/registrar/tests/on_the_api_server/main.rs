@@ -5,6 +5,8 @@
 
 mod applying;
 mod enclaves;
+mod hostile;
 mod permission;
+mod pod_security;
 mod removing;
 mod world;

@@ -3,7 +3,7 @@
 
 use std::{
     collections::BTreeMap,
-    path::{Path, PathBuf},
+    path::Path,
     sync::atomic::{AtomicU32, Ordering},
     time::Duration,
 };
@@ -12,22 +12,21 @@ use anyhow::{Context as _, bail};
 use bytes::Bytes;
 use http::Request;
 use http_body_util::{BodyExt as _, Full};
-use k8s_openapi::api::{
-    apps::v1::Deployment,
-    core::v1::{Namespace, ServiceAccount},
-    rbac::v1::{ClusterRole, ClusterRoleBinding},
-};
-use serde::de::DeserializeOwned;
+use k8s_openapi::api::{apps::v1::Deployment, core::v1::Namespace};
 use serde_json::{Value, json};
-use tentacular_cluster::{Cluster, Conflicts, Typed};
+use tentacular_cluster::Cluster;
 use tentacular_contract::{
-    Authz, Caller, Enclave, EnclaveName, Identity, Place, Question, Tentacle, TentacleName, evaluate, keys,
+    Authz, Caller, Enclave, EnclaveName, Identity, Place, Policy, Question, Tentacle, TentacleName, evaluate, keys,
 };
 use tentacular_process::link::client::LinkClient;
-use tentacular_test_harness::{Child, ControlPlane, Program, Scratch};
+use tentacular_test_harness::{
+    Child, ControlPlane, Program, Scratch,
+    installation::{self, SERVER_NAMESPACE},
+};
+use tokio::sync::OnceCell;
 
-/// Where the server is installed.
-pub(crate) const SERVER: &str = "tentacular-system";
+/// Below which enclaves have hosts.
+pub(crate) const INGRESS_DOMAIN: &str = "apps.example.org";
 /// The protocol in which the kernel asks.
 const PROTOCOL: &str = "2026-07-28";
 
@@ -53,12 +52,13 @@ impl World {
     pub(crate) async fn start() -> anyhow::Result<Self> {
         let control_plane = ControlPlane::shared().await?;
         let admin = Cluster::from_kubeconfig("test", control_plane.admin_kubeconfig()).await?;
-        install(&admin).await?;
+        install(control_plane).await?;
         let scratch = Scratch::new()?;
         let kubeconfig = scratch.path().join("registrar.kubeconfig");
-        control_plane.kubeconfig_as(SERVER, "tentacular-registrar", &kubeconfig).await?;
+        control_plane.kubeconfig_as(SERVER_NAMESPACE, "tentacular-registrar", &kubeconfig).await?;
         let registrar = Program::new(env!("CARGO_BIN_EXE_tentacular-registrar"))
             .env("KUBECONFIG", &kubeconfig)
+            .env("TENTACULAR_INGRESS_DOMAIN", INGRESS_DOMAIN)
             .arg("--observe-addr=127.0.0.1:0")
             .arg("--run-dir")
             .arg(scratch.path())
@@ -101,7 +101,7 @@ impl World {
         }
         let question = Question {
             caller,
-            authorization: true,
+            policy: Policy::default(),
             tool,
             authz,
             enclave: enclave
@@ -125,6 +125,15 @@ impl World {
             return Err(result["content"][0]["text"].as_str().unwrap().to_owned());
         }
         Ok(result["structuredContent"].clone())
+    }
+
+    /// Sends a call that was permitted with other bytes for its body, and returns all of the answer.
+    pub(crate) async fn send_bytes(&self, permitted: &Permitted, body: String) -> anyhow::Result<Value> {
+        let Permitted { tool, caller, permit, .. } = permitted;
+        let mut request = request("tools/call", Some(tool), json!({}))?.map(|_| Full::new(Bytes::from(body)));
+        request.headers_mut().insert(keys::CALLER_HEADER, caller.to_header().parse()?);
+        request.headers_mut().insert(keys::PERMIT_HEADER, permit.parse()?);
+        self.ask(request).await
     }
 
     async fn ask(&self, request: Request<Full<Bytes>>) -> anyhow::Result<Value> {
@@ -201,31 +210,8 @@ async fn served(socket: &Path, registrar: &Child) -> anyhow::Result<()> {
     bail!("the registrar has no socket: {}", registrar.last_lines(5))
 }
 
-/// What the chart gives the registrar: its account and rights, and the roles that it binds in enclaves.
-async fn install(admin: &Cluster) -> anyhow::Result<()> {
-    let namespace: Namespace =
-        serde_json::from_value(json!({ "metadata": { "name": SERVER } })).context("a namespace")?;
-    admin.all::<Namespace>().apply(&namespace, Conflicts::TakeOver).await?;
-    let templates = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../charts/tentacular-mcp/templates");
-    for file in ["accounts.yaml", "rbac.yaml"] {
-        let text = std::fs::read_to_string(templates.join(file))?.replace("{{ .Release.Namespace }}", SERVER);
-        let objects: Vec<Value> = serde_saphyr::from_multiple(&text)?;
-        for object in objects {
-            match object["kind"].as_str().unwrap_or_default() {
-                "ServiceAccount" => {
-                    let account: ServiceAccount = serde_json::from_value(object)?;
-                    admin.namespaced(SERVER).apply(&account, Conflicts::TakeOver).await.map(drop)?;
-                }
-                "ClusterRole" => put::<ClusterRole>(admin, object).await?,
-                "ClusterRoleBinding" => put::<ClusterRoleBinding>(admin, object).await?,
-                _ => {}
-            }
-        }
-    }
-    Ok(())
-}
-
-async fn put<K: Typed + DeserializeOwned>(admin: &Cluster, object: Value) -> anyhow::Result<()> {
-    admin.all::<K>().apply(&serde_json::from_value(object)?, Conflicts::TakeOver).await?;
-    Ok(())
+/// What the chart gives the server: its accounts, their rights, and the policies that narrow these.
+async fn install(control_plane: &ControlPlane) -> anyhow::Result<()> {
+    static INSTALLED: OnceCell<()> = OnceCell::const_new();
+    INSTALLED.get_or_try_init(|| installation::install_rights(control_plane)).await.copied()
 }

@@ -1,0 +1,84 @@
+//! What else is in an enclave than one tentacle's objects, as the rules look at it.
+
+use futures::future::try_join_all;
+use k8s_openapi::{
+    api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Secret},
+    apimachinery::pkg::apis::meta::v1::ObjectMeta,
+};
+use tentacular_cluster::{Cluster, Error, Kind, Metadata, Namespaced, Selector};
+use tentacular_contract::{
+    EnclaveName, TentacleName, keys,
+    reach::{Neighbours, Object},
+};
+use tentacular_process::link::ToolError;
+
+/// Kinds that are looked into; of the others only the names count.
+const LOOKED_INTO: [Kind; 6] =
+    [Kind::NetworkPolicy, Kind::Service, Kind::Deployment, Kind::Job, Kind::CronJob, Kind::Ingress];
+
+/// Controllers that make pods and Jobs from a template which is looked at itself.
+const TEMPLATED: [&str; 3] = ["ReplicaSet", "Job", "CronJob"];
+
+/// Reads everything in the enclave that is not of the tentacle.
+pub(crate) async fn read(
+    cluster: &Cluster,
+    enclave: &EnclaveName,
+    tentacle: &TentacleName,
+) -> Result<Neighbours, ToolError> {
+    let others = Selector::labels(&format!("{}!={tentacle}", keys::RELEASE));
+    let whole = try_join_all(LOOKED_INTO.map(|kind| {
+        let others = &others;
+        async move { Ok::<_, Error>((kind, cluster.objects(kind, enclave.as_str()).list(others).await?)) }
+    }));
+    let (whole, maps, secrets, claims, pods) = tokio::try_join!(
+        whole,
+        metadata::<ConfigMap>(cluster, enclave, &others),
+        metadata::<Secret>(cluster, enclave, &others),
+        metadata::<PersistentVolumeClaim>(cluster, enclave, &others),
+        metadata::<Pod>(cluster, enclave, &others),
+    )?;
+    let mut neighbours = Neighbours::default();
+    for (kind, objects) in whole {
+        for object in objects.into_iter().filter(|object| counts(&object.metadata)) {
+            let read = Object::read(kind.as_str(), name(&object.metadata), &object.data).map_err(|unread| {
+                ToolError::new(format_args!("{} stands in the enclave and cannot be read: {unread}", unread.object))
+            })?;
+            neighbours.add(&read, release(&object.metadata));
+        }
+    }
+    for (kind, all) in [(Kind::ConfigMap, maps), (Kind::Secret, secrets), (Kind::PersistentVolumeClaim, claims)] {
+        for metadata in all {
+            neighbours.add_name(kind.as_str(), name(&metadata), release(&metadata));
+        }
+    }
+    for metadata in pods.into_iter().filter(counts) {
+        let (name, release) = (name(&metadata).to_owned(), release(&metadata).map(str::to_owned));
+        neighbours.add_pod(&name, metadata.labels.unwrap_or_default(), release.as_deref());
+    }
+    Ok(neighbours)
+}
+
+async fn metadata<K: Namespaced>(
+    cluster: &Cluster,
+    enclave: &EnclaveName,
+    wanted: &Selector,
+) -> Result<Vec<ObjectMeta>, Error> {
+    let listed = cluster.namespaced::<Metadata<K>>(enclave.as_str()).list(wanted).await?;
+    Ok(listed.into_iter().map(|object| object.metadata).collect())
+}
+
+fn name(metadata: &ObjectMeta) -> &str {
+    metadata.name.as_deref().unwrap_or_default()
+}
+
+fn release(metadata: &ObjectMeta) -> Option<&str> {
+    metadata.labels.as_ref()?.get(keys::RELEASE).map(String::as_str)
+}
+
+/// Whether the object is to be looked at, and not the template that it was made from. What a controller makes for a
+/// tentacle that an older server applied does not carry the label of its release: the template alone tells whose it is.
+fn counts(metadata: &ObjectMeta) -> bool {
+    let mut owners = metadata.owner_references.iter().flatten();
+    let templated = owners.any(|owner| owner.controller == Some(true) && TEMPLATED.contains(&owner.kind.as_str()));
+    release(metadata).is_some() || !templated
+}

@@ -1,0 +1,58 @@
+//! What the Pod Security level of the enclave's namespace holds against pod templates. The API server checks pods
+//! alone, so that without this an apply would succeed and no pod start.
+
+use k8s_openapi::api::core::v1::PodTemplateSpec;
+use serde::Deserialize;
+use tentacular_contract::pod_security::{self, Level};
+
+use super::manifest::{Manifest, pod_template};
+
+/// Everything that `level` holds against the pods of `manifest`, one sentence each. The defaults must have been added.
+pub(crate) fn violations(manifest: &Manifest, level: Level) -> Vec<String> {
+    let Some(pointer) = pod_template(manifest.kind) else { return Vec::new() };
+    let Some(template) = manifest.body.pointer(pointer) else { return Vec::new() };
+    let path = pointer.trim_start_matches('/').replace('/', ".");
+    let template = match PodTemplateSpec::deserialize(template) {
+        Ok(template) => template,
+        Err(error) => return vec![format!("{manifest}: {path}: {error}")],
+    };
+    let annotations = template.metadata.as_ref().and_then(|metadata| metadata.annotations.as_ref());
+    let spec = template.spec.unwrap_or_default();
+    let found = pod_security::violations(level, &format!("{path}."), annotations, &spec);
+    found.iter().map(|violation| format!("{manifest}: {violation}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+    use tentacular_cluster::Kind;
+
+    use super::*;
+
+    fn of(kind: Kind, spec: &Value) -> Vec<String> {
+        violations(&Manifest { kind, name: "a".to_owned(), body: json!({ "spec": spec }) }, Level::Baseline)
+    }
+
+    #[test]
+    fn every_kind_that_makes_pods_is_looked_at() {
+        let template = json!({
+            "metadata": { "annotations": { "container.apparmor.security.beta.kubernetes.io/c": "unconfined" } },
+            "spec": { "hostPID": true, "containers": [] },
+        });
+        for (kind, spec, path) in [
+            (Kind::Deployment, json!({ "template": template }), "spec.template"),
+            (Kind::Job, json!({ "template": template }), "spec.template"),
+            (
+                Kind::CronJob,
+                json!({ "jobTemplate": { "spec": { "template": template } } }),
+                "spec.jobTemplate.spec.template",
+            ),
+        ] {
+            let found = of(kind, &spec);
+            assert_eq!(found.len(), 2, "{found:?}");
+            assert!(found[0].starts_with(&format!("{kind}/a: {path}.metadata.annotations[")), "{found:?}");
+            assert!(found[1].starts_with(&format!("{kind}/a: {path}.spec.hostPID: true")), "{found:?}");
+        }
+        assert_eq!(of(Kind::ConfigMap, &json!({ "template": template })), Vec::<String>::new());
+    }
+}
