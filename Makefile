@@ -5,7 +5,7 @@ CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/tentacular
 CARGO_DENY_VERSION := 0.20.2
 CARGO_DENY := $(CACHE)/tools/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
 
-.PHONY: help check format lint deny layering test build demo bench
+.PHONY: help check format lint deny layering test build demo bench soak
 
 help: ## Show this list.
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -40,6 +40,10 @@ test: build ## All tests: pure, modules, and the whole system on a real control 
 demo: build ## A tour of the running system; ONCE=1 ends after it, PORT=8080 fixes the port.
 	cargo run --locked --quiet --package tentacular-demo --bin demo -- $(if $(filter-out 0 no,$(ONCE)),--once) $(if $(PORT),--port=$(PORT))
 
-bench: ## Measurements on a release build; they print and never fail on a figure.
+bench: ## Measurements on a release build; they print and never fail on a figure. ONLY=load measures one thing.
 	cargo build --workspace --bins --locked --release
-	cargo run --locked --quiet --release --package tentacular-demo --bin bench
+	cargo run --locked --quiet --release --package tentacular-demo --bin bench -- $(if $(ONLY),--only=$(ONLY))
+
+soak: ## Mixed load while tokens, keys, certificates and sidecars change; fails on a wrong answer. MINUTES=10.
+	cargo build --workspace --bins --locked --release
+	cargo run --locked --quiet --release --package tentacular-demo --bin soak -- $(if $(MINUTES),--minutes=$(MINUTES))

@@ -15,15 +15,11 @@ use tentacular_test_harness::{
     mcp::{Era, Raw},
     part,
 };
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::UnixListener,
+
+use crate::{
+    hand_made::{HandMade, tool},
+    support::{SEEN, enclave, own_stack, until_listed},
 };
-
-use crate::support::{enclave, own_stack};
-
-/// The kernel looks at the folder every second; a loaded machine is slower.
-const SEEN: Duration = Duration::from_secs(15);
 
 /// The example sidecar in Go, as a process.
 pub(crate) struct GoSidecar {
@@ -64,21 +60,12 @@ fn build() -> anyhow::Result<PathBuf> {
     BUILT.get_or_init(|| build().map_err(|error| format!("{error:#}"))).clone().map_err(anyhow::Error::msg)
 }
 
-pub(crate) async fn until_listed(stack: &Stack, tool: &str, wanted: bool) -> anyhow::Result<()> {
-    let until = Instant::now() + SEEN;
-    let raw = stack.raw();
-    while raw.tools().await?.iter().any(|listed| listed == tool) != wanted {
-        ensure!(Instant::now() < until, "{tool} listed: still not {wanted}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    Ok(())
-}
-
 /// A sidecar that answers every call with the headers that reached it.
 pub(crate) async fn headers_that_arrive(stack: &Stack) -> anyhow::Result<BTreeMap<String, Value>> {
-    let tool = json!({ "name": "echo_headers", "inputSchema": { "type": "object" },
-        "_meta": { "tentacular.io/authz": { "on": "caller", "needs": "read" } } });
-    let _echo = HandMade::listen(stack, "echo", json!([tool]), json!({ "tentacular.io/contract": "1.0" }))?;
+    let _echo = HandMade::listen(&stack.run_dir(), "echo", [tool("echo_headers")], |call| async move {
+        let headers = json!(call.headers);
+        call.content(&headers).await
+    })?;
     until_listed(stack, "echo_headers", true).await?;
     let body = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call",
         "params": { "name": "echo_headers", "arguments": {} } });
@@ -90,91 +77,6 @@ pub(crate) async fn headers_that_arrive(stack: &Stack) -> anyhow::Result<BTreeMa
     ];
     let answer = stack.raw().post(body.to_string(), &headers).await?;
     serde_json::from_value(answer.json()["result"]["structuredContent"].clone()).context(answer.text)
-}
-
-/// A sidecar as small as one can be: the three methods, over HTTP/1.1 written by hand.
-pub(crate) struct HandMade(tokio::task::JoinHandle<()>);
-
-impl Drop for HandMade {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
-impl HandMade {
-    pub(crate) fn listen(stack: &Stack, name: &str, tools: Value, meta: Value) -> anyhow::Result<Self> {
-        let listener = UnixListener::bind(stack.run_dir().join(format!("{name}.sock")))?;
-        Ok(Self(tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(answer(stream, tools.clone(), meta.clone()));
-            }
-        })))
-    }
-}
-
-/// What a hand-made sidecar does after its answer.
-enum Then {
-    GoOn,
-    Close,
-    Hang,
-}
-
-/// The answer with this body, by a sidecar that is as faulty as the tool's name says.
-fn misbehave(tool: &str, body: &str) -> (String, Then) {
-    let answer = |status: &str, kind: &str, length: usize, body: &str| {
-        format!("HTTP/1.1 {status}\r\ncontent-type: {kind}\r\ncontent-length: {length}\r\n\r\n{body}")
-    };
-    let json = "application/json";
-    match tool {
-        "says_nothing" => (String::new(), Then::Hang),
-        "hangs_up" => (String::new(), Then::Close),
-        "breaks_off" => (answer("200 OK", json, body.len(), &body[..body.len() / 2]), Then::Close),
-        "breaks_off_in_an_event" => {
-            let half = "data: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/prog";
-            (answer("200 OK", "text/event-stream", 1000, half), Then::Close)
-        }
-        "is_unauthorized" => (answer("401 Unauthorized", json, body.len(), body), Then::GoOn),
-        _ => (answer("200 OK", json, body.len(), body), Then::GoOn),
-    }
-}
-
-async fn answer(mut stream: tokio::net::UnixStream, tools: Value, meta: Value) -> anyhow::Result<()> {
-    let mut bytes = Vec::new();
-    loop {
-        let mut chunk = [0; 4096];
-        let read = stream.read(&mut chunk).await?;
-        if read == 0 {
-            return Ok(());
-        }
-        bytes.extend_from_slice(&chunk[..read]);
-        let text = String::from_utf8_lossy(&bytes).into_owned();
-        let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
-        let headers: BTreeMap<String, String> = head
-            .lines()
-            .filter_map(|line| line.split_once(": "))
-            .map(|(name, value)| (name.to_lowercase(), value.to_owned()))
-            .collect();
-        if body.len() < headers.get("content-length").map_or(0, |length| length.parse().unwrap()) {
-            continue;
-        }
-        let message: Value = serde_json::from_str(body)?;
-        let result = match message["method"].as_str() {
-            Some("server/discover") => json!({ "resultType": "complete", "supportedVersions": ["2026-07-28"],
-                "capabilities": { "tools": {} }, "ttlMs": 0, "cacheScope": "private", "_meta": meta }),
-            Some("tools/list") => json!({ "resultType": "complete", "tools": tools }),
-            _ => json!({ "resultType": "complete", "isError": false, "structuredContent": headers,
-                "content": [{ "type": "text", "text": json!(headers).to_string() }] }),
-        };
-        let body = json!({ "jsonrpc": "2.0", "id": message["id"], "result": result }).to_string();
-        let (bytes_to_send, then) = misbehave(message["params"]["name"].as_str().unwrap_or_default(), &body);
-        stream.write_all(bytes_to_send.as_bytes()).await?;
-        match then {
-            Then::GoOn => {}
-            Then::Close => return Ok(()),
-            Then::Hang => std::future::pending().await,
-        }
-        bytes.clear();
-    }
 }
 
 #[tokio::test]
@@ -211,18 +113,32 @@ async fn a_foreign_sidecar_cannot_take_a_built_in_name() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// A sidecar that says `meta` of its contract, and answers every call.
+fn of_contract(
+    stack: &Stack,
+    name: &str,
+    tools: impl IntoIterator<Item = Value>,
+    meta: &Value,
+) -> anyhow::Result<HandMade> {
+    HandMade::with_meta(&stack.run_dir(), name, tools, meta, |call| async { call.content(&json!({})).await })
+}
+
 #[tokio::test]
 async fn a_tool_without_a_valid_declaration_is_neither_listed_nor_callable() -> anyhow::Result<()> {
     let stack = own_stack().await?;
     let mcp = stack.client(Era::Stateless).await?;
-    let tool = |name: &str, authz: Value| json!({ "name": name, "inputSchema": { "type": "object" }, "_meta": { "tentacular.io/authz": authz } });
-    let tools = json!([
-        { "name": "undeclared", "inputSchema": { "type": "object" } },
-        tool("unclear", json!({ "on": "tentacle", "needs": "everything", "tentacle": ["/name"] })),
-        tool("placeless", json!({ "on": "enclave", "needs": "read" })),
-        tool("declared", json!({ "on": "caller", "needs": "read" })),
-    ]);
-    let _sidecar = HandMade::listen(&stack, "loose", tools, json!({ "tentacular.io/contract": "1.3" }))?;
+    let declaring = |name: &str, authz: Value| {
+        let mut tool = tool(name);
+        tool["_meta"]["tentacular.io/authz"] = authz;
+        tool
+    };
+    let tools = [
+        json!({ "name": "undeclared", "inputSchema": { "type": "object" } }),
+        declaring("unclear", json!({ "on": "tentacle", "needs": "everything", "tentacle": ["/name"] })),
+        declaring("placeless", json!({ "on": "enclave", "needs": "read" })),
+        tool("declared"),
+    ];
+    let _sidecar = of_contract(&stack, "loose", tools, &json!({ "tentacular.io/contract": "1.3" }))?;
     until_listed(&stack, "declared", true).await?;
     mcp.call("declared", json!({})).await?;
     let listed = stack.raw().tools().await?;
@@ -238,13 +154,9 @@ async fn a_tool_without_a_valid_declaration_is_neither_listed_nor_callable() -> 
 #[tokio::test]
 async fn another_major_of_the_contract_does_not_join() -> anyhow::Result<()> {
     let stack = own_stack().await?;
-    let tool = |name: &str| {
-        json!([{ "name": name, "inputSchema": { "type": "object" },
-            "_meta": { "tentacular.io/authz": { "on": "caller", "needs": "read" } } }])
-    };
-    let _none = HandMade::listen(&stack, "no-contract", tool("of_none"), json!({}))?;
-    let _next = HandMade::listen(&stack, "next-major", tool("of_next"), json!({ "tentacular.io/contract": "2.0" }))?;
-    let _same = HandMade::listen(&stack, "same-major", tool("of_same"), json!({ "tentacular.io/contract": "1.7" }))?;
+    let _none = of_contract(&stack, "no-contract", [tool("of_none")], &json!({}))?;
+    let _next = of_contract(&stack, "next-major", [tool("of_next")], &json!({ "tentacular.io/contract": "2.0" }))?;
+    let _same = of_contract(&stack, "same-major", [tool("of_same")], &json!({ "tentacular.io/contract": "1.7" }))?;
     until_listed(&stack, "of_same", true).await?;
     let listed = stack.raw().tools().await?;
     assert!(!listed.iter().any(|tool| tool == "of_none" || tool == "of_next"));

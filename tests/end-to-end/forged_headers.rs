@@ -7,7 +7,7 @@ use tentacular_test_harness::mcp::Era;
 
 use crate::{
     foreign_sidecar::GoSidecar,
-    support::{client, enclave, own_stack, stack},
+    support::{client, enclave, own_stack, own_stack_with, stack},
 };
 
 #[tokio::test]
@@ -34,7 +34,7 @@ async fn a_client_cannot_forge_the_caller_or_the_permit() -> anyhow::Result<()> 
 
 #[tokio::test]
 async fn credentials_do_not_reach_a_sidecar() -> anyhow::Result<()> {
-    let stack = own_stack().await?;
+    let stack = own_stack_with(&["--allowed-origins=http://localhost"]).await?;
     let seen = crate::foreign_sidecar::headers_that_arrive(&stack).await?;
     let names: Vec<_> = seen.keys().map(String::as_str).collect();
     for secret in ["authorization", "cookie", "origin", "x-forwarded-for"] {

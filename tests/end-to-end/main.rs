@@ -4,14 +4,32 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on ends with a panic")]
 
 mod admission;
+mod client_leaves;
+mod deadlines;
 mod drain;
+mod entrance;
 mod foreign_sidecar;
 mod forged_headers;
 mod forwarding_faults;
+mod freshness;
+mod hand_made;
+mod isolation;
+mod keycloak;
+mod listening;
+mod matrix;
+mod oidc;
+mod pass_through;
+mod pod_security;
+mod protocol_edges;
 mod protocol_eras;
+mod protocol_http;
+mod protocol_versions;
 mod scope;
 mod sidecar_restart;
 mod start_errors;
 mod strict_parse;
 mod support;
+mod thief;
+mod tls;
 mod whole_flow;
+mod wire;

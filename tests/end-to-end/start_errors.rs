@@ -6,12 +6,13 @@ use tentacular_test_harness::{Part, Scratch, part::program};
 
 use crate::support::unique;
 
-struct Ended {
-    code: Option<i32>,
-    line: String,
+pub(crate) struct Ended {
+    pub(crate) code: Option<i32>,
+    pub(crate) line: String,
 }
 
-async fn start(part: Part, scratch: &Scratch, args: &[String]) -> anyhow::Result<Ended> {
+/// Starts a process that must end by itself, with one line beside its log.
+pub(crate) async fn start(part: Part, scratch: &Scratch, args: &[String]) -> anyhow::Result<Ended> {
     let log = scratch.path().join(format!("{}.log", unique(part.name())));
     let child =
         program(part)?.env("KUBECONFIG", "/nonexistent").arg("--observe-addr=127.0.0.1:0").args(args).start(&log)?;
@@ -21,7 +22,8 @@ async fn start(part: Part, scratch: &Scratch, args: &[String]) -> anyhow::Result
     Ok(Ended { code, line: said.into_iter().next().unwrap_or_default() })
 }
 
-fn token(scratch: &Scratch) -> String {
+/// The argument for a token file that is there.
+pub(crate) fn token(scratch: &Scratch) -> String {
     let path = scratch.path().join("token");
     std::fs::write(&path, "a token").unwrap();
     format!("--token-path={}", path.display())

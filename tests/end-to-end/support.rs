@@ -1,10 +1,16 @@
 //! What several modules need: the shared stack, names of their own, the example tentacle.
 
-use anyhow::Context as _;
+use std::{
+    sync::OnceLock,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
 use tentacular_test_harness::{
-    Installation, Stack, background,
-    mcp::{Era, Mcp},
+    Installation, Part, Provider, Stack, background,
+    mcp::{Era, Mcp, Raw},
+    stack::Options,
 };
 use tokio::sync::OnceCell;
 
@@ -20,8 +26,66 @@ pub(crate) async fn stack() -> anyhow::Result<&'static Stack> {
 
 /// A stack for one test alone, in the shared installation.
 pub(crate) async fn own_stack() -> anyhow::Result<Stack> {
-    let start = async { Stack::start(Installation::shared().await?).await };
+    own_stack_with(&[]).await
+}
+
+/// The same with further arguments of the kernel.
+pub(crate) async fn own_stack_with(kernel_args: &[&str]) -> anyhow::Result<Stack> {
+    let kernel_args = kernel_args.iter().map(|&arg| arg.to_owned()).collect();
+    let options = Options { kernel_args, ..Options::default() };
+    let start = async { Stack::start_with(Installation::shared().await?, options).await };
     background().spawn(start).await?
+}
+
+/// The provider whose tokens the kernel of [`guests`] takes.
+pub(crate) fn provider() -> anyhow::Result<&'static Provider> {
+    static SHARED: OnceLock<Result<Provider, String>> = OnceLock::new();
+    let started = SHARED.get_or_init(|| Provider::start().map_err(|error| format!("{error:#}")));
+    started.as_ref().map_err(|error| anyhow::anyhow!("the provider did not start: {error}"))
+}
+
+/// A kernel without the built-in sidecars, for the sidecars of tests, each with names of its own.
+pub(crate) async fn guests() -> anyhow::Result<&'static Stack> {
+    static SHARED: OnceCell<Result<Stack, String>> = OnceCell::const_new();
+    let start = || async {
+        let start = async { kernel_alone(provider()?.kernel_args()).await };
+        background().spawn(start).await.unwrap().map_err(|error| format!("{error:#}"))
+    };
+    SHARED.get_or_init(start).await.as_ref().map_err(|error| anyhow::anyhow!("the kernel did not start: {error}"))
+}
+
+/// A kernel without the built-in sidecars in the shared installation.
+pub(crate) async fn kernel_alone(kernel_args: Vec<String>) -> anyhow::Result<Stack> {
+    let options = Options { without: Part::SIDECARS.to_vec(), kernel_args, ..Options::default() };
+    let start = async { Stack::start_with(Installation::shared().await?, options).await };
+    background().spawn(start).await?
+}
+
+/// A client with a token of [`provider`], once the kernel takes it.
+pub(crate) async fn person(stack: &Stack, name: &str) -> anyhow::Result<Raw> {
+    let provider = provider()?;
+    let raw = stack.raw_as(&provider.token(&provider.claims(name, &format!("{name}@example.com"))));
+    let until = Instant::now() + SEEN;
+    // The kernel fetches the provider's keys in the background.
+    while raw.request(reqwest::Method::GET).send().await?.status() != 405 {
+        ensure!(Instant::now() < until, "the kernel does not take the token of {name}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    Ok(raw)
+}
+
+/// The kernel looks at the run folder every second; a loaded machine is slower.
+pub(crate) const SEEN: Duration = Duration::from_secs(15);
+
+/// Waits until a tool is listed, or is no longer.
+pub(crate) async fn until_listed(stack: &Stack, tool: &str, wanted: bool) -> anyhow::Result<()> {
+    let until = Instant::now() + SEEN;
+    let raw = stack.raw();
+    while raw.tools().await?.iter().any(|listed| listed == tool) != wanted {
+        ensure!(Instant::now() < until, "{tool} listed: still not {wanted}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    Ok(())
 }
 
 /// A name that no other test has.

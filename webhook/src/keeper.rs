@@ -12,12 +12,9 @@ use k8s_openapi::{ByteString, api::core::v1::Secret};
 use rustls_pki_types::ServerName;
 use serde_json::Value;
 use tentacular_cluster::{Cluster, CustomKind, Error, Object, retry_on_conflict};
-use tentacular_process::health::Condition;
+use tentacular_process::{health::Condition, http::tls::Serving};
 
-use crate::{
-    certificate::{Pair, issue},
-    server::Serving,
-};
+use crate::certificate::{Pair, issue};
 
 /// The Secret in the server's namespace, made by the chart without data: a right to create Secrets cannot be limited by
 /// name, and would allow one that holds another account's token. The webhook's account may read and write no other.

@@ -5,14 +5,19 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tentacular_cluster::Cluster;
 use tentacular_contract::Platform;
-use tentacular_process::{Context, http};
-use tokio::net::TcpListener;
+use tentacular_process::{
+    Context,
+    http::{
+        self,
+        tls::{Serving, TlsListener},
+    },
+};
 
 use crate::{
     args::{Args, serving_names},
     keeper::Keeper,
     review::Reviewer,
-    server::{Admission, Serving, TlsListener},
+    server::Admission,
 };
 
 /// How long connections are still taken after SIGTERM: the API server learns of it that much later, and while nobody
@@ -28,8 +33,7 @@ pub(crate) async fn run(args: Args, context: Context) -> anyhow::Result<()> {
     let Args { listen, service, extra_names, configuration, platform, process: _ } = args;
     let Platform { server_namespace, cluster_domain, .. } = platform;
     let names = serving_names(&service, &server_namespace, &cluster_domain, extra_names)?;
-    let listener =
-        TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen} (--listen)"))?;
+    let listener = http::listen(listen).with_context(|| format!("cannot listen on {listen} (--listen)"))?;
     let address = listener.local_addr()?;
     let cluster = Cluster::connect("webhook").await?;
 

@@ -1,120 +1,19 @@
-//! What the API server talks to: TLS on one port, and `POST /admit`.
+//! What the API server talks to: `POST /admit`.
 
-use std::{convert::Infallible, fmt, io, sync::Arc};
+use std::convert::Infallible;
 
-use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
-use rustls::{
-    ServerConfig,
-    crypto::ring,
-    server::{ClientHello, ResolvesServerCert},
-    sign::CertifiedKey,
-};
 use tentacular_contract::limits::{HEADER_TIME, REVIEW_BODY_BYTES};
-use tentacular_process::http::{Accept, Handler, Peer};
-use tokio::{
-    net::{TcpListener, TcpStream},
-    sync::{Mutex, Semaphore, mpsc},
-    time::timeout,
-};
-use tokio_rustls::{TlsAcceptor, server::TlsStream};
+use tentacular_process::http::Handler;
+use tokio::time::timeout;
 
 use crate::review::Reviewer;
 
-/// Handshakes at the same time; more wait in the kernel's queue. The API server keeps few connections.
-const HANDSHAKES: usize = 256;
 /// The path in our configuration.
 const PATH: &str = "/admit";
-
-/// The certificate that new connections get. Clones share it. Without one, handshakes fail.
-#[derive(Clone, Default)]
-pub(crate) struct Serving(Arc<ArcSwapOption<CertifiedKey>>);
-
-impl Serving {
-    /// Serves `key` from the next connection on.
-    pub(crate) fn set(&self, key: Arc<CertifiedKey>) {
-        self.0.store(Some(key));
-    }
-}
-
-impl fmt::Debug for Serving {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Serving").field(&self.0.load().is_some()).finish()
-    }
-}
-
-impl ResolvesServerCert for Serving {
-    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        self.0.load_full()
-    }
-}
-
-/// TLS connections whose handshake is done. A slow client keeps nobody else waiting.
-#[derive(Debug)]
-pub(crate) struct TlsListener(Mutex<mpsc::Receiver<(TlsStream<TcpStream>, Option<Peer>)>>);
-
-impl TlsListener {
-    /// Takes connections from `listener` until the result is dropped.
-    ///
-    /// # Errors
-    /// When TLS cannot be set up.
-    pub(crate) fn new(listener: TcpListener, serving: Serving) -> anyhow::Result<Self> {
-        let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()?
-            .with_no_client_auth()
-            .with_cert_resolver(Arc::new(serving));
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        let (ready, connections) = mpsc::channel(1);
-        tokio::spawn(take(listener, TlsAcceptor::from(Arc::new(config)), ready));
-        Ok(Self(Mutex::new(connections)))
-    }
-}
-
-impl Accept for TlsListener {
-    type Io = TlsStream<TcpStream>;
-
-    async fn accept(&self) -> io::Result<(Self::Io, Option<Peer>)> {
-        self.0.lock().await.recv().await.ok_or_else(|| io::Error::other("the listener ended"))
-    }
-}
-
-async fn take(
-    listener: TcpListener,
-    acceptor: TlsAcceptor,
-    ready: mpsc::Sender<(TlsStream<TcpStream>, Option<Peer>)>,
-) {
-    let handshakes = Arc::new(Semaphore::new(HANDSHAKES));
-    loop {
-        let Ok(permit) = Arc::clone(&handshakes).acquire_owned().await else { return };
-        let accepted = tokio::select! {
-            () = ready.closed() => return,
-            accepted = Accept::accept(&listener) => accepted,
-        };
-        let (stream, peer) = match accepted {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                tracing::warn!(%error, "cannot accept a connection");
-                // Out of file descriptors, most likely: give others time to close some.
-                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-                continue;
-            }
-        };
-        let (acceptor, ready) = (acceptor.clone(), ready.clone());
-        tokio::spawn(async move {
-            match timeout(HEADER_TIME, acceptor.accept(stream)).await {
-                Ok(Ok(stream)) => {
-                    drop(permit);
-                    let _ = ready.send((stream, peer)).await;
-                }
-                Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
-                Err(_) => tracing::debug!("a TLS handshake took too long"),
-            }
-        });
-    }
-}
 
 /// Answers the requests of the API server.
 #[derive(Debug, Clone)]

@@ -1,10 +1,20 @@
-use std::time::{Duration, SystemTime};
+use std::{
+    io,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{ClientConfig, RootCertStore, crypto::ring};
 use rustls_pki_types::{CertificateDer, ServerName, pem::PemObject};
-use tentacular_process::{http::serve, metrics::Metrics};
-use tokio::net::TcpStream;
+use tentacular_process::{
+    http::{
+        serve,
+        tls::{Serving, TlsListener},
+    },
+    metrics::Metrics,
+};
+use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsConnector;
 use tokio_util::sync::CancellationToken;
 

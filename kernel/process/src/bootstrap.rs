@@ -4,6 +4,7 @@ use std::{future::Future, net::SocketAddr, process::ExitCode, time::Duration};
 
 use anyhow::Context as _;
 use clap::{Args, Parser, error::ErrorKind};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -118,6 +119,7 @@ where
             return ExitCode::from(2);
         }
     };
+    allow_all_files();
     let ended = tokio::runtime::Runtime::new()
         .context("cannot start the runtime")
         .and_then(|runtime| runtime.block_on(until_ended(part, run)));
@@ -128,6 +130,14 @@ where
             ExitCode::FAILURE
         }
     }
+}
+
+/// Takes the file descriptors that the system grants: some container runtimes start with 1024 of them, and a connection is
+/// one.
+fn allow_all_files() {
+    let granted = getrlimit(Resource::Nofile);
+    // Where it is refused, there are as many as before.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: granted.maximum, ..granted });
 }
 
 #[expect(

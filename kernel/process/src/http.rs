@@ -1,8 +1,17 @@
 //! The HTTP server of every process: TCP, TLS and Unix sockets, graceful at the end, a panic ends one request alone.
 
 mod requests;
+pub mod tls;
 
-use std::{convert::Infallible, future::Future, io, net::IpAddr, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    future::Future,
+    io,
+    net::{IpAddr, Ipv6Addr, SocketAddr},
+    panic::AssertUnwindSafe,
+    sync::Arc,
+    time::Duration,
+};
 
 use ::http::{Request, Response, StatusCode};
 use bytes::Bytes;
@@ -19,17 +28,26 @@ use hyper_util::{
 use tentacular_contract::limits::HEADER_TIME;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::TcpListener,
+    net::{TcpListener, TcpSocket},
     time::{sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::requests::{Counted, Requests};
 
+/// Connections that wait to be accepted. Whoever comes when there are more waits for a second, until he asks again: too
+/// few, and a burst of some clients delays all others. The system may allow fewer.
+const BACKLOG: u32 = 4096;
+
 /// Error of a body, for whoever logs it.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// A response whose body may come from anywhere.
 pub type BoxResponse = Response<UnsyncBoxBody<Bytes, BoxError>>;
+
+/// Connections of one listener at once. More are closed as they come; each holds some kilobytes and a file descriptor.
+const CONNECTIONS: usize = 8192;
+/// With more connections than this, one on which nothing runs ends after [`HEADER_TIME`].
+const CROWD: usize = 1024;
 
 /// Answers requests.
 pub trait Handler: Clone + Send + Sync + 'static {
@@ -48,6 +66,26 @@ pub trait Handler: Clone + Send + Sync + 'static {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Peer(pub IpAddr);
 
+/// Listens on `address`.
+///
+/// # Errors
+/// When the address is taken, or not one of this machine.
+pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // The connections of the process before may linger.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+/// What counts as one address where clients are held apart: of IPv6 the network that one customer has (RFC 6177).
+pub fn site(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64))),
+        address @ IpAddr::V4(_) => address,
+    }
+}
+
 /// Where connections come from.
 pub trait Accept: Send + 'static {
     /// A connection.
@@ -55,13 +93,13 @@ pub trait Accept: Send + 'static {
 
     /// The next connection, and who is at its other end where that is an IP address. An error is logged, and accepting
     /// goes on.
-    fn accept(&self) -> impl Future<Output = io::Result<(Self::Io, Option<Peer>)>> + Send;
+    fn accept(&mut self) -> impl Future<Output = io::Result<(Self::Io, Option<Peer>)>> + Send;
 }
 
 impl Accept for TcpListener {
     type Io = tokio::net::TcpStream;
 
-    async fn accept(&self) -> io::Result<(Self::Io, Option<Peer>)> {
+    async fn accept(&mut self) -> io::Result<(Self::Io, Option<Peer>)> {
         let (stream, address) = Self::accept(self).await?;
         stream.set_nodelay(true)?;
         Ok((stream, Some(Peer(address.ip().to_canonical()))))
@@ -83,7 +121,7 @@ where
 
 /// Serves until `draining` is cancelled, then lets requests in flight end within `drain_time`.
 pub async fn serve<A: Accept, H: Handler>(
-    listener: A,
+    mut listener: A,
     handler: H,
     draining: CancellationToken,
     drain_time: Duration,
@@ -99,8 +137,18 @@ pub async fn serve<A: Accept, H: Handler>(
             accepted = listener.accept() => accepted,
         };
         match accepted {
+            Ok(_) if connections.len() >= CONNECTIONS => {
+                tracing::warn!(limit = CONNECTIONS, "too many connections, one was refused");
+            }
             Ok((io, peer)) => {
-                connections.spawn(connection(Arc::clone(&builder), io, peer, handler.clone(), draining.clone()));
+                let serve = Connection {
+                    builder: Arc::clone(&builder),
+                    peer,
+                    handler: handler.clone(),
+                    draining: draining.clone(),
+                    all: connections.clone(),
+                };
+                connections.spawn(serve.run(io));
             }
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
@@ -116,45 +164,52 @@ pub async fn serve<A: Accept, H: Handler>(
     }
 }
 
-/// Serves one connection. One on which nothing runs does not live for ever, and does not hold the drain.
-async fn connection<I, H>(
+/// One connection and what it is served with.
+struct Connection<H> {
     builder: Arc<Builder<TokioExecutor>>,
-    io: I,
     peer: Option<Peer>,
     handler: H,
     draining: CancellationToken,
-) where
-    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    H: Handler,
-{
-    let requests = Requests::default();
-    let begin = requests.clone();
-    let service = service_fn(move |mut request: Request<Incoming>| {
-        if let Some(peer) = peer {
-            request.extensions_mut().insert(peer);
-        }
-        let (handler, running) = (handler.clone(), begin.begin());
-        async move {
-            let response = answer(&handler, request).await;
-            response.map(|response| response.map(|body| Counted::new(body, running)))
-        }
-    });
-    let connection = builder.serve_connection(TokioIo::new(io), service);
-    tokio::pin!(connection);
-    let mut ending = false;
-    loop {
-        tokio::select! {
-            ended = connection.as_mut() => {
-                if let Err(error) = ended {
-                    tracing::debug!(%error, "a connection ended early");
+    /// All connections of the listener, this one included.
+    all: TaskTracker,
+}
+
+impl<H: Handler> Connection<H> {
+    /// Serves it. A connection on which nothing runs does not live for ever, and does not hold the drain.
+    async fn run<I>(self, io: I)
+    where
+        I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let Self { builder, peer, handler, draining, all } = self;
+        let requests = Requests::default();
+        let begin = requests.clone();
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            if let Some(peer) = peer {
+                request.extensions_mut().insert(peer);
+            }
+            let (handler, running) = (handler.clone(), begin.begin());
+            async move {
+                let response = answer(&handler, request).await;
+                response.map(|response| response.map(|body| Counted::new(body, running)))
+            }
+        });
+        let connection = builder.serve_connection(TokioIo::new(io), service);
+        tokio::pin!(connection);
+        let mut ending = false;
+        loop {
+            tokio::select! {
+                ended = connection.as_mut() => {
+                    if let Err(error) = ended {
+                        tracing::debug!(%error, "a connection ended early");
+                    }
+                    return;
                 }
-                return;
+                () = draining.cancelled(), if !ending => {
+                    connection.as_mut().graceful_shutdown();
+                    ending = true;
+                }
+                () = requests.idle(ending, || all.len() > CROWD) => return,
             }
-            () = draining.cancelled(), if !ending => {
-                connection.as_mut().graceful_shutdown();
-                ending = true;
-            }
-            () = requests.idle(ending) => return,
         }
     }
 }

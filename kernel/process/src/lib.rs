@@ -3,6 +3,7 @@
 
 mod bootstrap;
 pub mod engine;
+pub mod files;
 pub mod health;
 pub mod http;
 pub mod link;

@@ -3,10 +3,10 @@
 use std::{net::SocketAddr, path::PathBuf};
 
 use clap::Parser;
-use tentacular_contract::Platform;
+use tentacular_contract::{ClusterRead, Platform};
 use tentacular_process::{Part, ProcessArgs};
 
-use crate::{authn::OidcArgs, edge::OriginArgs};
+use crate::{authn::OidcArgs, edge::OriginArgs, tls::TlsArgs};
 
 /// The kernel of tentacular-mcp: one MCP endpoint in front of the sidecars.
 #[derive(Debug, Parser)]
@@ -21,6 +21,9 @@ pub(crate) struct Args {
     /// `false` switches off who may do what; what is valid is still checked.
     #[arg(long, env = "TENTACULAR_AUTHZ_ENABLED", default_value_t = true, action = clap::ArgAction::Set)]
     pub(crate) authorization: bool,
+    /// Who may call tools about the whole cluster: everybody who is `authenticated`, or the `bearer` token alone.
+    #[arg(long, env = "TENTACULAR_AUTHZ_CLUSTER_READ", default_value_t, value_enum)]
+    pub(crate) cluster_read: ClusterRead,
     /// Seconds during which the listener still accepts after SIGTERM, while endpoints are withdrawn.
     #[arg(long, env = "TENTACULAR_LINGER_SECONDS", default_value_t = 5)]
     pub(crate) linger_seconds: u64,
@@ -40,6 +43,8 @@ pub(crate) struct Args {
     pub(crate) oidc: OidcArgs,
     #[command(flatten)]
     pub(crate) origin: OriginArgs,
+    #[command(flatten)]
+    pub(crate) tls: TlsArgs,
     #[command(flatten)]
     pub(crate) platform: Platform,
     #[command(flatten)]

@@ -4,8 +4,12 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use tentacular_cluster::Cluster;
-use tentacular_process::{Context, http};
-use tokio::{net::TcpListener, time::timeout};
+use tentacular_contract::Policy;
+use tentacular_process::{
+    Context,
+    http::{self, tls::TlsListener},
+};
+use tokio::time::timeout;
 
 use crate::{
     args::Args,
@@ -13,6 +17,7 @@ use crate::{
     authz::{Authorizer, Facts},
     edge::{Edge, ExternalUrl, entrance::Entrance, forward::Forwarder},
     sidecars::{BuiltIn, Registry},
+    tls,
 };
 
 pub(crate) async fn run(args: Args, context: Context) -> anyhow::Result<()> {
@@ -20,6 +25,7 @@ pub(crate) async fn run(args: Args, context: Context) -> anyhow::Result<()> {
         listen,
         token_path,
         authorization,
+        cluster_read,
         linger_seconds,
         run_dir,
         registrar_uid,
@@ -27,6 +33,7 @@ pub(crate) async fn run(args: Args, context: Context) -> anyhow::Result<()> {
         auditor_uid,
         oidc,
         origin,
+        tls,
         platform,
         process: _,
     } = args;
@@ -36,8 +43,8 @@ pub(crate) async fn run(args: Args, context: Context) -> anyhow::Result<()> {
     let authenticator = Authenticator::new(&token_path, oidc)?;
     authenticator.follow(&context);
     let entrance = Entrance::new(authenticator, external_url.as_ref(), origin, &context)?;
-    let listener =
-        TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen} (--listen)"))?;
+    let tls = tls::start(tls, &context)?;
+    let listener = http::listen(listen).with_context(|| format!("cannot listen on {listen} (--listen)"))?;
     let cluster = Cluster::connect(<Args as tentacular_process::Part>::NAME).await?;
 
     let facts = Facts::watch(cluster, platform, &context);
@@ -50,15 +57,18 @@ pub(crate) async fn run(args: Args, context: Context) -> anyhow::Result<()> {
     let forwarder = Forwarder::new();
     let edge = Edge::new(
         entrance,
-        Authorizer::new(facts, authorization, &context),
+        Authorizer::new(facts, Policy { authorization, cluster_read }),
         registry,
         forwarder.clone(),
-        context.draining.clone(),
+        &context,
     );
     let address = listener.local_addr()?;
-    tracing::info!(%address, authorization, "serving MCP on /mcp");
+    tracing::info!(%address, authorization, tls = tls.is_some(), "serving MCP on /mcp");
     let stop = context.lingering(Duration::from_secs(linger_seconds));
-    http::serve(listener, edge, stop, context.drain_time).await;
+    match tls {
+        Some(serving) => http::serve(TlsListener::new(listener, serving)?, edge, stop, context.drain_time).await,
+        None => http::serve(listener, edge, stop, context.drain_time).await,
+    }
     if timeout(context.drain_time, forwarder.finished()).await.is_err() {
         tracing::warn!("drain time is over, forwarded calls are cut");
     }

@@ -4,9 +4,9 @@ use std::{future::Future, sync::Arc, time::Duration};
 
 use k8s_openapi::api::apps::v1::Deployment;
 use tentacular_cluster::{Cluster, Enclaves, Error, PerEnclave, Selector};
-use tentacular_contract::{Enclave, EnclaveName, Platform, TentacleName, keys};
+use tentacular_contract::{Enclave, EnclaveName, Platform, TentacleName, keys, limits::SIDECAR_PATIENCE};
 use tentacular_process::{Context, link::ToolError};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 /// Attempts to read in an enclave whose role bindings are so new that they do not count yet.
 const ATTEMPTS: u32 = 6;
@@ -41,8 +41,11 @@ impl Observed {
         Self { cluster, enclaves, deployments }
     }
 
-    /// All enclaves, in the order of their names.
-    pub(crate) fn enclaves(&self) -> Result<Vec<Arc<Enclave>>, ToolError> {
+    /// All enclaves, in the order of their names. Waits a moment for the watches of an auditor that has just started.
+    pub(crate) async fn enclaves(&self) -> Result<Vec<Arc<Enclave>>, ToolError> {
+        let filled = async { tokio::join!(self.enclaves.ready(), self.deployments.ready()) };
+        // Where it takes longer, the answer says what is missing.
+        let _ = timeout(SIDECAR_PATIENCE, filled).await;
         if self.enclaves.freshness().is_stale(Instant::now()) {
             return Err(ToolError::new(
                 "authorization data is stale: the API server has not been reachable for a while; try again later",

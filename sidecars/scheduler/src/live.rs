@@ -60,7 +60,7 @@ fn tentacle_of(deployment: Metadata<Deployment>) -> Option<Tentacle> {
 
 #[cfg(test)]
 mod tests {
-    use tentacular_contract::{Authz, Needs, On, Question, evaluate, facts::Pairs, keys};
+    use tentacular_contract::{Authz, Needs, On, Policy, Question, evaluate, facts::Pairs, keys};
 
     use super::*;
 
@@ -94,7 +94,7 @@ mod tests {
         let (then, tentacle) = (enclave("active", false), tentacle("rwxr-x---"));
         evaluate(&Question {
             caller,
-            authorization: true,
+            policy: Policy::default(),
             tool: "wf_run",
             authz: &Authz::new(On::Tentacle, Needs::Execute),
             enclave: Some((&enclave_name, Place::Enclave(&then))),

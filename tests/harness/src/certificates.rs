@@ -10,9 +10,11 @@ use rcgen::{
 
 /// A certificate and its key, as PEM.
 #[derive(Debug, Clone)]
-pub(crate) struct Pair {
-    pub(crate) certificate: String,
-    pub(crate) key: String,
+pub struct Pair {
+    /// The certificate.
+    pub certificate: String,
+    /// The key.
+    pub key: String,
 }
 
 /// What a control plane needs, made new for each.
@@ -72,9 +74,9 @@ impl Certificates {
     }
 }
 
-type Issuer = CertifiedIssuer<'static, KeyPair>;
+pub(crate) type Issuer = CertifiedIssuer<'static, KeyPair>;
 
-fn issuer(name: &str) -> anyhow::Result<Issuer> {
+pub(crate) fn issuer(name: &str) -> anyhow::Result<Issuer> {
     let mut params = named(name);
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.key_usages =
@@ -82,7 +84,7 @@ fn issuer(name: &str) -> anyhow::Result<Issuer> {
     Ok(CertifiedIssuer::self_signed(params, KeyPair::generate()?)?)
 }
 
-fn server(issuer: &Issuer) -> anyhow::Result<Pair> {
+pub(crate) fn server(issuer: &Issuer) -> anyhow::Result<Pair> {
     let names = ["127.0.0.1", "localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc"];
     let mut params = CertificateParams::new(names.map(str::to_owned))?;
     params.distinguished_name = named("kube-apiserver").distinguished_name;

@@ -7,7 +7,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use kube::config::AuthInfo;
 use serde_json::{Value, json};
 
-use crate::certificates::Pair;
+use crate::{certificates::Pair, tls};
 
 /// A proof of identity.
 pub(crate) enum Identity<'a> {
@@ -40,8 +40,7 @@ pub(crate) struct Endpoint {
 impl Endpoint {
     /// A client on the current runtime. Fails outside of a runtime's reach only by panic, as every kube client.
     pub(crate) fn client(&self, identity: &Identity<'_>) -> anyhow::Result<kube::Client> {
-        // kube takes rustls's process default, which is ambiguous as soon as any crate enables a second provider.
-        let _ = rustls::crypto::ring::default_provider().install_default();
+        tls::use_ring();
         let mut config = kube::Config::new(self.url.parse().context("the API server's address is no URL")?);
         config.root_cert = Some(vec![self.authority_der.clone()]);
         config.auth_info = serde_json::from_value::<AuthInfo>(identity.user())?;

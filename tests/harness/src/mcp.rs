@@ -9,6 +9,8 @@ use rmcp::{
 };
 use serde_json::{Value, json};
 
+use crate::tls;
+
 /// The protocol era that a client speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Era {
@@ -35,10 +37,15 @@ impl std::fmt::Display for ToolFailed {
 impl std::error::Error for ToolFailed {}
 
 impl Mcp {
-    /// Connects to an MCP endpoint.
+    /// Connects to an MCP endpoint over plain HTTP.
     pub async fn connect(url: &str, token: &str, era: Era) -> anyhow::Result<Self> {
+        Self::connect_over(tls::plain().pool_max_idle_per_host(0).build()?, url, token, era).await
+    }
+
+    /// Connects to an MCP endpoint with an HTTP client of the caller's.
+    pub async fn connect_over(http: reqwest::Client, url: &str, token: &str, era: Era) -> anyhow::Result<Self> {
         let config = StreamableHttpClientTransportConfig::with_uri(url).auth_header(token);
-        let transport = StreamableHttpClientTransport::from_config(config);
+        let transport = StreamableHttpClientTransport::with_client(http, config);
         let lifecycle = match era {
             Era::Handshake => ClientLifecycleMode::Initialize,
             Era::Stateless => {
@@ -134,7 +141,14 @@ impl Answer {
 impl Raw {
     /// A client of the endpoint, with or without a token.
     pub fn new(url: &str, token: Option<&str>) -> Self {
-        Self { url: url.to_owned(), token: token.map(str::to_owned), http: reqwest::Client::new() }
+        let http = tls::plain().build().expect("a client without options");
+        Self { url: url.to_owned(), token: token.map(str::to_owned), http }
+    }
+
+    /// The same with another HTTP client.
+    #[must_use]
+    pub fn over(self, http: reqwest::Client) -> Self {
+        Self { http, ..self }
     }
 
     /// A request with the token, content type and accept header of an ordinary client.

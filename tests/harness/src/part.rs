@@ -9,7 +9,7 @@ use anyhow::{Context as _, bail, ensure};
 use serde_json::Value;
 use tokio::time::sleep;
 
-use crate::{Child, Program};
+use crate::{Child, Program, tls};
 
 /// How long a program may take to start; a loaded machine is slow.
 const START: Duration = Duration::from_mins(1);
@@ -74,6 +74,7 @@ impl Part {
 
 /// The program of a part, without the variables of this process that would configure it.
 pub fn program(part: Part) -> anyhow::Result<Program> {
+    tls::use_ring();
     let path = std::env::var_os("PATH").unwrap_or_default();
     Ok(Program::new(part.binary()?).env_clear().env("PATH", path).env("RUST_BACKTRACE", "1").own_group())
 }
@@ -98,8 +99,9 @@ pub async fn logged(child: &Child, message: &str, field: &str) -> anyhow::Result
 pub async fn ready(child: &Child) -> anyhow::Result<()> {
     let address = logged(child, "observing", "address").await?;
     let until = Instant::now() + START;
+    let http = tls::plain().build()?;
     loop {
-        if let Ok(response) = reqwest::get(format!("http://{address}/readyz")).await
+        if let Ok(response) = http.get(format!("http://{address}/readyz")).send().await
             && response.status().is_success()
         {
             return Ok(());

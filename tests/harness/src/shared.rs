@@ -7,7 +7,7 @@ use tokio::{
     sync::{OnceCell, Semaphore},
 };
 
-use crate::control_plane::ControlPlane;
+use crate::{control_plane::ControlPlane, tls};
 
 /// A control plane takes half a gigabyte and, while it starts, both cores of a small machine.
 const EXCLUSIVE_AT_ONCE: usize = 2;
@@ -18,6 +18,7 @@ const EXCLUSIVE_AT_ONCE: usize = 2;
 /// What other tests also need is spawned here.
 pub fn background() -> &'static Handle {
     static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
+        tls::use_ring();
         Builder::new_multi_thread()
             .worker_threads(2)
             .thread_name("background")

@@ -39,6 +39,8 @@ pub struct Options {
     pub without: Vec<Part>,
     /// Address of the MCP endpoint; any free port of loopback when left out.
     pub listen: Option<String>,
+    /// Further arguments of the kernel.
+    pub kernel_args: Vec<String>,
 }
 
 impl Stack {
@@ -49,7 +51,7 @@ impl Stack {
 
     /// The same with options. With a sidecar left out it does not wait for readiness, which needs all three.
     pub async fn start_with(installation: Arc<Installation>, options: Options) -> anyhow::Result<Self> {
-        let Options { without, listen } = options;
+        let Options { without, listen, kernel_args } = options;
         let scratch = Scratch::new()?;
         let run = scratch.path().join("run");
         std::fs::create_dir(&run)?;
@@ -75,7 +77,9 @@ impl Stack {
         }
         let token_path = format!("--token-path={}", stack.scratch.path().join("token").display());
         let listen = format!("--listen={}", listen.as_deref().unwrap_or("127.0.0.1:0"));
-        stack.start_part(Part::Kernel, &[listen, "--linger-seconds=0".to_owned(), token_path])?;
+        let mut args = vec![listen, "--linger-seconds=0".to_owned(), token_path];
+        args.extend(kernel_args);
+        stack.start_part(Part::Kernel, &args)?;
         let address = part::logged(&*stack.process(Part::Kernel)?, "serving MCP on /mcp", "address").await?;
         stack.url = format!("http://{address}/mcp");
         if without.is_empty() {
@@ -174,12 +178,22 @@ impl Stack {
 
     /// A real MCP client, connected with the bearer token.
     pub async fn client(&self, era: Era) -> anyhow::Result<Mcp> {
-        Mcp::connect(&self.url, &self.token, era).await
+        self.client_as(&self.token, era).await
+    }
+
+    /// A real MCP client, connected with this token.
+    pub async fn client_as(&self, token: &str, era: Era) -> anyhow::Result<Mcp> {
+        Mcp::connect(&self.url, token, era).await
     }
 
     /// A client that sends whatever it is told.
     pub fn raw(&self) -> Raw {
-        Raw::new(&self.url, Some(&self.token))
+        self.raw_as(&self.token)
+    }
+
+    /// A client that sends whatever it is told, with this token.
+    pub fn raw_as(&self, token: &str) -> Raw {
+        Raw::new(&self.url, Some(token))
     }
 }
 

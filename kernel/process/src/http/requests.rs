@@ -37,15 +37,16 @@ impl Requests {
     }
 
     /// Returns when nothing has run for as long as a connection may wait for its first request, or its next, or its end.
-    pub(super) async fn idle(&self, ending: bool) {
+    /// Where it is `crowded`, that is soon.
+    pub(super) async fn idle(&self, ending: bool, crowded: impl Fn() -> bool) {
         let mut changes = self.0.subscribe();
         loop {
             let count = *changes.borrow_and_update();
             let patience = match count {
                 Count { running: 1.., .. } => Duration::MAX,
                 _ if ending => END,
-                Count { ever: true, .. } => IDLE,
-                Count { ever: false, .. } => HEADER_TIME,
+                Count { ever: true, .. } if !crowded() => IDLE,
+                _ => HEADER_TIME,
             };
             if timeout(patience, changes.changed()).await.is_err() {
                 return;

@@ -26,7 +26,7 @@ impl Handler for Slow {
     }
 }
 
-async fn serving(handler: Slow) -> (std::net::SocketAddr, CancellationToken, tokio::task::JoinHandle<()>) {
+async fn serving(handler: Slow) -> (SocketAddr, CancellationToken, tokio::task::JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
     let draining = CancellationToken::new();
@@ -99,5 +99,17 @@ async fn each_request_carries_the_address_it_came_from() {
         let mut answers = String::new();
         stream.read_to_string(&mut answers).await.expect("answers");
         assert_eq!(answers.matches(&format!("\r\n\r\n{expected}")).count(), 2, "{listen}: {answers}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn in_a_crowd_a_connection_without_work_ends_sooner() {
+    for (crowded, expected) in [(false, Duration::from_mins(2)), (true, HEADER_TIME)] {
+        let requests = Requests::default();
+        drop(requests.begin());
+        let begun = Instant::now();
+        requests.idle(false, || crowded).await;
+        // Timers count in milliseconds and round up.
+        assert_eq!(begun.elapsed().as_secs(), expected.as_secs());
     }
 }

@@ -72,7 +72,9 @@ pub struct LinkClient {
 /// A place among the calls that run at once in a sidecar. It is free for another when this is dropped.
 #[derive(Debug)]
 #[must_use = "the place is free again at once"]
-pub struct Place(OwnedSemaphorePermit);
+pub struct Place {
+    _permit: OwnedSemaphorePermit,
+}
 
 impl LinkClient {
     /// A client of the socket at `path`. With `uid`, whoever listens there must run as it.
@@ -91,7 +93,7 @@ impl LinkClient {
     /// need none.
     pub async fn place(&self) -> Result<Place, LinkError> {
         match timeout(SIDECAR_PATIENCE, Arc::clone(&self.places).acquire_owned()).await {
-            Ok(Ok(permit)) => Ok(Place(permit)),
+            Ok(Ok(permit)) => Ok(Place { _permit: permit }),
             // It is never closed.
             Ok(Err(_)) | Err(_) => Err(LinkError::Busy { path: self.path.clone() }),
         }

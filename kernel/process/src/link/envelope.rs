@@ -4,7 +4,7 @@
 //! disagree on repeated member names (first or last wins) and on their case (Go matches them loosely): both are
 //! refused in the envelope, in `params`, and along every pointer to a name that decides.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use serde::{
     Deserialize, Deserializer,
@@ -67,12 +67,17 @@ pub struct Envelope<'a> {
     pub arguments: Option<&'a RawValue>,
     /// `params._meta`.
     pub meta: Option<&'a RawValue>,
-    /// `params.cursor`, where it is a string.
-    pub cursor: Option<String>,
+    /// Whether `params` holds nothing but `_meta`.
+    pub bare: bool,
 }
 
 /// The members of one JSON object, in order, values unparsed.
-struct Members<'a>(Vec<(String, &'a RawValue)>);
+struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+
+/// A member's name, borrowed where it has no escapes.
+#[derive(Deserialize)]
+#[serde(transparent)]
+struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 
 impl<'de> Deserialize<'de> for Members<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -86,7 +91,7 @@ impl<'de> Deserialize<'de> for Members<'de> {
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
                 let mut members = Vec::new();
-                while let Some(key) = map.next_key::<String>()? {
+                while let Some(Name(key)) = map.next_key::<Name<'de>>()? {
                     members.push((key, map.next_value::<&RawValue>().map_err(A::Error::custom)?));
                 }
                 Ok(Members(members))
@@ -96,12 +101,29 @@ impl<'de> Deserialize<'de> for Members<'de> {
     }
 }
 
+/// Whether loosely matching parsers take two names for the same.
+fn look_alike(one: &str, other: &str) -> bool {
+    if one.is_ascii() && other.is_ascii() { one.eq_ignore_ascii_case(other) } else { fold(one) == fold(other) }
+}
+
 /// How loosely matching parsers see a name: upper then lower case also unifies 'ſ' with 's' and 'K' (Kelvin) with 'k'.
-fn fold(name: &str) -> String {
+fn fold(name: &str) -> Cow<'_, str> {
+    if name.is_ascii() {
+        let upper = name.bytes().any(|byte| byte.is_ascii_uppercase());
+        return if upper { name.to_ascii_lowercase().into() } else { name.into() };
+    }
     name.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect()
 }
 
 impl<'a> Members<'a> {
+    /// The members of a whole message.
+    fn of_message(body: &'a [u8]) -> Result<Self, Refused> {
+        serde_json::from_slice(body).map_err(|_| match serde_json::from_slice::<&RawValue>(body) {
+            Ok(_) => invalid("the body must be one JSON-RPC message, an object"),
+            Err(error) => Refused { code: PARSE_ERROR, message: format!("the body is not JSON: {error}") },
+        })
+    }
+
     fn parse(raw: &'a RawValue, what: &str) -> Result<Self, Refused> {
         serde_json::from_str(raw.get())
             .map_err(|_| Refused { code: INVALID_PARAMS, message: format!("{what} must be an object") })
@@ -109,14 +131,13 @@ impl<'a> Members<'a> {
 
     /// The value of `name`; refuses it repeated or in another case.
     fn get(&self, name: &str, place: &str) -> Result<Option<&'a RawValue>, Refused> {
-        let folded = fold(name);
         let mut found = None;
         for (key, value) in &self.0 {
             if key == name {
                 if found.replace(*value).is_some() {
                     return Err(invalid(format!("member {name:?} stands twice in {place}")));
                 }
-            } else if fold(key) == folded {
+            } else if look_alike(key, name) {
                 return Err(invalid(format!("member {key:?} in {place} differs from {name:?} in case alone")));
             }
         }
@@ -141,15 +162,10 @@ fn string(value: &RawValue) -> Option<String> {
 impl<'a> Envelope<'a> {
     /// Parses one message. Batches are refused: no protocol version that is served has them over HTTP.
     pub fn parse(body: &'a [u8]) -> Result<Self, Refused> {
-        let whole: &RawValue = serde_json::from_slice(body)
-            .map_err(|error| Refused { code: PARSE_ERROR, message: format!("the body is not JSON: {error}") })?;
+        let members = Members::of_message(body)?;
         if is_deeper_than(body, DEPTH) {
             return Err(invalid(format!("the body is nested more than {DEPTH} levels deep")));
         }
-        if !whole.get().trim_start().starts_with('{') {
-            return Err(invalid("the body must be one JSON-RPC message, an object"));
-        }
-        let members = Members::parse(whole, "the message")?;
         members.refuse_lookalikes("the message")?;
         let in_message = |name| members.get(name, "the message");
         if in_message("jsonrpc")?.and_then(string).as_deref() != Some("2.0") {
@@ -157,7 +173,7 @@ impl<'a> Envelope<'a> {
         }
         let id = in_message("id")?;
         if id.is_some_and(|id| !is_id(id)) {
-            return Err(invalid("id must be a string or an integer"));
+            return Err(invalid("id must be a string or an integer of 64 bits"));
         }
         let answers = in_message("result")?.is_some() || in_message("error")?.is_some();
         let method = match in_message("method")? {
@@ -181,7 +197,7 @@ impl<'a> Envelope<'a> {
             name: in_params("name")?.and_then(string),
             arguments: in_params("arguments")?.filter(|value| value.get() != "null"),
             meta: in_params("_meta")?,
-            cursor: in_params("cursor")?.and_then(string),
+            bare: params.0.iter().all(|(name, _)| name == "_meta"),
         })
     }
 
@@ -202,7 +218,7 @@ impl<'a> Envelope<'a> {
             name: None,
             arguments: None,
             meta: None,
-            cursor: None,
+            bare: true,
         }
     }
 
@@ -233,45 +249,40 @@ impl<'a> Envelope<'a> {
     }
 
     fn argument(&self, pointer: &str) -> Result<Option<&'a RawValue>, Refused> {
+        self.argument_at(pointer_members(pointer))
+    }
+
+    /// The argument at a path of member names. Absent and `null` are the same.
+    pub fn argument_at(
+        &self,
+        path: impl IntoIterator<Item = impl AsRef<str>>,
+    ) -> Result<Option<&'a RawValue>, Refused> {
         let mut value = self.arguments;
         let mut place = "arguments".to_owned();
-        for member in pointer_members(pointer) {
+        for member in path {
             let Some(object) = value else { return Ok(None) };
-            value = Members::parse(object, &place)?.get(&member, &place)?;
-            place = format!("{place}.{member}");
+            value = Members::parse(object, &place)?.get(member.as_ref(), &place)?;
+            place = format!("{place}.{}", member.as_ref());
         }
         Ok(value.filter(|value| value.get() != "null"))
     }
 
-    /// The value of a member of `_meta`, where it is a string.
-    pub fn meta_text(&self, name: &str) -> Result<Option<String>, Refused> {
-        self.meta_value(name).map(|value| value.and_then(string))
-    }
-
-    /// The value of a member of `_meta`.
-    pub fn meta_value(&self, name: &str) -> Result<Option<&'a RawValue>, Refused> {
-        match self.meta.filter(|meta| meta.get() != "null") {
-            Some(meta) => Members::parse(meta, "params._meta")?.get(name, "params._meta"),
-            None => Ok(None),
+    /// The values of members of `_meta`.
+    pub fn meta_values<const N: usize>(&self, names: [&str; N]) -> Result<[Option<&'a RawValue>; N], Refused> {
+        let mut values = [None; N];
+        if let Some(meta) = self.meta.filter(|meta| meta.get() != "null") {
+            let members = Members::parse(meta, "params._meta")?;
+            for (value, name) in values.iter_mut().zip(names) {
+                *value = members.get(name, "params._meta")?;
+            }
         }
-    }
-
-    /// The argument at a path of member names, where it is a string, number or boolean: as `Mcp-Param-*` spells it.
-    pub fn primitive_argument(&self, path: &[String]) -> Result<Option<String>, Refused> {
-        let pointer = path
-            .iter()
-            .fold(String::new(), |pointer, member| pointer + "/" + &member.replace('~', "~0").replace('/', "~1"));
-        Ok(self.argument(&pointer)?.and_then(|value| match serde_json::from_str(value.get()).ok()? {
-            serde_json::Value::String(text) => Some(text),
-            serde_json::Value::Bool(flag) => Some(flag.to_string()),
-            serde_json::Value::Number(number) => Some(number.to_string()),
-            _ => None,
-        }))
+        Ok(values)
     }
 }
 
+/// `-0` is an integer to some parsers alone.
 fn is_id(id: &RawValue) -> bool {
-    string(id).is_some() || id.get().parse::<i64>().is_ok()
+    string(id).is_some() || (id.get() != "-0" && id.get().parse::<i64>().is_ok())
 }
 
 /// Whether JSON is nested deeper than `limit`. `body` is JSON.

@@ -84,7 +84,7 @@ fn refuse_what_is_no_socket(path: &Path) -> Result<(), SocketError> {
 impl Accept for SocketListener {
     type Io = UnixStream;
 
-    async fn accept(&self) -> io::Result<(UnixStream, Option<Peer>)> {
+    async fn accept(&mut self) -> io::Result<(UnixStream, Option<Peer>)> {
         loop {
             let (stream, _) = self.listener.accept().await?;
             let Err(error) = peer::require_uid(&stream, self.peer_uid) else { return Ok((stream, None)) };
@@ -107,7 +107,7 @@ mod tests {
     async fn a_socket_replaces_an_older_one() {
         let folder = tempfile::tempdir().expect("a folder");
         let first = SocketListener::bind(folder.path(), "part", peer::own_uid()).expect("a socket");
-        let second = SocketListener::bind(folder.path(), "part", peer::own_uid()).expect("a socket");
+        let mut second = SocketListener::bind(folder.path(), "part", peer::own_uid()).expect("a socket");
         drop(first);
         let path = folder.path().join("part.sock");
         assert_eq!(fs::metadata(&path).expect("the socket").permissions().mode() & 0o777, 0o660);
@@ -134,7 +134,7 @@ mod tests {
     #[tokio::test]
     async fn another_uid_is_not_served() {
         let folder = tempfile::tempdir().expect("a folder");
-        let listener = SocketListener::bind(folder.path(), "part", peer::own_uid() + 1).expect("a socket");
+        let mut listener = SocketListener::bind(folder.path(), "part", peer::own_uid() + 1).expect("a socket");
         let path = folder.path().join("part.sock");
         let accepting = tokio::spawn(async move { listener.accept().await.map(drop) });
         for _ in 0..500 {

@@ -321,5 +321,5 @@ async fn a_sidecar_has_so_many_places_and_who_waits_for_one_gets_it() {
     places.pop();
     waiting.await.expect("waited").expect("the place that became free");
     assert_eq!(begun.elapsed(), SIDECAR_PATIENCE, "nobody waits longer than for a place");
-    client.place().await.expect("and it is free again");
+    drop(client.place().await.expect("and it is free again"));
 }

@@ -4,10 +4,12 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use k8s_openapi::api::apps::v1::Deployment;
-use tentacular_cluster::{Cluster, Enclaves, Error, Metadata, PerEnclave};
+use tentacular_cluster::{Cluster, Enclaves, Error, Freshness, Metadata, PerEnclave};
 use tentacular_contract::{Enclave, EnclaveName, Place, Platform, Tentacle, TentacleName, keys};
 use tentacular_process::Context;
 use tokio::time::{Instant, sleep};
+
+use super::watch_age::WatchAge;
 
 /// Attempts to read in an enclave whose role bindings are so new that they do not count yet.
 const ATTEMPTS: u32 = 6;
@@ -41,10 +43,10 @@ impl Stands {
     }
 }
 
-/// The watches of enclaves and tentacles.
-#[derive(Debug)]
+/// The watches of enclaves and tentacles. Cheap to clone.
+#[derive(Debug, Clone)]
 pub(crate) struct Facts {
-    platform: Platform,
+    platform: Arc<Platform>,
     enclaves: Enclaves,
     deployments: PerEnclave<Metadata<Deployment>>,
 }
@@ -70,7 +72,17 @@ impl Facts {
             second.ready().await;
             filled.set(true);
         });
-        Self { platform, enclaves, deployments }
+        let facts = Self { platform: Arc::new(platform), enclaves, deployments };
+        let age = WatchAge::new(facts.clone());
+        context.metrics.register(|registry| registry.register_collector(Box::new(age)));
+        facts
+    }
+
+    /// How far the watch of the enclaves can be trusted, and each enclave's of its tentacles.
+    pub(super) fn freshness(&self) -> (Freshness, Vec<Freshness>) {
+        let tentacles =
+            self.enclaves.list().iter().map(|enclave| self.deployments.freshness(&enclave.name)).collect();
+        (self.enclaves.freshness(), tentacles)
     }
 
     /// All enclaves that the watch has seen.

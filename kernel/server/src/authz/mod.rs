@@ -1,70 +1,67 @@
-//! Authorization: from the place that a call names to a permit or a refusal, logged where it is decided.
+//! Authorization: from the place that a call names to a permit or a refusal.
 
 mod facts;
+mod watch_age;
 
-use prometheus_client::{
-    encoding::EncodeLabelSet,
-    metrics::{counter::Counter, family::Family},
-};
 use tentacular_contract::{
-    Caller, EnclaveName, On, Permit, Question, TentacleName, evaluate,
+    Caller, EnclaveName, On, Permit, Policy, Question, TentacleName, evaluate,
     evaluate::{LeftOut, left_out},
+    names::InvalidName,
 };
-use tentacular_process::{
-    Context,
-    link::envelope::{Envelope, INVALID_PARAMS, Refused},
-};
+use tentacular_process::link::envelope::Envelope;
 
 pub(crate) use self::facts::Facts;
-use crate::sidecars::Tool;
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct DecisionLabels {
-    tool: String,
-    outcome: &'static str,
-    rule: String,
-}
+use crate::{
+    audit::Record,
+    refusal::{Refusal, Told},
+    sidecars::Tool,
+};
 
 /// Decides on calls.
 #[derive(Debug)]
 pub(crate) struct Authorizer {
     facts: Facts,
-    authorization: bool,
-    decisions: Family<DecisionLabels, Counter>,
+    policy: Policy,
 }
 
-/// The sentence of a refusal, for the caller.
-pub(crate) type Sentence = String;
-
 impl Authorizer {
-    pub(crate) fn new(facts: Facts, authorization: bool, context: &Context) -> Self {
-        let decisions = Family::default();
-        context.metrics.register(|registry| {
-            registry.register("decisions", "Authorization decisions by tool, outcome and rule", decisions.clone());
-        });
-        Self { facts, authorization, decisions }
+    pub(crate) const fn new(facts: Facts, policy: Policy) -> Self {
+        Self { facts, policy }
     }
 
-    /// Decides on one call of `tool`, which the body spells `name`. The outer error is a body that names no clear
-    /// place; the inner one a refusal.
+    /// Decides on one call of `tool`, which the body spells `name`. The record learns the place.
     pub(crate) async fn permit(
         &self,
         caller: &Caller,
         tool: &Tool,
         name: &str,
         envelope: &Envelope<'_>,
-    ) -> Result<Result<Permit, Sentence>, Refused> {
-        let enclave = parse::<EnclaveName>(envelope.text_at(&tool.authz.enclave)?)?;
-        let tentacle = parse::<TentacleName>(envelope.text_at(&tool.authz.tentacle)?)?;
+        record: &mut Record,
+    ) -> Result<Permit, Refusal> {
+        let enclave = name_at::<EnclaveName>(envelope, &tool.authz.enclave)?;
+        let tentacle = name_at::<TentacleName>(envelope, &tool.authz.tentacle)?;
         if tool.authz.on == On::Tentacle && tentacle.is_none() {
             let message = format!("argument {} is required", names(&tool.authz.tentacle));
-            return Err(Refused { code: INVALID_PARAMS, message });
+            return Err(Refusal::sentence("invalid-arguments", message));
         }
-        let enclave = match self.place(caller, tool, enclave, tentacle.is_some()) {
-            Ok(enclave) => enclave,
-            Err(why) => return Ok(Err(self.refused(caller, tool, None, None, "left-out", why.to_string()))),
+        record.place(enclave.as_ref(), tentacle.as_ref());
+        let enclave = self
+            .place(caller, tool, enclave, tentacle.is_some())
+            .map_err(|why| Refusal::sentence("left-out", why.to_string()))?;
+        record.place(enclave.as_ref(), tentacle.as_ref());
+        let facts = self.facts.of(enclave.as_ref(), tentacle.as_ref()).await;
+        let (stands, facts) = facts.map_err(|error| Refusal::sentence("unknown-facts", error.to_string()))?;
+        let question = Question {
+            caller,
+            policy: self.policy,
+            tool: name,
+            authz: &tool.authz,
+            enclave: enclave.as_ref().map(|name| (name, stands.place())),
+            tentacle: tentacle.as_ref().map(|name| (name, facts.as_ref())),
         };
-        Ok(self.decide(caller, tool, name, enclave.as_ref(), tentacle.as_ref()).await)
+        let permit = evaluate(&question).map_err(|denied| Refusal::sentence(denied.rule(), denied.to_string()))?;
+        record.allowed(&permit);
+        Ok(permit)
     }
 
     /// The enclave of a call: the one that is named; else, where the tool cannot do without, the caller's only one.
@@ -84,97 +81,51 @@ impl Authorizer {
             named => Ok(named),
         }
     }
-
-    async fn decide(
-        &self,
-        caller: &Caller,
-        tool: &Tool,
-        name: &str,
-        enclave: Option<&EnclaveName>,
-        tentacle: Option<&TentacleName>,
-    ) -> Result<Permit, Sentence> {
-        let refused = |rule: &str, sentence: String| self.refused(caller, tool, enclave, tentacle, rule, sentence);
-        let (stands, tentacle_facts) = match self.facts.of(enclave, tentacle).await {
-            Ok(facts) => facts,
-            Err(error) => return Err(refused("unknown-facts", error.to_string())),
-        };
-        let question = Question {
-            caller,
-            authorization: self.authorization,
-            tool: name,
-            authz: &tool.authz,
-            enclave: enclave.map(|name| (name, stands.place())),
-            tentacle: tentacle.map(|name| (name, tentacle_facts.as_ref())),
-        };
-        match evaluate(&question) {
-            Ok(permit) => {
-                let rule = label(permit.rule());
-                self.observe(tool, "allowed", &rule);
-                log(caller, tool, enclave, tentacle, "allowed", &rule, "");
-                Ok(permit)
-            }
-            Err(denied) => Err(refused(denied.rule(), denied.to_string())),
-        }
-    }
-
-    fn refused(
-        &self,
-        caller: &Caller,
-        tool: &Tool,
-        enclave: Option<&EnclaveName>,
-        tentacle: Option<&TentacleName>,
-        rule: &str,
-        sentence: String,
-    ) -> Sentence {
-        self.observe(tool, "denied", rule);
-        log(caller, tool, enclave, tentacle, "denied", rule, &sentence);
-        sentence
-    }
-
-    fn observe(&self, tool: &Tool, outcome: &'static str, rule: &str) {
-        let labels = DecisionLabels { tool: tool.name.clone(), outcome, rule: rule.to_owned() };
-        self.decisions.get_or_create(&labels).inc();
-    }
 }
 
-/// The audit record of a decision.
-fn log(
-    caller: &Caller,
-    tool: &Tool,
-    enclave: Option<&EnclaveName>,
-    tentacle: Option<&TentacleName>,
-    outcome: &str,
-    rule: &str,
-    reason: &str,
-) {
-    tracing::info!(
-        tool = tool.name,
-        sidecar = tool.sidecar,
-        caller = caller.label(),
-        sub = caller.identity().and_then(|identity| identity.sub.as_deref()),
-        enclave = enclave.map(EnclaveName::as_str),
-        tentacle = tentacle.map(TentacleName::as_str),
-        needs = label(tool.authz.needs),
-        outcome,
-        rule,
-        reason,
-        "decision"
-    );
-}
-
-/// How JSON spells a value of one of the contract's word lists.
-fn label(word: impl serde::Serialize) -> String {
-    serde_json::to_value(word).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
-}
-
-fn parse<N: std::str::FromStr<Err = tentacular_contract::names::InvalidName>>(
-    text: Option<String>,
-) -> Result<Option<N>, Refused> {
-    text.map(|text| text.parse::<N>())
-        .transpose()
-        .map_err(|error| Refused { code: INVALID_PARAMS, message: error.to_string() })
+/// The name that `pointers` point to in the arguments.
+fn name_at<N>(envelope: &Envelope<'_>, pointers: &[String]) -> Result<Option<N>, Refusal>
+where
+    N: std::str::FromStr<Err = InvalidName>,
+{
+    let text = envelope.text_at(pointers).map_err(Refusal::argument)?;
+    text.map(|text| text.parse()).transpose().map_err(|error: InvalidName| Refusal {
+        rule: "invalid-arguments",
+        // What was given instead is not for the record.
+        reason: format!("argument {} is no valid name", names(pointers)),
+        told: Told::Sentence(error.to_string()),
+    })
 }
 
 fn names(pointers: &[String]) -> String {
     pointers.iter().map(|pointer| pointer.trim_start_matches('/')).collect::<Vec<_>>().join(" or ")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_was_given_as_a_name_is_told_to_its_sender_alone() {
+        let pointers = ["/enclave".to_owned(), "/namespace".to_owned()];
+        let refused = |arguments: serde_json::Value| {
+            let body = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call",
+                "params": {"name": "t", "arguments": arguments}});
+            let body = body.to_string();
+            let envelope = Envelope::parse(body.as_bytes()).expect("a message");
+            name_at::<EnclaveName>(&envelope, &pointers).expect_err("refused")
+        };
+        let wrong = refused(json!({"namespace": "My Secret"}));
+        assert_eq!(
+            (wrong.rule, wrong.reason.as_str()),
+            ("invalid-arguments", "argument enclave or namespace is no valid name")
+        );
+        assert!(matches!(wrong.told, Told::Sentence(sentence) if sentence.contains("\"My Secret\"")));
+        let number = refused(json!({"enclave": 7}));
+        assert_eq!((number.rule, number.reason.as_str()), ("invalid-arguments", "argument enclave must be a string"));
+        let differ = refused(json!({"enclave": "team-a", "namespace": "team-b"}));
+        assert!(!differ.reason.contains("team"), "{}", differ.reason);
+    }
 }

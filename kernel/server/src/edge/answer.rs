@@ -3,21 +3,16 @@
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header::CONTENT_TYPE};
 use http_body_util::Full;
-use rmcp::model::{CallToolResult, ContentBlock};
-use serde_json::{json, value::RawValue};
+use rmcp::model::{CallToolResult, ContentBlock, ErrorCode, ErrorData};
+use serde::Serialize;
+use serde_json::value::RawValue;
 use tentacular_process::{
     http::{BoxResponse, boxed},
-    link::envelope::{HEADER_MISMATCH, INVALID_REQUEST, METHOD_NOT_FOUND, PARSE_ERROR, Refused},
+    link::envelope::{HEADER_MISMATCH, INVALID_REQUEST, METHOD_NOT_FOUND},
 };
 
-/// Which protocol a request speaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Era {
-    /// Before 2026-07-28, with an `initialize` handshake.
-    Handshake,
-    /// 2026-07-28 and later, every request for itself.
-    Stateless,
-}
+use super::version::Era;
+use crate::refusal::{Refusal, Told};
 
 /// A text for whoever reads HTTP.
 pub(crate) fn text(status: StatusCode, text: impl Into<String>) -> BoxResponse {
@@ -36,19 +31,49 @@ fn respond(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Bo
     boxed(response)
 }
 
-/// A JSON-RPC error. Its HTTP status is what the era's transport says of the code.
-pub(crate) fn error(id: Option<&RawValue>, refused: &Refused, era: Era) -> BoxResponse {
-    let status = match refused.code {
-        PARSE_ERROR | INVALID_REQUEST | HEADER_MISMATCH => StatusCode::BAD_REQUEST,
+/// A JSON-RPC message that answers a request.
+#[derive(Serialize)]
+struct Message<'a> {
+    jsonrpc: &'static str,
+    /// As it was written. MCP has none where it could not be read, not the `null` of JSON-RPC.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<&'a RawValue>,
+    #[serde(flatten)]
+    outcome: Outcome<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Outcome<'a> {
+    Result(CallToolResult),
+    Error(&'a ErrorData),
+}
+
+fn message(id: Option<&RawValue>, outcome: Outcome<'_>) -> String {
+    serde_json::to_string(&Message { jsonrpc: "2.0", id, outcome }).unwrap_or_default()
+}
+
+/// HTTP 400 with a JSON-RPC error.
+pub(crate) fn bad_request(id: Option<&RawValue>, error: &ErrorData) -> BoxResponse {
+    json(StatusCode::BAD_REQUEST, message(id, Outcome::Error(error)))
+}
+
+/// The answer to a request that is refused.
+pub(crate) fn refusal(id: &RawValue, refusal: &Refusal, era: Era) -> BoxResponse {
+    match &refusal.told {
+        Told::Sentence(sentence) => tool_error(id, sentence, era),
+        Told::Malformed(error) => bad_request(Some(id), error),
+        Told::Error(error) => json(status(error.code, era), message(Some(id), Outcome::Error(error))),
+    }
+}
+
+/// What the era's transport says of a code.
+fn status(code: ErrorCode, era: Era) -> StatusCode {
+    match code.0 {
+        INVALID_REQUEST | HEADER_MISMATCH => StatusCode::BAD_REQUEST,
         METHOD_NOT_FOUND if era == Era::Stateless => StatusCode::NOT_FOUND,
         _ => StatusCode::OK,
-    };
-    let body = json!({
-        "jsonrpc": "2.0",
-        "id": id,
-        "error": { "code": refused.code, "message": refused.message },
-    });
-    json(status, body.to_string())
+    }
 }
 
 /// The JSON-RPC response whose result is a tool error: one sentence that the caller's model reads.
@@ -57,7 +82,7 @@ pub(crate) fn tool_error_message(id: &RawValue, sentence: &str, era: Era) -> Str
     if era == Era::Handshake {
         result.result_type = None;
     }
-    json!({ "jsonrpc": "2.0", "id": id, "result": result }).to_string()
+    message(Some(id), Outcome::Result(result))
 }
 
 /// A tool error as the whole answer.

@@ -3,13 +3,14 @@
 //! The exchange runs apart from the client's connection. A call that may be cancelled ends with that connection; any
 //! other is read to its end, whether somebody still listens or not.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures::stream;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode,
     header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, HOST},
+    response::Parts,
 };
 use http_body_util::{Full, StreamBody};
 use hyper::body::Incoming;
@@ -17,7 +18,7 @@ use serde_json::value::RawValue;
 use tentacular_contract::{Caller, Permit, keys, limits::SIDECAR_PATIENCE};
 use tentacular_process::{
     http::{BoxResponse, boxed},
-    link::client::{LinkClient, LinkError},
+    link::client::{LinkError, Place},
 };
 use tokio::{
     sync::{mpsc, oneshot},
@@ -26,18 +27,32 @@ use tokio::{
 use tokio_util::task::TaskTracker;
 
 use super::{
-    answer::{self, Era},
+    answer,
     concurrency::Running,
-    relay::{Answer, relay},
+    ending::Ending,
+    headers::ParamHeader,
+    relay::{Answer, End, relay},
+    version::Era,
 };
+use crate::{audit::Record, sidecars::Tool};
 
-/// Request headers that a sidecar sees, beside the kernel's two and `Mcp-Param-*`.
-const FORWARDED: [&str; 6] =
-    ["content-type", "accept", "mcp-protocol-version", "mcp-method", "mcp-name", "traceparent"];
+/// Request headers that a sidecar sees, beside the kernel's two and the `Mcp-Param-*` that its tool declares.
+const FORWARDED: [HeaderName; 6] = [
+    CONTENT_TYPE,
+    ACCEPT,
+    HeaderName::from_static("mcp-protocol-version"),
+    HeaderName::from_static("mcp-method"),
+    HeaderName::from_static("mcp-name"),
+    HeaderName::from_static("traceparent"),
+];
+/// Headers of its answer that the client sees.
+const ANSWERED: [HeaderName; 3] = [CONTENT_TYPE, CACHE_CONTROL, HeaderName::from_static("x-accel-buffering")];
 /// Between two attempts to connect to a sidecar that is being restarted.
 const RECONNECT: Duration = Duration::from_millis(25);
 /// How often a call may break its connection: one that crashes its sidecar must not do so again and again.
 const BROKEN_AT_MOST: u32 = 3;
+/// Pieces of an answer that wait for a caller who reads slowly.
+const WAITING: usize = 16;
 /// The statuses with which a sidecar answers a call; what else it says is not the client's to act on.
 const ANSWERS: [StatusCode; 6] = [
     StatusCode::OK,
@@ -51,21 +66,19 @@ const ANSWERS: [StatusCode; 6] = [
 /// A call that was permitted, ready to be sent.
 #[derive(Debug)]
 pub(crate) struct Call {
-    pub(crate) sidecar: String,
-    pub(crate) client: LinkClient,
+    pub(crate) tool: Arc<Tool>,
+    /// The tool as the body spells it.
+    pub(crate) name: String,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
     pub(crate) id: Box<RawValue>,
-    pub(crate) tool: String,
     pub(crate) era: Era,
-    /// The tool changes nothing: it may be sent again, and in the stateless era it ends with its connection.
-    pub(crate) read_only: bool,
-    pub(crate) deadline: Duration,
 }
 
 impl Call {
-    const fn ends_with_its_caller(&self) -> bool {
-        self.read_only && matches!(self.era, Era::Stateless)
+    /// A read of a stateless client, for which a lost connection can only mean that nobody waits any more.
+    pub(super) fn ends_with_its_caller(&self) -> bool {
+        self.tool.read_only && self.era == Era::Stateless
     }
 
     fn request(&self) -> Request<Full<Bytes>> {
@@ -76,17 +89,22 @@ impl Call {
     }
 }
 
-/// The headers of a forwarded request: the allow-list of the client's, and the two that only the kernel writes.
-pub(crate) fn sidecar_headers(client: &HeaderMap, caller: &Caller, permit: &Permit) -> HeaderMap {
+/// The headers of a forwarded request: the allow-list of the client's, and the two that only the kernel writes. Of
+/// `Mcp-Param-*` the sidecar gets what was compared with the body, nothing else.
+pub(crate) fn sidecar_headers(
+    client: &HeaderMap,
+    params: &[ParamHeader],
+    caller: &Caller,
+    permit: &Permit,
+) -> HeaderMap {
     let mut headers = HeaderMap::new();
-    for (name, value) in client {
-        if FORWARDED.contains(&name.as_str()) || name.as_str().starts_with("mcp-param-") {
+    for name in FORWARDED.iter().chain(params.iter().map(ParamHeader::name)) {
+        for value in client.get_all(name) {
             headers.append(name, value.clone());
         }
     }
     headers.insert(HOST, HeaderValue::from_static("localhost"));
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.entry(ACCEPT).or_insert(HeaderValue::from_static("application/json, text/event-stream"));
     for (name, value) in [(keys::CALLER_HEADER, caller.to_header()), (keys::PERMIT_HEADER, permit.to_header())] {
         // base64url is always a header value.
         if let Ok(value) = HeaderValue::from_str(&value) {
@@ -121,12 +139,14 @@ impl Forwarder {
         self.running.wait().await;
     }
 
-    /// Sends one call and answers with what the sidecar answers. `running` counts it for its caller until it ends,
-    /// which may be after the caller left.
-    pub(crate) async fn forward(&self, call: Call, running: Running) -> BoxResponse {
+    /// Sends one call and answers with what the sidecar answers. `running` counts it for its caller, and `record` waits
+    /// to be logged, until it ends, which may be after the caller left.
+    pub(crate) async fn forward(&self, call: Call, mut record: Record, running: Running) -> BoxResponse {
         let (head, first) = oneshot::channel();
+        record.forwarded();
         self.running.spawn(async move {
-            exchange(call, head).await;
+            let ending = exchange(&call, head).await;
+            record.ended(ending.label());
             drop(running);
         });
         match first.await {
@@ -139,47 +159,64 @@ impl Forwarder {
     }
 }
 
-async fn exchange(call: Call, mut head: oneshot::Sender<Head>) {
-    let until = Instant::now() + call.deadline;
-    let answered = tokio::select! {
-        answered = timeout_at(until, send(&call)) => answered,
-        () = head.closed(), if call.ends_with_its_caller() => return,
+async fn exchange(call: &Call, mut head: oneshot::Sender<Head>) -> Ending {
+    let begun = tokio::select! {
+        begun = begin(call) => begun,
+        () = head.closed(), if call.ends_with_its_caller() => return Ending::Cancelled,
     };
-    let own = |sentence: &str| Head::Own(answer::tool_error(&call.id, sentence, call.era));
-    let response = match answered {
-        Ok(Ok(response)) => response,
-        Ok(Err(error)) => {
-            tracing::warn!(sidecar = call.sidecar, tool = call.tool, %error, "a call got no answer");
-            let _ = head.send(own(&away(&call, &error)));
-            return;
-        }
-        Err(_) => {
-            let _ = head.send(own(&too_late(&call)));
-            return;
+    let Begun { _place, until, response } = match begun {
+        Ok(begun) => begun,
+        Err(ending) => {
+            let _ = head.send(Head::Own(answer::tool_error(&call.id, &ending.sentence(call), call.era)));
+            return ending;
         }
     };
     let (parts, body) = response.into_parts();
-    if !ANSWERS.contains(&parts.status) {
-        tracing::warn!(sidecar = call.sidecar, tool = call.tool, status = %parts.status, "no answer to a call");
-        let sentence =
-            format!("the {} answered with HTTP {}, which is no answer to a call", call.sidecar, parts.status);
-        let _ = head.send(own(&sentence));
-        return;
-    }
-    let (data, receiver) = mpsc::channel(16);
-    let (end, ended) = oneshot::channel();
-    let mut outward = Response::new(Answer { data: receiver, end: ended });
-    *outward.status_mut() = parts.status;
-    for name in [CONTENT_TYPE, CACHE_CONTROL, HeaderName::from_static("x-accel-buffering")] {
-        if let Some(value) = parts.headers.get(&name) {
-            outward.headers_mut().insert(name, value.clone());
-        }
-    }
     let streams =
         parts.headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
-    let _ = head.send(Head::Sidecar(outward));
-    let relayed = relay(body, &data, until, call.ends_with_its_caller()).await;
-    let _ = end.send(relayed.end(&call, streams));
+    let (data, receiver) = mpsc::channel(WAITING);
+    let (end, ended) = oneshot::channel();
+    let _ = head.send(Head::Sidecar(outward(&parts, Answer { data: receiver, end: ended })));
+    let ending = relay(body, &data, until, call).await;
+    let _ = end.send(End::of(ending, call, streams));
+    ending
+}
+
+fn outward(parts: &Parts, answer: Answer) -> Response<Answer> {
+    let mut response = Response::new(answer);
+    *response.status_mut() = parts.status;
+    for name in ANSWERED {
+        if let Some(value) = parts.headers.get(&name) {
+            response.headers_mut().insert(name, value.clone());
+        }
+    }
+    response
+}
+
+/// A call that a sidecar has begun to answer.
+struct Begun {
+    /// Held to the end of the answer.
+    _place: Place,
+    until: Instant,
+    response: Response<Incoming>,
+}
+
+/// Sends the call when the sidecar has a place for it. Its deadline counts from then.
+async fn begin(call: &Call) -> Result<Begun, Ending> {
+    let failed = |error: &LinkError| {
+        tracing::warn!(sidecar = call.tool.sidecar, tool = call.tool.name, %error, "a call got no answer");
+        Ending::from(error)
+    };
+    let place = call.tool.client.place().await.map_err(|error| failed(&error))?;
+    let until = Instant::now() + Duration::from_secs(call.tool.authz.deadline_seconds);
+    let response = timeout_at(until, send(call)).await.map_err(|_| Ending::TooLate)?;
+    let response = response.map_err(|error| failed(&error))?;
+    let status = response.status();
+    if !ANSWERS.contains(&status) {
+        tracing::warn!(sidecar = call.tool.sidecar, tool = call.tool.name, %status, "no answer to a call");
+        return Err(Ending::NoAnswer(status));
+    }
+    Ok(Begun { _place: place, until, response })
 }
 
 /// Sends the request, waiting a moment for a sidecar that is being restarted. What was begun is sent again only when
@@ -188,17 +225,14 @@ async fn send(call: &Call) -> Result<Response<Incoming>, LinkError> {
     let patience = Instant::now() + SIDECAR_PATIENCE;
     let mut broken = 0;
     loop {
-        let error = match call.client.send(call.request()).await {
+        let error = match call.tool.client.send(call.request()).await {
             Ok(response) => return Ok(response),
             Err(error) => error,
         };
-        let again = match error {
-            LinkError::NotConnected { .. } => true,
-            LinkError::Broken { .. } => {
-                broken += 1;
-                call.read_only && broken < BROKEN_AT_MOST
-            }
-        };
+        if let LinkError::Broken { .. } = error {
+            broken += 1;
+        }
+        let again = broken == 0 || (call.tool.read_only && broken < BROKEN_AT_MOST);
         if !again || Instant::now() >= patience {
             return Err(error);
         }
@@ -206,22 +240,5 @@ async fn send(call: &Call) -> Result<Response<Incoming>, LinkError> {
     }
 }
 
-fn away(call: &Call, error: &LinkError) -> String {
-    match error {
-        LinkError::NotConnected { .. } => format!(
-            "the {} is not available right now, {} was not started; try again in a moment",
-            call.sidecar, call.tool
-        ),
-        LinkError::Broken { .. } => interrupted(call),
-    }
-}
-
-pub(super) fn interrupted(call: &Call) -> String {
-    let check = if call.read_only { "try again" } else { "it may have had effect: look before you repeat it" };
-    format!("the {} ended while {} ran; {check}", call.sidecar, call.tool)
-}
-
-pub(super) fn too_late(call: &Call) -> String {
-    let check = if call.read_only { "try again" } else { "it may still have effect: look before you repeat it" };
-    format!("{} took longer than its {} s; {check}", call.tool, call.deadline.as_secs())
-}
+#[cfg(test)]
+mod tests;

@@ -1,44 +1,30 @@
 //! The headers that repeat what the body says (`Mcp-Method`, `Mcp-Name`, `Mcp-Param-*`): intermediaries route by them,
 //! so they must agree with what is executed (MCP 2026-07-28, Streamable HTTP, SEP-2243).
 
+use std::borrow::Cow;
+
 use base64::{Engine, engine::general_purpose::STANDARD};
-use http::HeaderMap;
-use serde_json::{Map, Value};
+use http::{HeaderMap, HeaderName};
+use serde_json::{Map, Value, value::RawValue};
 use tentacular_process::link::envelope::{Envelope, HEADER_MISMATCH, Refused};
 
-use super::answer::Era;
+use super::version::Era;
 
 const METHOD: &str = "mcp-method";
 const NAME: &str = "mcp-name";
 const PARAM_PREFIX: &str = "mcp-param-";
-/// Header of the protocol version.
-pub(crate) const PROTOCOL_VERSION: &str = "mcp-protocol-version";
-/// `_meta` member of the protocol version, in requests that stand for themselves.
-const META_PROTOCOL_VERSION: &str = "io.modelcontextprotocol/protocolVersion";
-/// First version without a handshake. Versions are dates and compare as text.
-const STATELESS: &str = "2026-07-28";
 
 /// An argument that a tool's schema promotes to a header (`x-mcp-header`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ParamHeader {
     path: Vec<String>,
-    header: String,
+    name: HeaderName,
 }
 
-/// The protocol that a request speaks: what its `_meta` says, else its header.
-pub(crate) fn era(envelope: &Envelope<'_>, headers: &HeaderMap) -> Result<Era, Refused> {
-    let header = single(headers, PROTOCOL_VERSION)?;
-    let version = envelope.meta_text(META_PROTOCOL_VERSION)?;
-    if let Some(version) = &version
-        && header != Some(version)
-    {
-        return Err(mismatch(format!("header {PROTOCOL_VERSION} must be {version:?}, as _meta says")));
+impl ParamHeader {
+    pub(crate) const fn name(&self) -> &HeaderName {
+        &self.name
     }
-    let is_date = |version: &str| version.len() == 10 && version.starts_with("20");
-    Ok(match version.as_deref().or(header) {
-        Some(version) if is_date(version) && version >= STATELESS => Era::Stateless,
-        _ => Era::Handshake,
-    })
 }
 
 /// Refuses headers that say something else than the body. Without a handshake they must also be there.
@@ -48,33 +34,64 @@ pub(crate) fn check(
     era: Era,
     params: &[ParamHeader],
 ) -> Result<(), Refused> {
-    let required = era == Era::Stateless && envelope.method != "initialize";
-    agree(headers, METHOD, Some(&envelope.method), required)?;
+    let required = era == Era::Stateless;
+    agree(headers, METHOD, Some(&envelope.method), required, |value| value == envelope.method)?;
     if envelope.method == "tools/call" {
-        agree(headers, NAME, envelope.name.as_deref(), required)?;
+        let name = envelope.name.as_deref();
+        agree(headers, NAME, name, required, |value| decode(value).as_deref() == name)?;
         for param in params {
-            let value = envelope.primitive_argument(&param.path)?;
-            agree(headers, &param.header, value.as_deref(), required)?;
+            let value = envelope.argument_at(&param.path)?.filter(|value| is_primitive(value));
+            agree(headers, param.name.as_str(), value, required, |header| {
+                value.is_some_and(|value| says(header, value))
+            })?;
         }
     }
     Ok(())
 }
 
-fn agree(headers: &HeaderMap, header: &str, body: Option<&str>, required: bool) -> Result<(), Refused> {
+fn agree<T>(
+    headers: &HeaderMap,
+    header: &str,
+    body: Option<T>,
+    required: bool,
+    same: impl FnOnce(&str) -> bool,
+) -> Result<(), Refused> {
     match (single(headers, header)?, body) {
-        (None, None) => Ok(()),
-        (None, Some(_)) if !required => Ok(()),
-        (None, Some(_)) => Err(mismatch(format!("header {header} is missing"))),
+        (None, Some(_)) if required => Err(mismatch(format!("header {header} is missing"))),
+        (None, _) => Ok(()),
         (Some(_), None) => Err(mismatch(format!("header {header} is there, its value in the body is not"))),
-        (Some(value), Some(body)) => match decode(value) {
-            Some(value) if value == body => Ok(()),
-            _ => Err(mismatch(format!("header {header} differs from the body"))),
-        },
+        (Some(value), Some(_)) if same(value) => Ok(()),
+        (Some(_), Some(_)) => Err(mismatch(format!("header {header} differs from the body"))),
     }
 }
 
+fn is_primitive(value: &RawValue) -> bool {
+    !value.get().starts_with(['{', '['])
+}
+
+/// Whether a header says what a primitive argument is. Integers are compared as numbers: parsers disagree on whether
+/// `42.0` is one.
+fn says(header: &str, argument: &RawValue) -> bool {
+    let json = argument.get();
+    match json.bytes().next() {
+        Some(b'"') => decode(header).is_some_and(|header| text(argument).as_deref() == Some(&header)),
+        Some(b't' | b'f') => header == json,
+        _ => header == json || integer(header).is_some_and(|number| integer(json) == Some(number)),
+    }
+}
+
+fn integer(text: &str) -> Option<i64> {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
+    let is_zero = !fraction.is_empty() && fraction.bytes().all(|digit| digit == b'0');
+    whole.parse().ok().filter(|_| is_zero)
+}
+
+fn text(value: &RawValue) -> Option<String> {
+    serde_json::from_str(value.get()).ok()
+}
+
 /// The only value of a header; two, or one that is no ASCII, are refused.
-fn single<'a>(headers: &'a HeaderMap, header: &str) -> Result<Option<&'a str>, Refused> {
+pub(super) fn single<'a>(headers: &'a HeaderMap, header: &str) -> Result<Option<&'a str>, Refused> {
     let mut values = headers.get_all(header).iter();
     let Some(value) = values.next() else { return Ok(None) };
     if values.next().is_some() {
@@ -84,14 +101,14 @@ fn single<'a>(headers: &'a HeaderMap, header: &str) -> Result<Option<&'a str>, R
 }
 
 /// Undoes the `=?base64?…?=` form of values that are no plain header text.
-fn decode(value: &str) -> Option<String> {
+fn decode(value: &str) -> Option<Cow<'_, str>> {
     match value.strip_prefix("=?base64?").and_then(|inner| inner.strip_suffix("?=")) {
-        Some(inner) => String::from_utf8(STANDARD.decode(inner).ok()?).ok(),
-        None => Some(value.to_owned()),
+        Some(inner) => String::from_utf8(STANDARD.decode(inner).ok()?).ok().map(Cow::Owned),
+        None => Some(Cow::Borrowed(value)),
     }
 }
 
-const fn mismatch(message: String) -> Refused {
+pub(super) const fn mismatch(message: String) -> Refused {
     Refused { code: HEADER_MISMATCH, message }
 }
 
@@ -105,8 +122,10 @@ pub(crate) fn param_headers(schema: &Map<String, Value>) -> Vec<ParamHeader> {
 fn collect(properties: Option<&Value>, path: &[String], found: &mut Vec<ParamHeader>) {
     for (name, schema) in properties.and_then(Value::as_object).into_iter().flatten() {
         let path = [path, std::slice::from_ref(name)].concat();
-        if let Some(header) = schema.get("x-mcp-header").and_then(Value::as_str).filter(|header| !header.is_empty()) {
-            found.push(ParamHeader { path: path.clone(), header: PARAM_PREFIX.to_owned() + &header.to_lowercase() });
+        let header = schema.get("x-mcp-header").and_then(Value::as_str).filter(|header| !header.is_empty());
+        // What is no header's name can be in no request.
+        if let Some(name) = header.and_then(|header| (PARAM_PREFIX.to_owned() + header).parse().ok()) {
+            found.push(ParamHeader { path: path.clone(), name });
         }
         collect(schema.get("properties"), &path, found);
     }
@@ -123,27 +142,26 @@ mod tests {
         let envelope = Envelope::parse(body.as_bytes()).expect("a message");
         let mut headers = HeaderMap::new();
         for (name, value) in pairs {
-            let name: http::HeaderName = name.parse().expect("a name");
+            let name: HeaderName = name.parse().expect("a name");
             headers.append(name, value.parse().expect("a value"));
         }
         let params = param_headers(schema.as_object().expect("a schema"));
-        let era = era(&envelope, &headers).map_err(|refused| refused.code)?;
+        let era = Era::of(&envelope, &headers);
         check(&envelope, &headers, era, &params).map_err(|refused| refused.code)
+    }
+
+    fn call(arguments: &Value) -> Value {
+        json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "wf_run", "arguments": arguments}})
     }
 
     #[test]
     fn headers_must_say_what_the_body_says() {
-        let call = |version: Option<&str>| {
-            json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {
-                "name": "wf_run", "arguments": {"region": {"name": "größe"}, "n": 3},
-                "_meta": version.map_or_else(|| json!({}), |version| json!({META_PROTOCOL_VERSION: version})),
-            }})
-        };
+        let arguments = json!({"region": {"name": "größe"}, "n": 3});
         let schema = json!({"properties": {
             "region": {"properties": {"name": {"x-mcp-header": "Region"}}},
             "n": {"x-mcp-header": "N"},
         }});
-        let (old, new) = (call(None), call(Some("2026-07-28")));
+        let call = call(&arguments);
         let encoded = format!("=?base64?{}?=", STANDARD.encode("größe"));
         let version = ("mcp-protocol-version", "2026-07-28");
         let full = [
@@ -153,21 +171,59 @@ mod tests {
             ("mcp-param-region", encoded.as_str()),
             ("mcp-param-n", "3"),
         ];
-        assert_eq!(checked(&new, &full[1..], &schema), Err(HEADER_MISMATCH), "the version is missing in the header");
-        let old_version = [&[("mcp-protocol-version", "2025-06-18")], &full[1..]].concat();
-        assert_eq!(checked(&new, &old_version, &schema), Err(HEADER_MISMATCH), "the versions differ");
-        assert_eq!(checked(&new, &full, &schema), Ok(()));
-        assert_eq!(checked(&old, &[], &schema), Ok(()));
-        assert_eq!(checked(&old, &[("mcp-name", "wf_list")], &schema), Err(HEADER_MISMATCH));
-        assert_eq!(checked(&old, &[("mcp-method", "tools/list")], &schema), Err(HEADER_MISMATCH));
+        assert_eq!(checked(&call, &full, &schema), Ok(()));
+        assert_eq!(checked(&call, &[], &schema), Ok(()));
+        assert_eq!(checked(&call, &[("mcp-name", "wf_list")], &schema), Err(HEADER_MISMATCH));
+        assert_eq!(checked(&call, &[("mcp-method", "tools/list")], &schema), Err(HEADER_MISMATCH));
         for missing in 1..full.len() {
             let some: Vec<_> =
                 full.iter().enumerate().filter(|(index, _)| *index != missing).map(|(_, pair)| *pair).collect();
-            assert_eq!(checked(&new, &some, &schema), Err(HEADER_MISMATCH), "{}", full[missing].0);
+            assert_eq!(checked(&call, &some, &schema), Err(HEADER_MISMATCH), "{}", full[missing].0);
             let twice = [&full[..], &full[missing..=missing]].concat();
-            assert_eq!(checked(&new, &twice, &schema), Err(HEADER_MISMATCH));
+            assert_eq!(checked(&call, &twice, &schema), Err(HEADER_MISMATCH), "{} twice", full[missing].0);
         }
         let other = [&full[..4], &[("mcp-param-n", "4")]].concat();
-        assert_eq!(checked(&new, &other, &schema), Err(HEADER_MISMATCH));
+        assert_eq!(checked(&call, &other, &schema), Err(HEADER_MISMATCH));
+        let method = format!("=?base64?{}?=", STANDARD.encode("tools/call"));
+        let encoded_method = [&full[..1], &[("mcp-method", &method)], &full[2..]].concat();
+        assert_eq!(checked(&call, &encoded_method, &schema), Err(HEADER_MISMATCH), "a method is never encoded");
+    }
+
+    #[test]
+    fn integers_are_compared_as_numbers_and_nothing_else_is() {
+        let schema = json!({"properties": {"x": {"x-mcp-header": "X"}}});
+        let agrees = |argument: &str, header: &str| {
+            let argument: Box<RawValue> = serde_json::from_str(argument).expect("JSON");
+            let body = call(&json!({"x": 0})).to_string().replace("{\"x\":0}", &format!("{{\"x\":{argument}}}"));
+            let envelope = Envelope::parse(body.as_bytes()).expect("a message");
+            let params = param_headers(schema.as_object().expect("a schema"));
+            let headers = HeaderMap::from_iter([(params[0].name.clone(), header.parse().expect("a value"))]);
+            check(&envelope, &headers, Era::Handshake, &params).is_ok()
+        };
+        for (argument, header) in [
+            ("42", "42"),
+            ("42", "42.0"),
+            ("42.00", "42"),
+            ("-7", "-7.0"),
+            ("true", "true"),
+            ("\"42\"", "42"),
+            ("1.5", "1.5"),
+            ("1e400", "1e400"),
+        ] {
+            assert!(agrees(argument, header), "{argument} {header}");
+        }
+        for (argument, header) in [
+            ("42", "43"),
+            ("42", "42.5"),
+            ("42", "42."),
+            ("\"42\"", "42.0"),
+            ("true", "True"),
+            ("9007199254740993", "9007199254740992"),
+            ("1.5", "1.50"),
+            ("{}", "{}"),
+            ("null", "null"),
+        ] {
+            assert!(!agrees(argument, header), "{argument} {header}");
+        }
     }
 }

@@ -9,10 +9,7 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use super::{
-    answer,
-    forward::{Call, interrupted, too_late},
-};
+use super::{answer, ending::Ending, forward::Call};
 
 /// A sidecar's answer on its way: its data, and how it ends.
 pub(super) struct Answer {
@@ -45,59 +42,44 @@ impl Answer {
     }
 }
 
-/// How relaying a body ended.
-pub(super) enum Relayed {
-    Whole,
-    CallerLeft,
-    CallerTooSlow,
-    TooLate,
-    Broken(hyper::Error),
-}
-
-impl Relayed {
-    pub(super) fn end(self, call: &Call, streams: bool) -> End {
-        let sentence = match self {
-            Self::Whole | Self::CallerLeft => return End::Whole,
+impl End {
+    /// The end of an answer that streams events, or is one piece of JSON.
+    pub(super) fn of(ending: Ending, call: &Call, streams: bool) -> Self {
+        match ending {
+            Ending::Answered | Ending::Cancelled => Self::Whole,
             // A piece is missing: nothing after it would be understood.
-            Self::CallerTooSlow => return End::Cut(too_late(call)),
-            Self::TooLate => too_late(call),
-            Self::Broken(error) => {
-                tracing::warn!(sidecar = call.sidecar, tool = call.tool, %error, "an answer broke off");
-                interrupted(call)
+            Ending::Unread => Self::Cut(ending.sentence(call)),
+            _ if !streams => Self::Cut(ending.sentence(call)),
+            _ => {
+                let message = answer::tool_error_message(&call.id, &ending.sentence(call), call.era);
+                // The blank line ends an event that was left unfinished.
+                Self::Says(Bytes::from(format!("\n\nevent: message\ndata: {message}\n\n")))
             }
-        };
-        if !streams {
-            return End::Cut(sentence);
         }
-        let message = answer::tool_error_message(&call.id, &sentence, call.era);
-        // The blank line ends an event that was left unfinished.
-        End::Says(Bytes::from(format!("\n\nevent: message\ndata: {message}\n\n")))
     }
 }
 
 /// Passes the data on, and nothing else that a body may carry.
-pub(super) async fn relay(
-    mut body: Incoming,
-    data: &mpsc::Sender<Bytes>,
-    until: Instant,
-    cancellable: bool,
-) -> Relayed {
+pub(super) async fn relay(mut body: Incoming, data: &mpsc::Sender<Bytes>, until: Instant, call: &Call) -> Ending {
     loop {
         let next = tokio::select! {
             next = timeout_at(until, body.frame()) => next,
-            () = data.closed(), if cancellable => return Relayed::CallerLeft,
+            () = data.closed(), if call.ends_with_its_caller() => return Ending::Cancelled,
         };
         match next {
             Ok(Some(Ok(frame))) => {
                 let Ok(bytes) = frame.into_data() else { continue };
                 // A caller who left hears no more; the sidecar's answer is read all the same.
                 if timeout_at(until, data.send(bytes)).await.is_err() {
-                    return Relayed::CallerTooSlow;
+                    return Ending::Unread;
                 }
             }
-            Ok(None) => return Relayed::Whole,
-            Ok(Some(Err(error))) => return Relayed::Broken(error),
-            Err(_) => return Relayed::TooLate,
+            Ok(None) => return Ending::Answered,
+            Ok(Some(Err(error))) => {
+                tracing::warn!(sidecar = call.tool.sidecar, tool = call.tool.name, %error, "an answer broke off");
+                return Ending::Broken;
+            }
+            Err(_) => return Ending::TooLate,
         }
     }
 }

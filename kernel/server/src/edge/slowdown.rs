@@ -4,11 +4,12 @@
 use std::{
     collections::hash_map::RandomState,
     hash::BuildHasher,
-    net::{IpAddr, Ipv6Addr},
+    net::IpAddr,
     sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
 
+use tentacular_process::http::site;
 use tokio::{
     sync::Semaphore,
     time::{Instant, sleep},
@@ -77,14 +78,6 @@ impl Slowdown {
         let pay = |paid: u64| Some((paid.max(now) + COST).min(free + LONGEST));
         let paid = self.slots[slot].fetch_update(Ordering::Relaxed, Ordering::Relaxed, pay).unwrap_or_default();
         Duration::from_millis((paid.max(now) + COST).min(free + LONGEST).saturating_sub(free))
-    }
-}
-
-/// What counts as one address: of IPv6 the network that one customer has (RFC 6177).
-fn site(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64))),
-        address @ IpAddr::V4(_) => address,
     }
 }
 

@@ -3,12 +3,15 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+use http::Request;
+use http_body_util::Full;
 use rmcp::{
     ErrorData, RoleServer, ServerHandler,
     model::{
-        CacheScope, ClientJsonRpcMessage, ClientRequest, DiscoverResult, Implementation, InitializeRequestParams,
-        InitializeResult, JsonRpcRequest, ListToolsResult, PaginatedRequestParams, ServerCapabilities, ServerConfig,
-        SubscriptionFilter,
+        CacheScope, ClientJsonRpcMessage, ClientRequest, DiscoverResult, EmptyResult, Implementation,
+        InitializeRequestParams, InitializeResult, JsonRpcRequest, ListToolsResult, PaginatedRequestParams,
+        ProtocolVersion, ServerCapabilities, ServerConfig, SubscriptionFilter,
     },
     service::{RequestContext, SubscriptionContext},
     transport::{
@@ -17,42 +20,92 @@ use rmcp::{
     },
 };
 use tentacular_contract::limits;
-use tentacular_process::link::envelope::{INVALID_PARAMS, Refused};
+use tentacular_process::{
+    http::{BoxResponse, boxed},
+    link::envelope::{INVALID_PARAMS, METHOD_NOT_FOUND, Refused},
+};
 use tokio_util::sync::CancellationToken;
 
-use crate::sidecars::{Catalog, Registry};
+use super::{message::Message, prepared::Prepared, version::Era};
+use crate::{
+    refusal::Refusal,
+    sidecars::{Catalog, Registry},
+};
 
+/// The methods that are answered here.
+const METHODS: [&str; 5] = ["initialize", "server/discover", "ping", "tools/list", "subscriptions/listen"];
+/// Characters of an unknown method that are told back.
+const METHOD_SHOWN: usize = 128;
 /// How long a client may keep the list and the discovery, in milliseconds.
 const FRESH_MS: u64 = 30_000;
 /// What a client's model reads about the server.
 const INSTRUCTIONS: &str = "Manages tentacles (small workflow programs) in enclaves (team namespaces) of one Kubernetes \
     cluster. Start with enclave_list, then wf_list. Results are JSON; a failed call says what to do.";
 
-/// rmcp's service for the merged surface.
-pub(crate) type SurfaceService = StreamableHttpService<Surface, NeverSessionManager>;
-
-/// The merged surface.
-#[derive(Debug, Clone)]
+/// Answers the methods of the merged surface: from prepared bytes what is asked for often and plainly, all else through
+/// rmcp, which knows what is wrong with a request that is unusual.
 pub(crate) struct Surface {
     registry: Registry,
-    draining: CancellationToken,
+    rmcp: StreamableHttpService<Merged, NeverSessionManager>,
+    discovery: Prepared,
+    pong: Prepared,
 }
 
-/// The service that answers what is not a call. Without sessions: any replica answers any request.
-pub(crate) fn service(registry: Registry, draining: CancellationToken) -> SurfaceService {
-    let config = StreamableHttpServerConfig::default()
-        .with_legacy_session_mode(false)
-        .with_json_response(true)
-        // The kernel has looked at Host and Origin where it must; here any name it is reached by is right.
-        .disable_allowed_hosts()
-        .with_max_request_body_bytes(limits::BODY_BYTES);
-    let surface = Surface { registry, draining };
-    StreamableHttpService::new(move || Ok(surface.clone()), Arc::default(), config)
+impl Surface {
+    /// Without sessions: any replica answers any request.
+    pub(crate) fn new(registry: Registry, draining: CancellationToken) -> Self {
+        let config = StreamableHttpServerConfig::default()
+            .with_legacy_session_mode(false)
+            .with_json_response(true)
+            // The kernel has looked at Host and Origin where it must; here any name it is reached by is right.
+            .disable_allowed_hosts()
+            .with_max_request_body_bytes(limits::BODY_BYTES);
+        let merged = Merged { registry: registry.clone(), draining };
+        let discovery = Prepared::new(&merged.discovery());
+        let pong = Prepared::new(&EmptyResult {});
+        Self {
+            registry,
+            rmcp: StreamableHttpService::new(move || Ok(merged.clone()), Arc::default(), config),
+            discovery,
+            pong,
+        }
+    }
+
+    /// The answer to a request, as bytes; `None` where it is rmcp's to give.
+    pub(crate) fn prepared(&self, message: &Message<'_>) -> Result<Option<Bytes>, Refusal> {
+        let method = message.envelope.method.as_str();
+        message.check_version()?;
+        if !METHODS.contains(&method) {
+            return Err(not_served(method));
+        }
+        message.check_headers(&[])?;
+        let prepared = match (method, message.era) {
+            _ if !message.is_plain() => None,
+            ("server/discover", Era::Stateless) => Some(self.discovery.answer(message.id)),
+            ("ping", Era::Handshake) => Some(self.pong.answer(message.id)),
+            ("tools/list", era) => Some(self.registry.catalog().list(era).answer(message.id)),
+            _ => None,
+        };
+        if prepared.is_none() {
+            require_well_formed(message.body)?;
+        }
+        Ok(prepared)
+    }
+
+    /// The answer of rmcp.
+    pub(crate) async fn handle(&self, request: Request<Full<Bytes>>) -> BoxResponse {
+        boxed(self.rmcp.handle(request).await)
+    }
+}
+
+fn not_served(method: &str) -> Refusal {
+    let method: String = method.chars().take(METHOD_SHOWN).collect();
+    Refusal::error("unknown-method", METHOD_NOT_FOUND, format!("method {method:?} is not served"))
 }
 
 /// Refuses a message whose parameters are not those of its method: rmcp would take it for a method of somebody else's
 /// and answer that there is none.
-pub(crate) fn require_well_formed(body: &[u8]) -> Result<(), Refused> {
+fn require_well_formed(body: &[u8]) -> Result<(), Refused> {
     match serde_json::from_slice::<ClientJsonRpcMessage>(body) {
         Ok(ClientJsonRpcMessage::Request(JsonRpcRequest {
             request: ClientRequest::CustomRequest(request), ..
@@ -77,7 +130,21 @@ pub(crate) fn listed_for_handshake(catalog: &Catalog) -> ListToolsResult {
     list
 }
 
-impl ServerHandler for Surface {
+/// The merged surface, for rmcp.
+#[derive(Debug, Clone)]
+struct Merged {
+    registry: Registry,
+    draining: CancellationToken,
+}
+
+impl Merged {
+    fn discovery(&self) -> DiscoverResult {
+        let versions = self.supported_protocol_versions().into_owned();
+        DiscoverResult::from_server_info(versions, self.get_info()).with_ttl_ms(FRESH_MS)
+    }
+}
+
+impl ServerHandler for Merged {
     fn get_info(&self) -> ServerConfig {
         let capabilities = ServerCapabilities::builder().enable_tools().enable_tool_list_changed().build();
         let mut config = ServerConfig::new(capabilities);
@@ -98,19 +165,20 @@ impl ServerHandler for Surface {
     }
 
     async fn discover(&self, _context: RequestContext<RoleServer>) -> Result<DiscoverResult, ErrorData> {
-        let versions = self.supported_protocol_versions().into_owned();
-        Ok(DiscoverResult::from_server_info(versions, self.get_info()).with_ttl_ms(FRESH_MS))
+        Ok(self.discovery())
     }
 
     async fn list_tools(
         &self,
         page: Option<PaginatedRequestParams>,
-        _context: RequestContext<RoleServer>,
+        context: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
         if page.is_some_and(|page| page.cursor.is_some()) {
             return Err(ErrorData::invalid_params("unknown cursor: the list has one page", None));
         }
-        Ok(listed(&self.registry.catalog()))
+        let stateless = context.protocol_version() == Some(ProtocolVersion::V_2026_07_28);
+        let catalog = self.registry.catalog();
+        Ok(if stateless { listed(&catalog) } else { listed_for_handshake(&catalog) })
     }
 
     fn accepted_subscription_filter(&self, _requested: &SubscriptionFilter) -> Option<SubscriptionFilter> {
@@ -132,3 +200,6 @@ impl ServerHandler for Surface {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

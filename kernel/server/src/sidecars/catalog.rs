@@ -5,12 +5,11 @@ use std::{
     sync::Arc,
 };
 
-use bytes::Bytes;
-use rmcp::model::ListToolsResult;
 use tentacular_contract::{Authz, keys};
 use tentacular_process::link::client::LinkClient;
 
 use crate::edge::{
+    Era, Prepared,
     headers::{ParamHeader, param_headers},
     listed, listed_for_handshake,
 };
@@ -21,6 +20,8 @@ pub(crate) struct Offer {
     /// The sidecar's name, which is its socket's.
     pub(crate) sidecar: String,
     pub(crate) client: LinkClient,
+    /// It belongs to every installation.
+    pub(crate) built_in: bool,
     pub(crate) tools: Vec<rmcp::model::Tool>,
 }
 
@@ -32,7 +33,9 @@ pub(crate) type Reserved = BTreeMap<String, &'static str>;
 pub(crate) struct Tool {
     pub(crate) sidecar: String,
     pub(crate) client: LinkClient,
-    /// Its canonical name, a bounded label; calls may spell an alias.
+    /// Whether its sidecar belongs to every installation, so that both their names are known.
+    pub(crate) built_in: bool,
+    /// Its canonical name; calls may spell an alias.
     pub(crate) name: String,
     pub(crate) authz: Authz,
     pub(crate) read_only: bool,
@@ -46,8 +49,8 @@ pub(crate) struct Catalog {
     tools: Vec<Arc<Tool>>,
     by_name: HashMap<String, Arc<Tool>>,
     refused: Vec<String>,
-    handshake: Bytes,
-    stateless: Bytes,
+    handshake: Prepared,
+    stateless: Prepared,
 }
 
 impl Catalog {
@@ -63,8 +66,8 @@ impl Catalog {
                 }
             }
         }
-        catalog.handshake = to_bytes(&listed_for_handshake(&catalog));
-        catalog.stateless = to_bytes(&listed(&catalog));
+        catalog.handshake = Prepared::new(&listed_for_handshake(&catalog));
+        catalog.stateless = Prepared::new(&listed(&catalog));
         catalog
     }
 
@@ -86,6 +89,7 @@ impl Catalog {
         let tool = Arc::new(Tool {
             sidecar: offer.sidecar.clone(),
             client: offer.client.clone(),
+            built_in: offer.built_in,
             name: name.clone(),
             authz,
             read_only: listed.annotations.as_ref().and_then(|hints| hints.read_only_hint) == Some(true),
@@ -119,8 +123,8 @@ impl Catalog {
     }
 
     /// The tool that answers to `name`, its own or an alias.
-    pub(crate) fn find(&self, name: &str) -> Option<&Tool> {
-        self.by_name.get(name).map(Arc::as_ref)
+    pub(crate) fn find(&self, name: &str) -> Option<&Arc<Tool>> {
+        self.by_name.get(name)
     }
 
     /// The tools as they are listed.
@@ -138,19 +142,26 @@ impl Catalog {
         self.stateless == other.stateless
     }
 
-    /// The whole answer to `tools/list` for a request with this id, as it was written.
-    pub(crate) fn list_answer(&self, id: &str, stateless: bool) -> Bytes {
-        let result = if stateless { &self.stateless } else { &self.handshake };
-        let mut answer = Vec::with_capacity(result.len() + id.len() + 40);
-        for part in [b"{\"jsonrpc\":\"2.0\",\"id\":", id.as_bytes(), b",\"result\":", result, b"}"] {
-            answer.extend_from_slice(part);
+    /// The list of tools as clients of an era get it.
+    pub(crate) const fn list(&self, era: Era) -> &Prepared {
+        match era {
+            Era::Handshake => &self.handshake,
+            Era::Stateless => &self.stateless,
         }
-        answer.into()
     }
 }
 
-fn to_bytes(list: &ListToolsResult) -> Bytes {
-    serde_json::to_vec(list).unwrap_or_default().into()
+#[cfg(test)]
+impl Offer {
+    /// An offer of these tools, at `path`.
+    pub(crate) fn of(sidecar: &str, path: &std::path::Path, tools: serde_json::Value) -> Self {
+        Self {
+            sidecar: sidecar.to_owned(),
+            client: LinkClient::new(path, None),
+            built_in: false,
+            tools: serde_json::from_value(tools).expect("tools"),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -162,11 +173,7 @@ mod tests {
     use super::*;
 
     fn offer(sidecar: &str, tools: Value) -> Offer {
-        Offer {
-            sidecar: sidecar.to_owned(),
-            client: LinkClient::new(Path::new("/nowhere"), None),
-            tools: serde_json::from_value(tools).expect("tools"),
-        }
+        Offer::of(sidecar, Path::new("/nowhere"), tools)
     }
 
     fn tool(name: &str, meta: &Value) -> Value {
@@ -220,18 +227,5 @@ mod tests {
         let names: Vec<_> = away.listed().into_iter().map(|tool| tool.name).collect();
         assert_eq!(names, ["own"], "a part that is away keeps its names");
         assert!(away.find("wf_list").is_none());
-    }
-
-    #[test]
-    fn the_prepared_answer_is_the_list_with_the_id_as_written() {
-        let tools = json!([tool("good", &json!({keys::AUTHZ_META: read()}))]);
-        let catalog = Catalog::merge([offer("part", tools)].iter(), &Reserved::new());
-        let answer: Value = serde_json::from_slice(&catalog.list_answer("\"a-1\"", true)).expect("JSON");
-        assert_eq!(answer["id"], "a-1");
-        assert_eq!(answer["result"]["ttlMs"], 30_000);
-        assert_eq!(answer["result"]["cacheScope"], "private");
-        let answer: Value = serde_json::from_slice(&catalog.list_answer("7", false)).expect("JSON");
-        assert_eq!(answer["id"], 7);
-        assert_eq!(answer["result"].as_object().expect("a result").keys().collect::<Vec<_>>(), ["tools"]);
     }
 }

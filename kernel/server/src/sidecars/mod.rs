@@ -5,4 +5,6 @@ mod join;
 mod registry;
 
 pub(crate) use catalog::{Catalog, Tool};
+#[cfg(test)]
+pub(crate) use catalog::{Offer, Reserved};
 pub(crate) use registry::{BuiltIn, Registry};

@@ -80,6 +80,12 @@ impl Registry {
         Ok(Self { catalog, changes })
     }
 
+    /// A registry that stays as it is.
+    #[cfg(test)]
+    pub(crate) fn fixed(catalog: Catalog) -> Self {
+        Self { catalog: Arc::new(ArcSwap::from_pointee(catalog)), changes: watch::channel(()).1 }
+    }
+
     /// The tools of the moment.
     pub(crate) fn catalog(&self) -> Arc<Catalog> {
         self.catalog.load_full()
@@ -198,7 +204,7 @@ impl Watcher {
                 tracing::info!(sidecar = name, tools = tools.len(), "joined");
                 self.complaints.remove(&name);
                 let index = self.built_in.iter().position(|part| part.name == name);
-                let offer = Offer { sidecar: name.clone(), client, tools };
+                let offer = Offer { sidecar: name.clone(), client, built_in: index.is_some(), tools };
                 self.joined.insert(name, Joined { file, offer });
                 self.publish();
                 if let Some(index) = index {

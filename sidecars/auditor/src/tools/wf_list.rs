@@ -127,7 +127,7 @@ impl<C: Clock> WfList<C> {
             let deployments = self.observed.tentacles(&enclave).await?;
             wanted.list(&enclave, &deployments, now, &mut page);
         } else {
-            for enclave in self.observed.enclaves()? {
+            for enclave in self.observed.enclaves().await? {
                 if page.is_full() {
                     break;
                 }

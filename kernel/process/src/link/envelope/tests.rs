@@ -78,6 +78,11 @@ fn what_is_no_single_message_is_refused() {
         r#"{"jsonrpc":"2.0","id":null,"method":"ping"}"#,
         r#"{"jsonrpc":"2.0","id":{},"method":"ping"}"#,
         r#"{"jsonrpc":"2.0","id":1.5,"method":"ping"}"#,
+        r#"{"jsonrpc":"2.0","id":1e3,"method":"ping"}"#,
+        r#"{"jsonrpc":"2.0","id":-0,"method":"ping"}"#,
+        r#"{"jsonrpc":"2.0","id":9223372036854775808,"method":"ping"}"#,
+        r#"{"jsonrpc":"2.0","id":[1],"method":"ping"}"#,
+        r#"{"jsonrpc":"2.0","id":true,"method":"ping"}"#,
         r#"{"jsonrpc":"2.0","id":1,"method":7}"#,
         r#"{"jsonrpc":"2.0","id":1}"#,
         r#"{"jsonrpc":"2.0","id":1,"method":"ping"} {"#,
@@ -86,6 +91,25 @@ fn what_is_no_single_message_is_refused() {
         r#"{"jsonrpc":"2.0","id":1,"method":"ping","params":[]}"#,
     ] {
         assert!(Envelope::parse(body.as_bytes()).is_err(), "{body}");
+    }
+}
+
+#[test]
+fn broken_json_is_told_from_json_that_is_no_message() {
+    let whole = r#"{"jsonrpc":"2.0","id":1,"method":"ping","params":{"a":[1]}}"#;
+    for body in
+        ["", " \n", "{", "[1,", "nul", &whole[..30], &whole[..50], &format!("{whole}{whole}"), "{\"a\":\"\u{1}\"}"]
+    {
+        assert_eq!(Envelope::parse(body.as_bytes()).expect_err(body).code, PARSE_ERROR, "{body}");
+    }
+    let latin = [whole.as_bytes(), b" "]
+        .concat()
+        .iter()
+        .map(|byte| if *byte == b'1' { 0xe4 } else { *byte })
+        .collect::<Vec<_>>();
+    assert_eq!(Envelope::parse(&latin).expect_err("no UTF-8").code, PARSE_ERROR);
+    for body in ["[]", "null", "1", "\"x\"", &format!("[{whole}]")] {
+        assert_eq!(Envelope::parse(body.as_bytes()).expect_err(body).code, INVALID_REQUEST, "{body}");
     }
 }
 

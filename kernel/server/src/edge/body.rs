@@ -1,0 +1,173 @@
+//! The body of a request, read up to its limits, and the media types in which sender and kernel understand each other.
+
+use bytes::{Bytes, BytesMut};
+use http::{
+    HeaderMap, HeaderValue, Request, StatusCode,
+    header::{ACCEPT, CONTENT_TYPE},
+    request::Parts,
+};
+use http_body_util::BodyExt;
+use hyper::body::Body;
+use tentacular_contract::limits;
+use tentacular_process::http::BoxResponse;
+use tokio::time::timeout;
+
+use super::answer;
+
+/// Bytes over the limit of a body that are still read before the refusal.
+const LISTENED_TO: usize = 16 * 1024 * 1024;
+const JSON: &str = "application/json";
+const EVENTS: &str = "text/event-stream";
+/// What the kernel and the sidecars answer with.
+const BOTH: HeaderValue = HeaderValue::from_static("application/json, text/event-stream");
+
+/// Reads the body. Its `Accept` is spelled out from then on.
+pub(super) async fn read<B>(request: Request<B>) -> Result<(Parts, Bytes), Box<BoxResponse>>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    let (mut parts, body) = request.into_parts();
+    let refuse = |status, text: String| Err(Box::new(answer::text(status, text)));
+    if !is_json(&parts.headers) {
+        return refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, format!("Content-Type must be {JSON}"));
+    }
+    if !(accepts(&parts.headers, JSON) && accepts(&parts.headers, EVENTS)) {
+        return refuse(StatusCode::NOT_ACCEPTABLE, format!("Accept must allow both {JSON} and {EVENTS}"));
+    }
+    parts.headers.insert(ACCEPT, BOTH);
+    let Ok(collected) = timeout(limits::BODY_TIME, collect(body)).await else {
+        let limit = limits::BODY_TIME.as_secs();
+        return refuse(StatusCode::REQUEST_TIMEOUT, format!("the body did not come within {limit} s"));
+    };
+    match collected {
+        Ok(Some(bytes)) => Ok((parts, bytes)),
+        Ok(None) => {
+            let limit = limits::BODY_BYTES / 1024 / 1024;
+            refuse(StatusCode::PAYLOAD_TOO_LARGE, format!("the body is larger than {limit} MiB"))
+        }
+        Err(_) => refuse(StatusCode::BAD_REQUEST, "the body ended early".to_owned()),
+    }
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(JSON)
+}
+
+/// Whether an answer of this kind may be given (RFC 9110 section 12.5.1: without the header, any).
+fn accepts(headers: &HeaderMap, kind: &str) -> bool {
+    let ranges = headers.get_all(ACCEPT);
+    let mut ranges = ranges.iter().flat_map(|value| value.to_str().unwrap_or_default().split(','));
+    !headers.contains_key(ACCEPT) || ranges.any(|range| is_in(range, kind))
+}
+
+fn is_in(range: &str, kind: &str) -> bool {
+    let mut parts = range.split(';').map(str::trim);
+    let range = parts.next().unwrap_or_default();
+    let group = range.strip_suffix('*').filter(|group| group.ends_with('/'));
+    let matches = range.eq_ignore_ascii_case(kind)
+        || group.is_some_and(|group| group == "*/" || kind.starts_with(&group.to_ascii_lowercase()));
+    let never = |weight: &str| weight.trim().parse::<f32>().is_ok_and(|weight| weight <= 0.0);
+    let weight = |parameter: &str| {
+        let (name, value) = parameter.split_once('=')?;
+        name.trim().eq_ignore_ascii_case("q").then(|| never(value))
+    };
+    matches && !parts.any(|parameter| weight(parameter).unwrap_or_default())
+}
+
+/// The whole body, or `None` when it is over the limit. What is over it is read and dropped, up to a point: whoever is
+/// still sending does not hear an answer.
+async fn collect<B>(mut body: B) -> Result<Option<Bytes>, B::Error>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    let mut bytes = BytesMut::new();
+    let mut size = 0;
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame?.into_data() else { continue };
+        size += data.len();
+        if size <= limits::BODY_BYTES {
+            bytes.extend_from_slice(&data);
+        } else if size > limits::BODY_BYTES + LISTENED_TO {
+            break;
+        }
+    }
+    Ok((size <= limits::BODY_BYTES).then(|| bytes.freeze()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{convert::Infallible, pin::Pin, time::Duration};
+
+    use futures::{Stream, StreamExt, stream};
+    use http_body_util::StreamBody;
+    use hyper::body::Frame;
+    use tokio::time::{Instant, sleep};
+
+    use super::*;
+
+    type Pieces = Pin<Box<dyn Stream<Item = Result<Frame<Bytes>, Infallible>>>>;
+
+    fn posted(pieces: impl Stream<Item = Bytes> + 'static) -> Request<StreamBody<Pieces>> {
+        let pieces: Pieces = Box::pin(pieces.map(|piece| Ok(Frame::data(piece))));
+        let mut request = Request::new(StreamBody::new(pieces));
+        request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(JSON));
+        request
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_stops_arriving_or_trickles_is_given_up() {
+        let piece = Bytes::from_static(b" ");
+        let stops = stream::iter([piece.clone()]).chain(stream::pending()).boxed();
+        let trickles = stream::repeat(piece).then(|piece| async {
+            sleep(Duration::from_secs(7)).await;
+            piece
+        });
+        for pieces in [stops, trickles.boxed()] {
+            let begun = Instant::now();
+            let answer = read(posted(pieces)).await.expect_err("it never ends");
+            assert_eq!(answer.status(), StatusCode::REQUEST_TIMEOUT);
+            assert_eq!(begun.elapsed(), limits::BODY_TIME);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_without_an_end_is_not_read_for_ever() {
+        let answer = read(posted(stream::repeat(Bytes::from(vec![b' '; 1 << 20])))).await.expect_err("too large");
+        assert_eq!(answer.status(), StatusCode::PAYLOAD_TOO_LARGE);
+    }
+
+    #[test]
+    fn both_kinds_of_answers_must_be_acceptable() {
+        let both = |values: &[&str]| {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(ACCEPT, value.parse().expect("a value"));
+            }
+            accepts(&headers, JSON) && accepts(&headers, EVENTS)
+        };
+        for accept in [
+            &[][..],
+            &["application/json, text/event-stream"],
+            &["application/json", "Text/Event-Stream;q=0.1"],
+            &["*/*"],
+            &["application/*;q=0.5,text/*"],
+            &["text/html, */*;q=0.001"],
+        ] {
+            assert!(both(accept), "{accept:?}");
+        }
+        for accept in [
+            &["application/json"][..],
+            &["text/event-stream"],
+            &["text/html"],
+            &[""],
+            &["application/json;q=0, text/event-stream;Q=0.0"],
+            &["*/*;q=0"],
+            &["application/json, text/*;q=0"],
+            &["app*"],
+            &["*"],
+        ] {
+            assert!(!both(accept), "{accept:?}");
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! Measures and prints; never fails on a figure. Medians of several runs, as machines are noisy; where two things are
+//! compared, the ratio is of runs that alternate.
+
+mod bare;
+mod changes;
+mod forwarding;
+mod load;
+mod memory;
+mod report;
+mod start;
+mod throughput;
+
+use std::{net::SocketAddr, process::ExitCode, sync::Arc};
+
+use anyhow::Context as _;
+use clap::{Parser, ValueEnum};
+use tentacular_demo::say;
+use tentacular_test_harness::{ControlPlane, Installation, Provider, Stack, stack::Options};
+
+/// Measures tentacular-mcp.
+#[derive(Debug, Parser)]
+struct Args {
+    /// Measure only this.
+    #[arg(long)]
+    only: Option<Measure>,
+    /// Be the server that others are compared with.
+    #[arg(long, hide = true)]
+    bare: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Measure {
+    /// From the start of the kernel to its first answer.
+    Start,
+    /// Resident memory of processes that do nothing.
+    Memory,
+    /// The way through the kernel.
+    Forwarding,
+    /// Calls a second.
+    Load,
+    /// The kernel's memory after clients that never come back.
+    Abandoned,
+    /// The time until a change of owner or mode is effective.
+    Changes,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let args = Args::parse();
+    let ended = if args.bare { bare::serve().await } else { run(args.only).await };
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say(&format!("cannot measure: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(only: Option<Measure>) -> anyhow::Result<()> {
+    if cfg!(debug_assertions) {
+        say("note: this is a debug build; `make bench` measures a release build");
+    }
+    let wanted = |measure| only.is_none_or(|only| only == measure);
+    let mut control_plane = ControlPlane::start().await?;
+    control_plane.join_node().await?;
+    let installation = Arc::new(Installation::into_own(control_plane).await?);
+    if wanted(Measure::Start) {
+        start::measure(&installation).await?;
+    }
+    let provider = Provider::start()?;
+    let options = Options { kernel_args: provider.kernel_args(), ..Options::default() };
+    let stack = Stack::start_with(installation, options).await?;
+    if wanted(Measure::Memory) {
+        memory::idle(&stack).await?;
+    }
+    if wanted(Measure::Forwarding) {
+        forwarding::measure(&stack).await?;
+    }
+    if wanted(Measure::Load) {
+        throughput::measure(&stack, &provider).await?;
+    }
+    if wanted(Measure::Abandoned) {
+        memory::abandoned(&stack).await?;
+    }
+    if wanted(Measure::Changes) {
+        changes::measure(&stack, &provider).await?;
+    }
+    Ok(())
+}
+
+/// Where the kernel listens.
+fn address(stack: &Stack) -> anyhow::Result<SocketAddr> {
+    let address = stack.url().trim_start_matches("http://").trim_end_matches("/mcp");
+    address.parse().with_context(|| format!("no address in {}", stack.url()))
+}

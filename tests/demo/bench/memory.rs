@@ -1,0 +1,57 @@
+//! Resident memory: of each process when nothing happens, and of the kernel before and after clients that never come back.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tentacular_demo::{Message, say};
+use tentacular_test_harness::{Part, Stack};
+
+use crate::{
+    address,
+    load::{self, Target, Until},
+};
+
+/// How long a process is left alone before its memory is read.
+const IDLE: Duration = Duration::from_secs(5);
+/// Clients that begin and do not go on.
+const ABANDONED: usize = 100_000;
+
+pub(crate) async fn idle(stack: &Stack) -> anyhow::Result<()> {
+    tokio::time::sleep(IDLE).await;
+    for part in [Part::Kernel, Part::Registrar, Part::Scheduler, Part::Auditor] {
+        let goal = if part == Part::Kernel { " (goal: 25 MB)" } else { "" };
+        say(&format!("{}, idle resident memory: {:.1} MB{goal}", part.name(), resident(stack, part)?));
+    }
+    Ok(())
+}
+
+/// `initialize` again and again, and nothing after it.
+pub(crate) async fn abandoned(stack: &Stack) -> anyhow::Result<()> {
+    let target = Target::post("initialize", address(stack)?, Some(stack.token()), Message::initialize("1"))?;
+    let target = target.probed("serverInfo").await?;
+    // The first ones warm up what is kept per connection and per thread.
+    load::run(&target, Until::Count(ABANDONED / 20)).await?;
+    tokio::time::sleep(IDLE).await;
+    let before = resident(stack, Part::Kernel)?;
+    let round = load::run(&target, Until::Count(ABANDONED)).await?;
+    let right_after = resident(stack, Part::Kernel)?;
+    tokio::time::sleep(IDLE).await;
+    let after = resident(stack, Part::Kernel)?;
+    say(&format!("initialize without follow-up, {ABANDONED} times: {round}"));
+    say(&format!(
+        "kernel, resident memory before {before:.1} MB, right after {right_after:.1} MB, {} s later {after:.1} MB: \
+         {:+.1} MB (goal: within 2 MB)",
+        IDLE.as_secs(),
+        after - before,
+    ));
+    Ok(())
+}
+
+/// In MB of 1,000,000 bytes.
+fn resident(stack: &Stack, part: Part) -> anyhow::Result<f64> {
+    let pid = stack.process(part)?.pid();
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).context("no VmRSS")?;
+    let kib: u32 = line.split_whitespace().nth(1).context("no figure")?.parse()?;
+    Ok(f64::from(kib) / 1000.0 * 1.024)
+}

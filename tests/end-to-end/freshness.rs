@@ -1,0 +1,202 @@
+//! Decisions rest on what is so now: a change is effective at once, what was never seen is read, and a sidecar writes
+//! nothing on the word of an older decision.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, ensure};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use k8s_openapi::api::{apps::v1::Deployment, core::v1::Namespace, rbac::v1::RoleBinding};
+use kube::{
+    Client,
+    api::{Api, Patch, PatchParams, PostParams},
+};
+use serde_json::{Value, json};
+use tentacular_test_harness::{
+    Part,
+    mcp::{Era, Raw},
+};
+
+use crate::{
+    hand_made::{HandMade, tool},
+    support::{SEEN, apply_word_count, client, enclave, guests, person, stack, unique, until_listed},
+    wire::Message,
+};
+
+const OWNER: &str = "tentacular.io/enclave-owner";
+const MEMBERS: &str = "tentacular.io/enclave-members";
+const MODE: &str = "tentacular.io/mode";
+
+/// An enclave with the tentacle `report`, both owned by `fresh-ann@example.com`, made without the server.
+async fn made(admin: &Client, mode: &str) -> anyhow::Result<String> {
+    let name = unique("fresh");
+    let labels = json!({ "app.kubernetes.io/managed-by": "tentacular", "tentacular.io/release": "report" });
+    let namespace: Namespace = serde_json::from_value(json!({ "metadata": { "name": name, "labels": labels,
+        "annotations": { "tentacular.io/enclave": name, OWNER: "fresh-ann@example.com",
+            MEMBERS: "fresh-bob@example.com", MODE: mode } } }))?;
+    Api::all(admin.clone()).create(&PostParams::default(), &namespace).await?;
+    let reader = "tentacular-enclave-reader";
+    let binding: RoleBinding = serde_json::from_value(json!({ "metadata": { "name": reader },
+        "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": reader },
+        "subjects": [{ "kind": "ServiceAccount", "name": "tentacular-mcp", "namespace": "tentacular-system" }] }))?;
+    match Api::namespaced(admin.clone(), &name).create(&PostParams::default(), &binding).await {
+        Err(kube::Error::Api(status)) if status.is_already_exists() => {}
+        created => drop(created?),
+    }
+    let deployment: Deployment = serde_json::from_value(json!({
+        "metadata": { "name": "report", "labels": labels,
+            "annotations": { "tentacular.io/owner": "fresh-ann@example.com", MODE: "rwxrwx---" } },
+        "spec": { "replicas": 0, "selector": { "matchLabels": { "tentacular.io/release": "report" } },
+            "template": { "metadata": { "labels": labels },
+                "spec": { "containers": [{ "name": "engine", "image": "example.com/engine" }] } } } }))?;
+    Api::namespaced(admin.clone(), &name).create(&PostParams::default(), &deployment).await?;
+    Ok(name)
+}
+
+fn annotation(key: &str, value: &str) -> Patch<Value> {
+    Patch::Merge(json!({ "metadata": { "annotations": { key: value } } }))
+}
+
+/// A sidecar with one tool that writes to a tentacle, as far as its declaration says.
+async fn writer(name: &'static str) -> anyhow::Result<HandMade> {
+    let stack = guests().await?;
+    let mut tool = tool(name);
+    tool["_meta"]["tentacular.io/authz"] =
+        json!({ "on": "tentacle", "needs": "write", "enclave": ["/enclave"], "tentacle": ["/name"] });
+    let sidecar = HandMade::listen(&stack.run_dir(), name, [tool], |call| async move {
+        let permit = call.headers.get("tentacular-permit").cloned().unwrap_or_default();
+        let permit = URL_SAFE_NO_PAD.decode(permit).ok().and_then(|json| serde_json::from_slice::<Value>(&json).ok());
+        call.content(&permit.unwrap_or_default()).await
+    })?;
+    until_listed(stack, name, true).await?;
+    Ok(sidecar)
+}
+
+async fn may(raw: &Raw, tool: &str, enclave: &str) -> anyhow::Result<bool> {
+    let answer =
+        Message::call(Era::Stateless, tool, &json!({ "enclave": enclave, "name": "report" })).post(raw).await?;
+    match answer.json()["result"]["isError"].as_bool() {
+        Some(refused) => Ok(!refused),
+        None => anyhow::bail!("{}", answer.text),
+    }
+}
+
+/// How long it takes until a call is decided so.
+async fn until_may(raw: &Raw, tool: &str, enclave: &str, wanted: bool) -> anyhow::Result<Duration> {
+    let begun = Instant::now();
+    while may(raw, tool, enclave).await? != wanted {
+        ensure!(begun.elapsed() < SEEN, "{tool} in {enclave}: still not {wanted}");
+    }
+    Ok(begun.elapsed())
+}
+
+#[tokio::test]
+async fn a_change_of_mode_or_owner_is_effective_at_once() -> anyhow::Result<()> {
+    let stack = guests().await?;
+    let _sidecar = writer("fresh_change").await?;
+    let admin = stack.installation().control_plane().admin()?;
+    let enclave = made(&admin, "rwx------").await?;
+    let (ann, bob) = (person(stack, "fresh-ann").await?, person(stack, "fresh-bob").await?);
+    let namespaces: Api<Namespace> = Api::all(admin.clone());
+    let deployments: Api<Deployment> = Api::namespaced(admin, &enclave);
+    let change = PatchParams::default();
+    let mut took = BTreeMap::new();
+    let mut note =
+        |what: &'static str, time: Duration| took.entry(what).or_insert_with(Vec::new).push(time.as_millis());
+    assert!(may(&ann, "fresh_change", &enclave).await? && !may(&bob, "fresh_change", &enclave).await?);
+    for _ in 0..5 {
+        for (mode, wanted) in [("rwxrwx---", true), ("rwxr-x---", false)] {
+            namespaces.patch(&enclave, &change, &annotation(MODE, mode)).await?;
+            note("the enclave's mode", until_may(&bob, "fresh_change", &enclave, wanted).await?);
+        }
+        namespaces.patch(&enclave, &change, &annotation(MODE, "rwxrwx---")).await?;
+        until_may(&bob, "fresh_change", &enclave, true).await?;
+        for (mode, wanted) in [("rwxr-x---", false), ("rwxrwx---", true)] {
+            deployments.patch("report", &change, &annotation(MODE, mode)).await?;
+            note("the tentacle's mode", until_may(&bob, "fresh_change", &enclave, wanted).await?);
+        }
+        namespaces.patch(&enclave, &change, &annotation(MODE, "rwx------")).await?;
+        until_may(&bob, "fresh_change", &enclave, false).await?;
+        for (owner, of_ann) in [("fresh-bob@example.com", false), ("fresh-ann@example.com", true)] {
+            namespaces.patch(&enclave, &change, &annotation(OWNER, owner)).await?;
+            note("the owner", until_may(&ann, "fresh_change", &enclave, of_ann).await?);
+            assert_eq!(may(&bob, "fresh_change", &enclave).await?, !of_ann, "one owner at a time");
+        }
+    }
+    println!("ms until a change was effective: {took:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_the_watch_has_not_seen_is_read() -> anyhow::Result<()> {
+    let stack = guests().await?;
+    let _sidecar = writer("fresh_unseen").await?;
+    let admin = stack.installation().control_plane().admin()?;
+    let (ann, bob) = (person(stack, "fresh-ann").await?, person(stack, "fresh-bob").await?);
+    for _ in 0..5 {
+        let enclave = made(&admin, "rwxrwx---").await?;
+        // The first word counts: nobody is told that what was just made does not exist.
+        for raw in [&bob, &ann] {
+            let arguments = json!({ "enclave": enclave, "name": "report" });
+            let answer = Message::call(Era::Handshake, "fresh_unseen", &arguments).post(raw).await?;
+            assert_eq!(answer.json()["result"]["structuredContent"]["exists"], true, "{}", answer.text);
+        }
+    }
+    Ok(())
+}
+
+/// Calls a sidecar on its own socket, as the kernel does, with a permit that says what was so once.
+async fn with_old_permit(part: Part, tool: &str, right: &str, arguments: &Value) -> anyhow::Result<Value> {
+    let caller = json!({ "kind": "oidc", "sub": "bob", "email": "bob@example.com" });
+    let permit = json!({ "v": 1, "tool": tool, "enclave": arguments["enclave"], "tentacle": arguments["name"],
+        "exists": true, "right": right, "rule": "mode", "authz": true });
+    let message = Message::call(Era::Handshake, tool, arguments);
+    let socket = stack().await?.run_dir().join(format!("{}.sock", part.name()));
+    let http = reqwest::Client::builder().unix_socket(socket).build()?;
+    let request = http
+        .post("http://localhost/mcp")
+        .body(message.body)
+        .header("content-type", "application/json")
+        .header("accept", "application/json, text/event-stream")
+        .header("tentacular-caller", URL_SAFE_NO_PAD.encode(caller.to_string()))
+        .header("tentacular-permit", URL_SAFE_NO_PAD.encode(permit.to_string()));
+    let answer: Value = request.send().await?.json().await?;
+    answer.get("result").cloned().with_context(|| answer.to_string())
+}
+
+#[tokio::test]
+async fn a_sidecar_writes_nothing_on_the_word_of_an_older_decision() -> anyhow::Result<()> {
+    let mcp = client().await?;
+    let enclave = enclave(&mcp, "fresh-permit").await?;
+    apply_word_count(&mcp, &enclave).await?;
+    let admin = stack().await?.installation().control_plane().admin()?;
+    let namespaces: Api<Namespace> = Api::all(admin.clone());
+    let deployments: Api<Deployment> = Api::namespaced(admin, &enclave);
+    let change = PatchParams::default();
+    let all =
+        Patch::Merge(json!({ "metadata": { "annotations": { MEMBERS: "bob@example.com", MODE: "rwxr-x---" } } }));
+    namespaces.patch(&enclave, &change, &all).await?;
+    let to_bob = Patch::Merge(json!({ "metadata": { "annotations": {
+        "tentacular.io/owner": "bob@example.com", MODE: "rwx------" } } }));
+    deployments.patch("word-count", &change, &to_bob).await?;
+
+    let place = json!({ "enclave": enclave, "name": "word-count" });
+    let sentence = |result: &Value| result["content"][0]["text"].as_str().unwrap_or_default().to_owned();
+    let refused = with_old_permit(Part::Registrar, "wf_remove", "write", &place).await?;
+    assert!(sentence(&refused).contains("needs w for member"), "{refused}");
+    assert!(deployments.get_opt("word-count").await?.is_some(), "nothing was removed");
+    let ran = with_old_permit(Part::Scheduler, "wf_run", "execute", &place).await?;
+    assert_eq!(ran["isError"], false, "what may still be is done: {ran}");
+
+    namespaces.patch(&enclave, &change, &annotation("tentacular.io/enclave-status", "frozen")).await?;
+    let refused = with_old_permit(Part::Scheduler, "wf_run", "execute", &place).await?;
+    assert!(sentence(&refused).contains("frozen"), "{refused}");
+
+    namespaces.patch(&enclave, &change, &annotation(MODE, "rwxrwx---")).await?;
+    let removed = with_old_permit(Part::Registrar, "wf_remove", "write", &place).await?;
+    assert_eq!(removed["isError"], false, "now it may: {removed}");
+    assert!(deployments.get_opt("word-count").await?.is_none_or(|left| left.metadata.deletion_timestamp.is_some()));
+    Ok(())
+}
