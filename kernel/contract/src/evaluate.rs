@@ -176,7 +176,7 @@ pub fn evaluate(question: &Question<'_>) -> Result<Permit, Denied> {
     match enclave {
         None if matches!(authz.on, On::Tentacle | On::Enclave) => Err(Denied::NoPlace(tool.to_owned())),
         None => Ok(granted(false, authz.needs, unplaced)),
-        Some((_, place)) if authz.needs == Needs::None => {
+        Some((_, place)) if authz.needs == Needs::None && authz.on != On::Cluster => {
             let exists = tentacle.map_or(matches!(place, Place::Enclave(_)), |(_, tentacle)| tentacle.is_some());
             Ok(granted(exists, Needs::None, unplaced))
         }
@@ -189,7 +189,8 @@ pub fn evaluate(question: &Question<'_>) -> Result<Permit, Denied> {
                 Asked { caller, authorization, needs, creates: authz.absent == Some(Absent::Create), tentacle };
             let rule = decide(&asked, name, place)?;
             refuse_frozen(authz.frozen, name, place)?;
-            Ok(granted(tentacle.is_none_or(|(_, tentacle)| tentacle.is_some()), authz.needs, rule))
+            let right = if authz.needs == Needs::None { needs } else { authz.needs };
+            Ok(granted(tentacle.is_none_or(|(_, tentacle)| tentacle.is_some()), right, rule))
         }
     }
 }

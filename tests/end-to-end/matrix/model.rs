@@ -154,7 +154,7 @@ fn decide<'a>(question: &Question<'a>) -> Result<(&'a str, bool), &'static str> 
     let enclave = match enclave {
         None => return Ok((needs, false)),
         // Such a tool asks for nothing anywhere: what is at the place is its own affair.
-        Some(_) if needs == "none" => return Ok((needs, exists)),
+        Some(_) if needs == "none" && on != "cluster" => return Ok((needs, exists)),
         Some(Place::Protected | Place::NoEnclave) if on == "cluster" => return Ok(("none", false)),
         Some(Place::Protected) => return Err("protected"),
         Some(Place::NoEnclave) => return Err("there is no enclave"),
@@ -171,7 +171,7 @@ fn decide<'a>(question: &Question<'a>) -> Result<(&'a str, bool), &'static str> 
     if enclave.frozen && word("frozen") == Some("refuse") {
         return Err("frozen");
     }
-    Ok((needs, exists))
+    Ok((if needs == "none" { of_place } else { needs }, exists))
 }
 
 fn by_ownership_and_mode(

@@ -2,7 +2,7 @@
 
 use anyhow::ensure;
 use serde_json::{Value, json};
-use tentacular_test_harness::provider;
+use tentacular_test_harness::{Part, part::logged, provider, tls};
 
 use super::{Attempt, SECRET, Server, why, with};
 
@@ -190,5 +190,23 @@ async fn settings_can_demand_an_audience_and_scopes() -> anyhow::Result<()> {
         ensure!(answer.text.starts_with("403 Forbidden: the token lacks a scope"), "{}", answer.text);
         super::tells_nothing(&answer, &token)?;
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn failures_are_counted_by_their_reason() -> anyhow::Result<()> {
+    let server = Server::start(&[]).await?;
+    server.takes(vec![("a person", json!({}))]).await?;
+    let expired = || json!({ "exp": 0 });
+    let elsewhere = json!({ "iss": format!("https://{SECRET}.example.com") });
+    let refused = vec![("1", expired(), why::EXPIRED), ("2", expired(), why::EXPIRED), ("3", elsewhere, why::ISSUER)];
+    server.takes_none(refused).await?;
+    let address = logged(&*server.stack.process(Part::Kernel)?, "observing", "address").await?;
+    let metrics = tls::plain().build()?.get(format!("http://{address}/metrics")).send().await?.text().await?;
+    for (result, count) in [("expired", 2), ("issuer", 1), ("oidc", 1)] {
+        let line = format!("authentications_total{{result=\"{result}\"}} {count}\n");
+        ensure!(metrics.contains(&line), "{line} is not in {metrics}");
+    }
+    ensure!(!metrics.contains(SECRET), "the metrics hold a claim's value");
     Ok(())
 }

@@ -118,10 +118,10 @@ async fn unknown_keys_cause_few_fetches_and_keep_nobody_waiting() -> anyhow::Res
     flood?;
     is_invalid_token(&later?, why::KEY)?;
     let after = server.provider.fetches();
-    // One every three seconds at most.
+    // One every three seconds at most, each of both documents; the last may not have come to the second.
     let most = usize::try_from(begun.elapsed().as_secs() / 3)? + 1;
-    assert!((1..=most).contains(&(after.keys - before.keys)), "{before:?}, {after:?}, at most {most}");
-    assert_eq!(after.discovery - before.discovery, after.keys - before.keys);
+    let (discovery, keys) = (after.discovery - before.discovery, after.keys - before.keys);
+    assert!((1..=most).contains(&keys) && discovery - keys <= 1, "{before:?}, {after:?}, at most {most}");
     Ok(())
 }
 

@@ -1,13 +1,16 @@
 //! The server's accounts bind the three roles of an enclave, each to its own account, in enclaves, and nothing else.
 
-use anyhow::Context as _;
+use std::time::Instant;
+
+use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
 use tentacular_test_harness::{Part, installation::SERVER_NAMESPACE};
+use tokio::time::sleep;
 
 use super::{
     attempt::{Attempt, By, all_possible, all_refused, apply, create, delete, get, json_patch, merge, replace},
     kinds::RBAC,
-    place::{ACCOUNTS, Place, admin, place, refused_by_rbac, refused_to, thief},
+    place::{ACCOUNTS, COUNTS, LOOK, Place, admin, place, refused_by_rbac, refused_to, thief},
 };
 
 const POLICY: By = By::Policy("tentacular-bindings");
@@ -160,8 +163,9 @@ async fn subject_changes(place: &Place) -> anyhow::Result<Vec<Attempt>> {
     Ok(attempts)
 }
 
-/// A role of an enclave, spelled as one of ours, with a right that the registrar has.
+/// Makes a role spelled as one of ours, with a right that the registrar has, and waits until it may be bound.
 async fn a_role_of_the_same_name(place: &Place) -> anyhow::Result<()> {
+    let registrar = thief(Part::Registrar).await?;
     let rules = json!([{ "apiGroups": [""], "resources": ["namespaces"], "verbs": ["get"] }]);
     let role = json!({ "metadata": { "name": "tentacular-enclave-registrar" }, "rules": rules });
     for namespace in [&place.enclave, &place.outside] {
@@ -169,6 +173,12 @@ async fn a_role_of_the_same_name(place: &Place) -> anyhow::Result<()> {
         match made.send_for_real(&admin().await?).await {
             Err(kube::Error::Api(status)) if status.reason == "AlreadyExists" => {}
             made => drop(made?),
+        }
+        let bound = create(path(namespace), binding("Role", "tentacular-enclave-registrar", &[]));
+        let until = Instant::now() + COUNTS;
+        while matches!(bound.send(&registrar).await, Err(kube::Error::Api(status)) if status.code == 404) {
+            ensure!(Instant::now() < until, "the role in {namespace} is still not found");
+            sleep(LOOK).await;
         }
     }
     Ok(())

@@ -10,7 +10,7 @@ use super::{
     attempt::{Attempt, By, all_possible, all_refused, apply, create, delete, get, json_patch, merge, replace},
     bindings::{account, binding},
     kinds::RBAC,
-    place::{Place, admin, place, thief},
+    place::{Place, admin, place, thief, until_allowed},
 };
 use crate::support::unique;
 
@@ -27,13 +27,18 @@ async fn person(place: &Place, rules: Value) -> anyhow::Result<String> {
         bound["metadata"]["name"] = json!(name);
         bound
     };
-    let role = json!({ "metadata": { "name": name }, "rules": rules });
+    let role = json!({ "metadata": { "name": name }, "rules": &rules });
     for made in [
         create(format!("{RBAC}/clusterroles"), role),
         create(format!("{RBAC}/clusterrolebindings"), bound(&name)),
         create(format!("{RBAC}/namespaces/{}/rolebindings", place.enclave), bound("edit")),
     ] {
         made.send_for_real(&admin).await?;
+    }
+    let edit = json!({ "verb": "create", "resource": "configmaps", "namespace": place.enclave });
+    until_allowed(&admin, &name, &edit).await?;
+    if rules != json!([]) {
+        until_allowed(&admin, &name, &json!({ "verb": "patch", "resource": "namespaces" })).await?;
     }
     Ok(name)
 }

@@ -1,10 +1,12 @@
 //! Where the thief goes: an enclave and a namespace that is none, with an object of each kind in both.
 
-use anyhow::Context as _;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, ensure};
 use kube::Client;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tentacular_test_harness::{Part, background, installation::SERVER_NAMESPACE};
-use tokio::sync::OnceCell;
+use tokio::{sync::OnceCell, time::sleep};
 
 use super::{
     attempt::{Attempt, By, all_possible, all_refused, create, get},
@@ -14,6 +16,11 @@ use crate::support::{client, enclave, stack};
 
 /// One part of each account; the auditor shares the kernel's.
 pub(super) const ACCOUNTS: [Part; 4] = [Part::Kernel, Part::Registrar, Part::Scheduler, Part::Webhook];
+
+/// A binding counts some milliseconds after it was made, on a loaded machine later.
+pub(super) const COUNTS: Duration = Duration::from_mins(1);
+/// Between two looks.
+pub(super) const LOOK: Duration = Duration::from_millis(20);
 
 /// The places.
 pub(super) struct Place {
@@ -47,7 +54,24 @@ async fn make() -> anyhow::Result<Place> {
             create(kind.path(namespace), kind.object(VICTIM)).send_for_real(&admin).await?;
         }
     }
+    for part in [Part::Registrar, Part::Scheduler, Part::Kernel] {
+        let user = format!("system:serviceaccount:{SERVER_NAMESPACE}:{}", part.account());
+        let read = json!({ "verb": "list", "group": "apps", "resource": "deployments", "namespace": enclave });
+        until_allowed(&admin, &user, &read).await?;
+    }
     Ok(Place { enclave, outside })
+}
+
+/// Waits until RBAC allows it: what was bound just now counts a little later.
+pub(super) async fn until_allowed(admin: &Client, user: &str, what: &Value) -> anyhow::Result<()> {
+    let review = json!({ "spec": { "user": user, "resourceAttributes": what } });
+    let ask = create("/apis/authorization.k8s.io/v1/subjectaccessreviews", review);
+    let until = Instant::now() + COUNTS;
+    while ask.send_for_real(admin).await?["status"]["allowed"] != true {
+        ensure!(Instant::now() < until, "{user} is still not allowed to {what}");
+        sleep(LOOK).await;
+    }
+    Ok(())
 }
 
 /// The victim as it is stored.

@@ -7,6 +7,7 @@ use super::{
     attempt::{By, all_possible, all_refused, apply, create, delete, get, json_patch, merge, replace},
     place::{admin, refused_by_rbac, thief},
 };
+use crate::support::unique;
 
 const POLICY: By = By::Policy("tentacular-webhook-configuration");
 const CONFIGURATIONS: &str = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations";
@@ -107,4 +108,29 @@ async fn the_webhook_touches_no_other_configuration_and_no_other_secret() -> any
     all_possible(&admin, refused.clone()).await?;
     refused_by_rbac(&[Part::Webhook], refused).await?;
     all_possible(&webhook, [get(own.clone()), merge(own, json!({}))]).await
+}
+
+#[tokio::test]
+async fn the_webhook_sends_the_questions_nowhere_else() -> anyhow::Result<()> {
+    let admin = admin().await?;
+    let name = unique("by-service");
+    // As in the chart; here the API server reaches the webhook by a URL.
+    let service = json!({ "name": "tentacular-webhook", "namespace": SERVER_NAMESPACE, "path": "/admit" });
+    let rule =
+        json!({ "apiGroups": ["thief.io"], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["x"] });
+    let made = json!({ "metadata": { "name": name }, "webhooks": [{ "name": "by-service.thief.io",
+        "clientConfig": { "service": service }, "rules": [rule], "sideEffects": "None",
+        "admissionReviewVersions": ["v1"] }] });
+    create(CONFIGURATIONS, made).send_for_real(&admin).await?;
+    let own = format!("{CONFIGURATIONS}/{name}");
+    let put = |field: &str, value: &str| {
+        let path = format!("/webhooks/0/clientConfig/{field}");
+        json_patch(own.clone(), json!([{ "op": "add", "path": path, "value": value }])).all_powerful(Part::Webhook)
+    };
+    let elsewhere = [("name", "loot"), ("namespace", "default"), ("path", "/loot")];
+    let refused = elsewhere.map(|(field, value)| (POLICY, put(&format!("service/{field}"), value)));
+    all_refused(&admin, refused).await?;
+    all_possible(&admin, [put("caBundle", "")]).await?;
+    delete(own).send_for_real(&admin).await?;
+    Ok(())
 }

@@ -76,7 +76,7 @@ fn model(
     if authz.on == On::Cluster {
         let own = privileged || (authz.needs != Needs::Own && policy.cluster_read == ClusterRead::Authenticated);
         let read = || model_on_place(caller, privileged, Needs::Read, false, enclave, None);
-        return own && (authz.needs == Needs::None || !matches!(place, Where::Enclave) || read());
+        return own && (!matches!(place, Where::Enclave) || read());
     }
     if authz.needs == Needs::None {
         return true;
