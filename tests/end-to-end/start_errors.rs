@@ -81,3 +81,28 @@ async fn a_run_folder_that_is_not_there_or_holds_a_file_ends_the_start() -> anyh
     assert!(ended.code == Some(1) && !ended.line.is_empty(), "{}", ended.line);
     Ok(())
 }
+
+#[tokio::test]
+async fn a_variable_that_is_set_to_nothing_counts_as_not_set() -> anyhow::Result<()> {
+    let scratch = Scratch::new()?;
+    let log = scratch.path().join("kernel.log");
+    let mut kernel = program(Part::Kernel)?.env("TOKEN_PATH", "/nonexistent/token").arg("--observe-addr=127.0.0.1:0");
+    for variable in [
+        "LISTEN_ADDR",
+        "TENTACULAR_AUTHZ_ENABLED",
+        "TENTACULAR_AUTHZ_CLUSTER_READ",
+        "TENTACULAR_DRAIN_SECONDS",
+        "TENTACULAR_EXOSKELETON_AUTH_ENABLED",
+        "TENTACULAR_EXTERNAL_URL",
+        "TENTACULAR_INGRESS_DOMAIN",
+        "TENTACULAR_TLS_CERT_FILE",
+        "TENTACULAR_TRUSTED_PROXIES",
+    ] {
+        kernel = kernel.env(variable, "");
+    }
+    let kernel = kernel.start(&log)?;
+    kernel.wait().await?;
+    // It came as far as the token, which is not there.
+    assert!(kernel.log().contains("/nonexistent/token"), "{}", kernel.log());
+    Ok(())
+}

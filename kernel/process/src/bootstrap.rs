@@ -3,7 +3,7 @@
 use std::{future::Future, net::SocketAddr, process::ExitCode, time::Duration};
 
 use anyhow::Context as _;
-use clap::{Args, Parser, error::ErrorKind};
+use clap::{Args, Parser, builder::Resettable, error::ErrorKind};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::{
     net::TcpListener,
@@ -111,7 +111,7 @@ where
     F: FnOnce(P, Context) -> R,
     R: Future<Output = anyhow::Result<()>>,
 {
-    let part = match P::try_parse() {
+    let part = match parse::<P>() {
         Ok(part) => part,
         Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => error.exit(),
         Err(error) => {
@@ -130,6 +130,16 @@ where
             ExitCode::FAILURE
         }
     }
+}
+
+/// Reads flags and environment. A variable that is set to nothing counts as not set: charts write such ones.
+fn parse<P: Part>() -> Result<P, clap::Error> {
+    let mut command = P::command().mut_args(|arg| {
+        let is_empty = arg.get_env().and_then(std::env::var_os).is_some_and(|value| value.is_empty());
+        if is_empty { arg.env(Resettable::Reset) } else { arg }
+    });
+    let matches = command.try_get_matches_from_mut(std::env::args_os())?;
+    P::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
 }
 
 /// Takes the file descriptors that the system grants: some container runtimes start with 1024 of them, and a connection is

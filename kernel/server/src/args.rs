@@ -61,7 +61,7 @@ fn listen_address(text: &str) -> Result<SocketAddr, String> {
 pub(crate) fn switch(text: &str) -> Result<bool, &'static str> {
     match text.to_ascii_lowercase().as_str() {
         "true" | "1" | "yes" => Ok(true),
-        "false" | "0" | "no" | "" => Ok(false),
+        "false" | "0" | "no" => Ok(false),
         _ => Err("give true or false"),
     }
 }

@@ -15,7 +15,6 @@ mod vitals;
 mod world;
 
 use std::{
-    future::Future,
     process::ExitCode,
     sync::Arc,
     time::{Duration, Instant},
@@ -75,7 +74,7 @@ async fn run(time: Duration) -> anyhow::Result<Vec<String>> {
     let world = Arc::new(World::start().await?);
     prepare(&world).await?;
     say(&format!("{PEOPLE} people and {PROGRAMS} programs call for {} minutes", time.as_secs() / 60));
-    let vitals = load(&world, time).await?;
+    let vitals = load(&world, time).await;
     world.tally.print();
     say(&format!(
         "changed: token file {} times, keys {} times, certificate {} times; sidecars killed {} times",
@@ -84,6 +83,7 @@ async fn run(time: Duration) -> anyhow::Result<Vec<String>> {
         world.certificates.replaced(),
         world.outages.count()
     ));
+    let vitals = vitals?;
     vitals.print();
     Ok(problems(&world, &vitals))
 }
@@ -107,24 +107,24 @@ async fn prepare(world: &World) -> anyhow::Result<()> {
 async fn load(world: &Arc<World>, time: Duration) -> anyhow::Result<Vitals> {
     let until = Instant::now() + time;
     let mut tasks = JoinSet::new();
-    spawn(&mut tasks, changes::secrets(Arc::clone(world), until));
-    spawn(&mut tasks, changes::outages(Arc::clone(world), until));
+    tasks.spawn(changes::secrets(Arc::clone(world), until));
+    tasks.spawn(changes::outages(Arc::clone(world), until));
     for person in 0..PEOPLE {
-        spawn(&mut tasks, callers::person(Arc::clone(world), person, until));
+        tasks.spawn(callers::person(Arc::clone(world), person, until));
     }
     for program in 0..PROGRAMS {
-        spawn(&mut tasks, callers::program(Arc::clone(world), program, until));
+        tasks.spawn(callers::program(Arc::clone(world), program, until));
     }
     for forger in 0..FORGERS {
-        spawn(&mut tasks, strangers::forger(Arc::clone(world), forger, until));
+        tasks.spawn(strangers::forger(Arc::clone(world), forger, until));
     }
     for people in [true, false] {
-        spawn(&mut tasks, strangers::hoarder(Arc::clone(world), people, until));
+        tasks.spawn(strangers::hoarder(Arc::clone(world), people, until));
     }
     for guest in 0..GUESTS {
-        spawn(&mut tasks, guests::beginner(Arc::clone(world), until));
-        spawn(&mut tasks, guests::leaver(Arc::clone(world), guest, until));
-        spawn(&mut tasks, guests::silent(Arc::clone(world), until));
+        tasks.spawn(guests::beginner(Arc::clone(world), until));
+        tasks.spawn(guests::leaver(Arc::clone(world), guest, until));
+        tasks.spawn(guests::silent(Arc::clone(world), until));
     }
     let all_end = async {
         while let Some(ended) = tasks.join_next().await {
@@ -134,10 +134,6 @@ async fn load(world: &Arc<World>, time: Duration) -> anyhow::Result<Vitals> {
     };
     let (vitals, ()) = tokio::try_join!(vitals::watch(world, time), all_end)?;
     Ok(vitals)
-}
-
-fn spawn(tasks: &mut JoinSet<anyhow::Result<()>>, task: impl Future<Output = anyhow::Result<()>> + Send + 'static) {
-    tasks.spawn(task);
 }
 
 /// What was wrong, and what did not happen at all and thus shows nothing.

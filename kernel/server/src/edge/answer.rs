@@ -89,3 +89,37 @@ pub(crate) fn tool_error_message(id: &RawValue, sentence: &str, era: Era) -> Str
 pub(crate) fn tool_error(id: &RawValue, sentence: &str, era: Era) -> BoxResponse {
     json(StatusCode::OK, tool_error_message(id, sentence, era))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_refusal_has_the_status_of_its_code_and_era() {
+        let id = RawValue::from_string("1".to_owned()).expect("JSON");
+        let status = |refused: Refusal, era| refusal(&id, &refused, era).status().as_u16();
+        let error = |code| Refusal::error("rule", code, "no");
+        for (era, not_found) in [(Era::Handshake, 200), (Era::Stateless, 404)] {
+            assert_eq!(status(error(METHOD_NOT_FOUND), era), not_found);
+            assert_eq!(status(error(HEADER_MISMATCH), era), 400);
+            assert_eq!(status(error(INVALID_REQUEST), era), 400);
+            assert_eq!(status(error(-32602), era), 200);
+            assert_eq!(status(Refusal::malformed("rule", -32602, "no"), era), 400);
+            assert_eq!(status(Refusal::sentence("rule", "no"), era), 200);
+        }
+    }
+
+    #[test]
+    fn a_message_has_the_id_as_it_was_written_or_none() {
+        let id = RawValue::from_string("\"\\u0061\"".to_owned()).expect("JSON");
+        let error = ErrorData::invalid_request("no", Some(json!([1])));
+        let said = message(Some(&id), Outcome::Error(&error));
+        assert_eq!(said, r#"{"jsonrpc":"2.0","id":"\u0061","error":{"code":-32600,"message":"no","data":[1]}}"#);
+        assert!(!message(None, Outcome::Error(&error)).contains("\"id\""));
+        let (old, new) =
+            (tool_error_message(&id, "no", Era::Handshake), tool_error_message(&id, "no", Era::Stateless));
+        assert!(!old.contains("resultType") && new.contains("\"resultType\":\"complete\""), "{old} {new}");
+    }
+}

@@ -17,7 +17,7 @@ use tentacular_process::{
 };
 
 use super::{
-    answer,
+    Arrival, answer,
     challenge::Challenge,
     external_url::{ExternalUrl, ResourceMetadata},
     origin::{OriginArgs, Origins},
@@ -74,6 +74,7 @@ impl Entrance {
     pub(super) async fn admit(
         &self,
         request: Request<Incoming>,
+        arrival: Arrival,
     ) -> Result<(Caller, Request<Incoming>), Box<BoxResponse>> {
         if request.uri().path() == "/healthz" && request.method() == Method::GET {
             return Err(Box::new(boxed(health::alive())));
@@ -87,7 +88,7 @@ impl Entrance {
         }
         let caller = match self.authenticator.authenticate(request.headers()).await {
             Ok(caller) => caller,
-            Err(why) => return Err(Box::new(self.unauthenticated(&request, why).await)),
+            Err(why) => return Err(Box::new(self.unauthenticated(&request, arrival, why).await)),
         };
         self.count(if caller == Caller::Bearer { "bearer" } else { "oidc" });
         if request.uri().path() != MCP {
@@ -102,7 +103,12 @@ impl Entrance {
     }
 
     /// The answer to a request that is not authenticated; it may have to wait.
-    async fn unauthenticated(&self, request: &Request<Incoming>, why: Unauthenticated) -> BoxResponse {
+    async fn unauthenticated(
+        &self,
+        request: &Request<Incoming>,
+        arrival: Arrival,
+        why: Unauthenticated,
+    ) -> BoxResponse {
         self.count(why.label());
         let client = self.origins.client(request);
         let due = match why {
@@ -115,7 +121,7 @@ impl Entrance {
         // Whoever is slowed down does not fill the log either; the metrics count all.
         if due == Due::Now {
             let client = client.map(tracing::field::display);
-            tracing::info!(outcome = "unauthenticated", rule = why.label(), reason = %why, client, "decision");
+            tracing::info!(request_id = %arrival.id(), outcome = "unauthenticated", rule = why.label(), reason = %why, client, "decision");
         }
         if due == Due::TooMany {
             let text = "429 Too Many Requests: too many requests fail to authenticate; try again in a moment";

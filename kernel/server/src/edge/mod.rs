@@ -99,7 +99,7 @@ impl Handler for Edge {
 
 impl Inner {
     async fn answer(&self, arrival: Arrival, request: Request<Incoming>) -> BoxResponse {
-        let (caller, request) = match self.entrance.admit(request).await {
+        let (caller, request) = match self.entrance.admit(request, arrival).await {
             Ok(admitted) => admitted,
             Err(response) => return *response,
         };

@@ -1,6 +1,11 @@
 //! Signing keys of every kind that a provider may have, and JSON Web Signatures made with them.
 
-use std::{fmt, io::ErrorKind, process::Command, sync::Arc};
+use std::{
+    fmt,
+    io::ErrorKind,
+    process::Command,
+    sync::{Arc, Once},
+};
 
 use anyhow::{Context as _, anyhow, ensure};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -107,7 +112,8 @@ impl Key {
         let output = match Command::new("openssl").args(args).output() {
             Ok(output) => output,
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                say("there is no `openssl` in PATH to make an RSA key with: nothing is tried with RSA");
+                static SAID: Once = Once::new();
+                SAID.call_once(|| say("there is no `openssl` in PATH to make RSA keys: nothing is tried with RSA"));
                 return Ok(None);
             }
             Err(error) => return Err(error).context("cannot start openssl"),

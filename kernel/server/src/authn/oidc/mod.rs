@@ -6,6 +6,7 @@ mod key_set;
 mod provider;
 mod settings;
 mod signature;
+mod verified;
 
 use std::time::SystemTime;
 
@@ -18,6 +19,7 @@ use self::{
     claims::Claims,
     key_set::{Key, KeySet},
     provider::{Keys, Provider},
+    verified::Verified,
 };
 
 /// Longest token that is looked at, in bytes.
@@ -110,6 +112,7 @@ pub(super) fn looks_like_a_token(text: &str) -> bool {
 pub(crate) struct Oidc {
     settings: Settings,
     keys: Keys,
+    verified: Verified,
 }
 
 impl Oidc {
@@ -118,7 +121,7 @@ impl Oidc {
         signature::install();
         let (provider, keys) = Provider::new(&settings, context)?;
         context.spawn("identity provider", provider.follow());
-        Ok(Self { settings, keys })
+        Ok(Self { settings, keys, verified: Verified::default() })
     }
 
     /// Scopes that a token must have.
@@ -137,16 +140,16 @@ impl Oidc {
             return Err(InvalidToken::TooLarge.into());
         }
         let header = Header::of(token)?;
-        if let Some(keys) = self.keys.get()
-            && keys.has(&header)
-        {
-            return self.settings.accept(&verify(token, &header, &keys)?, now);
-        }
-        let keys = self.keys.fetched_again().await.ok_or(Refused::Unavailable)?;
+        let known = self.keys.get().filter(|keys| keys.has(&header));
+        let keys = match known {
+            Some(keys) => keys,
+            None => self.keys.fetched_again().await.ok_or(Refused::Unavailable)?,
+        };
         if !keys.has(&header) {
             return Err(InvalidToken::UnknownKey.into());
         }
-        self.settings.accept(&verify(token, &header, &keys)?, now)
+        let claims = self.verified.claims(token, &keys, || verify(token, &header, &keys))?;
+        self.settings.accept(&claims, now)
     }
 }
 

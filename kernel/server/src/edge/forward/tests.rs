@@ -22,6 +22,9 @@ use crate::{
     sidecars::{Catalog, Offer, Reserved},
 };
 
+/// Bytes of an answer that nothing on the way keeps as a whole.
+const FLOOD: usize = 8 << 20;
+
 /// A sidecar that does with a call what its tool's name says.
 struct Sidecar {
     catalog: Catalog,
@@ -62,7 +65,7 @@ fn catalog(sidecar: &str, path: &Path) -> Catalog {
             "annotations": {"readOnlyHint": name.ends_with("_read")},
             "_meta": {keys::AUTHZ_META: {"on": "caller", "needs": "read"}}})
     };
-    let names = ["answers", "streams", "hangs", "hangs_read", "breaks"];
+    let names = ["answers", "streams", "hangs", "hangs_read", "breaks", "floods"];
     let offer = Offer::of(sidecar, path, json!(names.map(tool)));
     Catalog::merge([&offer].into_iter(), &Reserved::new())
 }
@@ -88,6 +91,10 @@ async fn serve(mut stream: UnixStream, begun: Arc<Semaphore>, go_on: Arc<Semapho
                 stream.write_all((head(4) + "be").as_bytes()).await?;
                 go_on.acquire().await.expect("open").forget();
                 stream.write_all(b"gun").await?;
+            }
+            "floods" => {
+                stream.write_all(head(FLOOD).as_bytes()).await?;
+                stream.write_all(&vec![b' '; FLOOD]).await?;
             }
             "breaks" => return stream.write_all((head(4) + "be").as_bytes()).await,
             _ => pending().await,
@@ -192,6 +199,20 @@ async fn how_an_exchange_ends_is_in_its_record() {
     forwarder.finished().await;
     let results: Vec<_> = log.records().iter().map(|record| record["result"].clone()).collect();
     assert_eq!(json!(results), json!(["answered", "broken", "too-late", "away", "cancelled"]));
+}
+
+#[tokio::test]
+async fn an_answer_that_its_caller_does_not_read_is_cut_at_the_deadline() {
+    let (log, _guard) = Log::catch();
+    let folder = tempfile::tempdir().expect("a folder");
+    let (sidecar, forwarder) = (Sidecar::listen(folder.path(), "part"), Forwarder::new());
+    let answer = forward(&forwarder, sidecar.call("floods")).await;
+    tokio::time::pause();
+    sleep(Duration::from_secs(31)).await;
+    tokio::time::resume();
+    forwarder.finished().await;
+    assert_eq!(log.records()[0]["result"], "unread");
+    assert!(text(answer).await.expect_err("a part of it is not the whole").contains("took longer than its 30 s"));
 }
 
 #[test]
