@@ -243,7 +243,10 @@ fn answer(state: &Mutex<State>, request: &Request<Incoming>) -> Response<Full<By
 fn key_set(state: &State) -> Value {
     let mut encryption = state.encryption.jwk();
     encryption["use"] = json!("enc");
-    encryption["alg"] = json!("ECDH-ES");
+    if let Some(members) = encryption.as_object_mut() {
+        // It may be left out (RFC 7517 section 4.4); then its use alone tells it from a key that signs.
+        members.remove("alg");
+    }
     let unknown = json!({ "kty": "LATTICE", "kid": "of-tomorrow", "use": "sig", "alg": "XX512", "p": "AQAB" });
     let mut keys = vec![encryption, unknown, state.current.jwk()];
     keys.extend(state.others.iter().cloned());
