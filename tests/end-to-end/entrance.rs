@@ -73,14 +73,28 @@ async fn a_client_with_nothing_but_the_url_finds_the_identity_provider() -> anyh
 }
 
 #[tokio::test]
+async fn head_is_get_without_its_content_in_both_versions_of_http() -> anyhow::Result<()> {
+    let stack = kernel(Vec::new()).await?;
+    for http in [tls::plain(), tls::plain().http2_prior_knowledge()] {
+        let answer = http.build()?.head(at(&stack, "/healthz")).send().await?;
+        assert_eq!((answer.status(), &answer.headers()["content-length"]), (StatusCode::OK, &"15".parse()?));
+        assert!(answer.bytes().await?.is_empty());
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn without_an_external_url_or_oidc_there_is_no_metadata() -> anyhow::Result<()> {
     let stack = kernel(vec!["--external-url=https://mcp.example.com".to_owned()]).await?;
     let http = tls::plain().build()?;
     let answer = http.get(at(&stack, "/.well-known/oauth-protected-resource")).send().await?;
     assert_eq!(answer.status(), StatusCode::UNAUTHORIZED);
-    assert_eq!(answer.headers()[WWW_AUTHENTICATE], "Bearer");
+    assert_eq!(answer.headers()[WWW_AUTHENTICATE], "Bearer realm=\"tentacular-mcp\"");
     let answer = stack.raw().post("", &[("authorization", "Basic x")]).await?;
-    assert_eq!((answer.status, &answer.headers[WWW_AUTHENTICATE]), (401, &"Bearer".parse()?));
+    assert_eq!(
+        (answer.status, &answer.headers[WWW_AUTHENTICATE]),
+        (401, &"Bearer realm=\"tentacular-mcp\"".parse()?)
+    );
     Ok(())
 }
 
@@ -163,6 +177,8 @@ async fn settings_of_the_entrance_that_cannot_be_read_end_the_start() -> anyhow:
         (&["--external-url=https://u:s3cret@mcp.example.com"], &["--external-url", "user name"]),
         (&["--external-url=https://mcp.example.com?a=b"], &["--external-url", "query"]),
         (&["--external-url=ftp://mcp.example.com"], &["--external-url", "https://"]),
+        (&["--external-url=https://mcp.example.com/mcp"], &["--external-url", "leave out the /mcp"]),
+        (&["--allowed-hosts=https://mcp.example.com"], &["--allowed-hosts", "https://mcp.example.com"]),
         (&["--allowed-origins=app.example.com"], &["--allowed-origins", "app.example.com"]),
         (&["--trusted-proxies=10.0.0.0/99"], &["--trusted-proxies", "10.0.0.0/99"]),
         (&["--oidc=yes"], &["--oidc-issuer", "--oidc-client-id", "TENTACULAR_KEYCLOAK_ISSUER"]),

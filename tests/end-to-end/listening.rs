@@ -79,3 +79,26 @@ async fn who_asked_hears_of_a_change_and_nobody_else() -> anyhow::Result<()> {
     }
     Ok(())
 }
+
+#[tokio::test]
+async fn a_caller_has_as_many_streams_as_the_limit_and_gets_one_back_for_each_that_ends() -> anyhow::Result<()> {
+    let stack = kernel_alone(Vec::new()).await?;
+    let mut listening = Vec::new();
+    for number in 0..64 {
+        listening.push(Heard::begin(&stack, &number.to_string(), json!({ "toolsListChanged": true })).await?);
+    }
+    let message = Message::new(
+        Era::Stateless,
+        "subscriptions/listen",
+        json!({ "notifications": { "toolsListChanged": true } }),
+    );
+    let refused = message.to(&stack.raw()).send().await?.text().await?;
+    assert!(refused.contains("64 streams of yours are listening"), "{refused}");
+    drop(listening.pop());
+    let until = std::time::Instant::now() + SEEN;
+    while message.to(&stack.raw()).send().await?.headers()["content-type"] != "text/event-stream" {
+        assert!(std::time::Instant::now() < until, "a stream that ended still counts");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    Ok(())
+}

@@ -143,6 +143,15 @@ impl Caller {
         }
     }
 
+    /// What kind of caller it is, as the caller header spells it.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Bearer => "bearer",
+            Self::Oidc(_) => "oidc",
+            Self::System => "system",
+        }
+    }
+
     /// The value of the caller header.
     pub fn to_header(&self) -> String {
         header::encode(self)

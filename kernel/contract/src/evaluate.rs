@@ -295,7 +295,7 @@ fn decide(asked: &Asked<'_>, name: &EnclaveName, place: Place<'_>) -> Result<Rul
 /// Rules 5 and 6: everybody who is not the enclave's owner. The enclave's layer is looked at first, so that whoever
 /// fails there learns nothing of the tentacle.
 fn by_mode(asked: &Asked<'_>, identity: &Identity, enclave: &Enclave) -> Result<Rule, Denied> {
-    let class = if enclave.has_member(identity) { Class::Member } else { Class::Other };
+    let class = enclave.class_of(identity);
     let target = asked.target(&enclave.name);
     let bit = bit(asked.needs);
     if let Some(bit) = bit
@@ -323,13 +323,18 @@ fn on_tentacle(
     tentacle: &Tentacle,
     target: Target,
 ) -> Result<Rule, Denied> {
-    let Some(owner) = &tentacle.owner else { return Err(Denied::NoOwner(needs, target)) };
-    let owns = identity.is(owner);
+    if tentacle.owner.is_none() {
+        return Err(Denied::NoOwner(needs, target));
+    }
+    let class = tentacle.class_of(identity, enclave_class);
     let Some(bit) = bit(needs) else {
-        let still_member = enclave_class == Class::Member;
-        return if owns && still_member { Ok(Rule::TentacleOwner) } else { Err(Denied::OwnerOnly(target)) };
+        let is_member = enclave_class == Class::Member;
+        return if class == Class::Owner && is_member {
+            Ok(Rule::TentacleOwner)
+        } else {
+            Err(Denied::OwnerOnly(target))
+        };
     };
-    let class = if owns { Class::Owner } else { enclave_class };
     if tentacle.mode.allows(class, bit) {
         Ok(Rule::Mode)
     } else {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::{
     caller::{Email, Identity, Owner},
     keys,
-    mode::Mode,
+    mode::{Class, Mode},
     names::EnclaveName,
 };
 
@@ -96,6 +96,17 @@ impl Enclave {
     pub fn has_member(&self, identity: &Identity) -> bool {
         identity.email.as_ref().is_some_and(|email| self.members.contains(email))
     }
+
+    /// The class of `identity` in this enclave.
+    pub fn class_of(&self, identity: &Identity) -> Class {
+        if self.is_owned_by(identity) {
+            Class::Owner
+        } else if self.has_member(identity) {
+            Class::Member
+        } else {
+            Class::Other
+        }
+    }
 }
 
 /// A tentacle, as its Deployment's metadata says.
@@ -120,6 +131,11 @@ impl Tentacle {
             owner: Owner::from_annotations(value(annotations, keys::OWNER_SUB), email),
             mode: mode(annotations, keys::MODE, Mode::TENTACLE_DEFAULT),
         }
+    }
+
+    /// The class of `identity` on this tentacle, where it is `in_enclave` in the enclave.
+    pub fn class_of(&self, identity: &Identity, in_enclave: Class) -> Class {
+        if self.owner.as_ref().is_some_and(|owner| identity.is(owner)) { Class::Owner } else { in_enclave }
     }
 }
 

@@ -1,5 +1,6 @@
 //! The HTTP server of every process: TCP, TLS and Unix sockets, graceful at the end, a panic ends one request alone.
 
+mod crowd;
 mod requests;
 pub mod tls;
 
@@ -9,11 +10,14 @@ use std::{
     io,
     net::{IpAddr, Ipv6Addr, SocketAddr},
     panic::AssertUnwindSafe,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
-use ::http::{Request, Response, StatusCode};
+use ::http::{Method, Request, Response, StatusCode, header::CONTENT_LENGTH};
 use bytes::Bytes;
 use futures::FutureExt;
 use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
@@ -25,7 +29,6 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto::Builder,
 };
-use tentacular_contract::limits::HEADER_TIME;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpSocket},
@@ -33,7 +36,10 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use self::requests::{Counted, Requests};
+use self::{
+    crowd::Crowd,
+    requests::{Counted, Requests},
+};
 
 /// Connections that wait to be accepted. Whoever comes when there are more waits for a second, until he asks again: too
 /// few, and a burst of some clients delays all others. The system may allow fewer.
@@ -46,13 +52,22 @@ pub type BoxResponse = Response<UnsyncBoxBody<Bytes, BoxError>>;
 
 /// Connections of one listener at once. More are closed as they come; each holds some kilobytes and a file descriptor.
 const CONNECTIONS: usize = 8192;
-/// With more connections than this, one on which nothing runs ends after [`HEADER_TIME`].
+/// Requests that one HTTP/2 connection may have running.
+const STREAMS: u32 = 256;
+/// Bytes of a request body that are taken before they are read, for one HTTP/2 stream and for a whole connection.
+const STREAM_BYTES: u32 = 64 * 1024;
+const CONNECTION_BYTES: u32 = 256 * 1024;
+/// With more connections than this, one on which nothing runs ends as soon as a stranger's.
 const CROWD: usize = 1024;
 
 /// Answers requests.
 pub trait Handler: Clone + Send + Sync + 'static {
     /// The body of its answers.
     type Body: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static;
+
+    /// Whether anybody may connect. Then a connection is a stranger's until the handler says otherwise
+    /// ([`Standing::vouch`]): it is kept for less long without work, and ends for others when there are too many.
+    const PUBLIC: bool = false;
 
     /// Answers one request. Its connection goes on, whatever the answer.
     fn handle(
@@ -83,6 +98,21 @@ pub fn site(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64))),
         address @ IpAddr::V4(_) => address,
+    }
+}
+
+/// Whether somebody known is at the other end of a connection: an extension of each request.
+#[derive(Debug, Clone)]
+pub struct Standing(Arc<AtomicBool>);
+
+impl Standing {
+    /// Whoever sent the request is known.
+    pub fn vouch(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    fn is_vouched_for(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
     }
 }
 
@@ -127,28 +157,39 @@ pub async fn serve<A: Accept, H: Handler>(
     drain_time: Duration,
 ) {
     let mut builder = Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIME);
-    builder.http2().timer(TokioTimer::new()).keep_alive_interval(Some(Duration::from_secs(30)));
+    // hyper would also end connections that wait for their next request; `Requests::idle` tells the two apart.
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(None);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(Some(Duration::from_secs(30)))
+        .max_concurrent_streams(STREAMS)
+        .initial_stream_window_size(STREAM_BYTES)
+        .initial_connection_window_size(CONNECTION_BYTES);
     let builder = Arc::new(builder);
     let connections = TaskTracker::new();
+    let mut crowd = Crowd::default();
     loop {
         let accepted = tokio::select! {
             () = draining.cancelled() => break,
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok(_) if connections.len() >= CONNECTIONS => {
-                tracing::warn!(limit = CONNECTIONS, "too many connections, one was refused");
-            }
             Ok((io, peer)) => {
+                if connections.len() >= CONNECTIONS && !crowd.make_room() {
+                    continue;
+                }
+                let standing = Standing(Arc::new(AtomicBool::new(!H::PUBLIC)));
                 let serve = Connection {
                     builder: Arc::clone(&builder),
                     peer,
+                    standing: standing.clone(),
                     handler: handler.clone(),
                     draining: draining.clone(),
                     all: connections.clone(),
                 };
-                connections.spawn(serve.run(io));
+                let task = connections.spawn(serve.run(io));
+                crowd.add(peer, standing, task.abort_handle());
             }
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
@@ -168,6 +209,7 @@ pub async fn serve<A: Accept, H: Handler>(
 struct Connection<H> {
     builder: Arc<Builder<TokioExecutor>>,
     peer: Option<Peer>,
+    standing: Standing,
     handler: H,
     draining: CancellationToken,
     /// All connections of the listener, this one included.
@@ -180,16 +222,20 @@ impl<H: Handler> Connection<H> {
     where
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let Self { builder, peer, handler, draining, all } = self;
+        let Self { builder, peer, standing, handler, draining, all } = self;
+        let known = standing.clone();
         let requests = Requests::default();
         let begin = requests.clone();
         let service = service_fn(move |mut request: Request<Incoming>| {
             if let Some(peer) = peer {
                 request.extensions_mut().insert(peer);
             }
+            request.extensions_mut().insert(standing.clone());
             let (handler, running) = (handler.clone(), begin.begin());
+            let is_head = request.method() == Method::HEAD;
             async move {
                 let response = answer(&handler, request).await;
+                let response = response.map(|response| if is_head { without_body(response) } else { response });
                 response.map(|response| response.map(|body| Counted::new(body, running)))
             }
         });
@@ -208,10 +254,21 @@ impl<H: Handler> Connection<H> {
                     connection.as_mut().graceful_shutdown();
                     ending = true;
                 }
-                () = requests.idle(ending, || all.len() > CROWD) => return,
+                () = requests.idle(ending, || !known.is_vouched_for() || all.len() > CROWD) => return,
+                () = requests.stalled() => return,
             }
         }
     }
+}
+
+/// The answer to HEAD: what GET would say, without its content (RFC 9110 section 9.3.2). hyper sees to it for HTTP/1 alone.
+fn without_body(response: BoxResponse) -> BoxResponse {
+    let length = response.body().size_hint().exact();
+    let mut response = boxed(response.map(|_| Full::new(Bytes::new())));
+    if let Some(length) = length {
+        response.headers_mut().insert(CONTENT_LENGTH, length.into());
+    }
+    response
 }
 
 async fn answer<H: Handler>(handler: &H, request: Request<Incoming>) -> Result<BoxResponse, Infallible> {

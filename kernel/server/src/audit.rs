@@ -176,6 +176,7 @@ impl Drop for Record {
         let identity = caller.identity();
         tracing::info!(
             request_id = %arrival.id(),
+            kind = caller.kind(),
             caller = caller.label(),
             sub = identity.and_then(|identity| identity.sub.as_deref()),
             azp = identity.and_then(|identity| identity.azp.as_deref()),

@@ -15,8 +15,8 @@ use tokio::sync::Mutex;
 
 use crate::{
     args::Args,
-    enclave::{bindings, info, list, provision},
-    tentacle::{apply, remove, turns::Turns},
+    enclave::{bindings, deprovision, info, list, provision, sync},
+    tentacle::{apply, permissions_get, permissions_set, remove, restart, turns::Turns},
 };
 
 /// What every handler has at hand.
@@ -75,8 +75,13 @@ fn tools(registrar: &Arc<Registrar>) -> Sidecar {
     let sidecar = register(sidecar, registrar, provision::spec(), provision::provision);
     let sidecar = register(sidecar, registrar, info::spec(), info::info);
     let sidecar = register(sidecar, registrar, list::spec(), list::list);
+    let sidecar = register(sidecar, registrar, sync::spec(), sync::sync);
+    let sidecar = register(sidecar, registrar, deprovision::spec(), deprovision::deprovision);
     let sidecar = register(sidecar, registrar, apply::spec(), apply::apply);
-    register(sidecar, registrar, remove::spec(), remove::remove)
+    let sidecar = register(sidecar, registrar, remove::spec(), remove::remove);
+    let sidecar = register(sidecar, registrar, restart::spec(), restart::restart);
+    let sidecar = register(sidecar, registrar, permissions_get::spec(), permissions_get::get);
+    register(sidecar, registrar, permissions_set::spec(), permissions_set::set)
 }
 
 fn register<A, O, H, F>(sidecar: Sidecar, registrar: &Arc<Registrar>, spec: ToolSpec, handler: H) -> Sidecar

@@ -6,14 +6,19 @@ use tentacular_demo::Message;
 use tentacular_test_harness::{Part, mcp::Era};
 
 /// The tools of the three sidecars, in the order of the alphabet.
-const TOOLS: [&str; 9] = [
+const TOOLS: [&str; 14] = [
+    "enclave_deprovision",
     "enclave_info",
     "enclave_list",
     "enclave_provision",
+    "enclave_sync",
+    "permissions_get",
+    "permissions_set",
     "wf_apply",
     "wf_health",
     "wf_list",
     "wf_remove",
+    "wf_restart",
     "wf_run",
     "wf_status",
 ];

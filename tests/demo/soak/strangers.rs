@@ -20,16 +20,18 @@ use crate::{
 
 /// Between two requests of one stranger; most also wait for their refusal.
 const PAUSE: Duration = Duration::from_millis(100);
-/// How old a token gets before it is shown: some are withdrawn meanwhile.
+/// Between two tokens that are kept.
+const HOARD_EVERY: Duration = Duration::from_secs(1);
+/// How old a token gets before it is shown again: some are withdrawn meanwhile.
 const AGE: Duration = Duration::from_secs(8);
-/// The row of bearer tokens that are some seconds old.
-pub(crate) const OLD_BEARER: &str = "old bearer token";
-/// The row of access tokens that are some seconds old.
-pub(crate) const OLD_SIGNED: &str = "old access token";
+/// The row of bearer tokens that are shown again some seconds later.
+pub(crate) const OLD_BEARER: &str = "bearer token, twice";
+/// The row of access tokens that are shown again some seconds later.
+pub(crate) const OLD_SIGNED: &str = "access token, twice";
 /// The row of tokens that were never right.
 pub(crate) const FORGED: &str = "forged or expired";
 
-/// Shows tokens that it got some seconds ago.
+/// Shows each token when it is new, and again some seconds later.
 pub(crate) async fn hoarder(world: Arc<World>, people: bool, until: Instant) -> anyhow::Result<()> {
     let client = Client::new(&world.authority, &world.url(), Http::One)?;
     let (kind, role) = if people { (OLD_SIGNED, "owner") } else { (OLD_BEARER, "bearer") };
@@ -38,15 +40,15 @@ pub(crate) async fn hoarder(world: Arc<World>, people: bool, until: Instant) -> 
     let mut turn = 0;
     while Instant::now() < until {
         let new = if people { world.signed(&claims(&world, 0)) } else { world.bearer() };
-        hoard.push_back((Instant::now(), new));
-        while hoard.front().is_some_and(|(got, _)| got.elapsed() > AGE) {
-            let Some((_, old)) = hoard.pop_front() else { break };
+        hoard.push_back((Instant::now(), new.clone()));
+        let old = hoard.pop_front_if(|(got, _)| got.elapsed() > AGE).map(|(_, old)| old);
+        for credential in [Some(new), old].iter().flatten() {
             turn += 1;
-            let (id, credential) = (format!("{role}x{turn}"), &old);
-            let asked = Asked { ask: Ask::Info, era: era(turn), id: &id, place: &place, credential };
+            let id = format!("{role}x{turn}");
+            let asked = Asked { ask: Ask::Info, era: era(turn / 2), id: &id, place: &place, credential };
             question(&world, &client, kind, &asked).await?;
         }
-        sleep(PAUSE).await;
+        sleep(HOARD_EVERY).await;
     }
     Ok(())
 }

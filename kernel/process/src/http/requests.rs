@@ -1,7 +1,12 @@
 //! The requests that run on a connection, and how long one may live on which none does.
 
 use std::{
+    collections::HashMap,
     pin::Pin,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     task::{self, Poll},
     time::Duration,
 };
@@ -10,7 +15,10 @@ use bytes::Bytes;
 use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::{Body, Frame, SizeHint};
 use tentacular_contract::limits::HEADER_TIME;
-use tokio::{sync::watch, time::timeout};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep, sleep_until, timeout},
+};
 
 use super::BoxError;
 
@@ -20,9 +28,17 @@ const IDLE: Duration = Duration::from_mins(2);
 /// How long one without a request may take to end, once the process does.
 pub(super) const END: Duration = Duration::from_secs(1);
 
+/// How long the other end may leave a piece of an answer untaken.
+const STALL: Duration = Duration::from_secs(30);
+
 /// The requests that run on one connection, each until its answer has been sent.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Requests(watch::Sender<Count>);
+pub(super) struct Requests {
+    count: watch::Sender<Count>,
+    /// Answers of which the connection has not asked for the next piece, and since when.
+    untaken: Arc<Mutex<HashMap<u64, Instant>>>,
+    next: Arc<AtomicU64>,
+}
 
 #[derive(Debug, Clone, Copy, Default)]
 struct Count {
@@ -32,14 +48,30 @@ struct Count {
 
 impl Requests {
     pub(super) fn begin(&self) -> Running {
-        self.0.send_modify(|count| *count = Count { running: count.running + 1, ever: true });
-        Running(self.clone())
+        self.count.send_modify(|count| *count = Count { running: count.running + 1, ever: true });
+        Running { requests: self.clone(), answer: self.next.fetch_add(1, Ordering::Relaxed) }
+    }
+
+    /// Returns when the other end has not taken a piece of an answer for too long.
+    pub(super) async fn stalled(&self) {
+        loop {
+            let oldest = self.untaken().values().min().copied();
+            match oldest {
+                Some(since) if since.elapsed() >= STALL => return,
+                Some(since) => sleep_until(since + STALL).await,
+                None => sleep(STALL).await,
+            }
+        }
+    }
+
+    fn untaken(&self) -> MutexGuard<'_, HashMap<u64, Instant>> {
+        self.untaken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Returns when nothing has run for as long as a connection may wait for its first request, or its next, or its end.
     /// Where it is `crowded`, that is soon.
     pub(super) async fn idle(&self, ending: bool, crowded: impl Fn() -> bool) {
-        let mut changes = self.0.subscribe();
+        let mut changes = self.count.subscribe();
         loop {
             let count = *changes.borrow_and_update();
             let patience = match count {
@@ -57,24 +89,41 @@ impl Requests {
 
 /// One request that runs.
 #[derive(Debug)]
-pub(super) struct Running(Requests);
+pub(super) struct Running {
+    requests: Requests,
+    answer: u64,
+}
+
+impl Running {
+    /// A piece is there for the other end.
+    fn offer(&self) {
+        self.requests.untaken().insert(self.answer, Instant::now());
+    }
+
+    /// The connection asks for the next piece: what was there has been taken.
+    fn taken(&self) {
+        self.requests.untaken().remove(&self.answer);
+    }
+}
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.0.0.send_modify(|count| count.running -= 1);
+        self.requests.untaken().remove(&self.answer);
+        self.requests.count.send_modify(|count| count.running -= 1);
     }
 }
 
 /// The body of an answer, which ends its request.
 pub(super) struct Counted {
     body: UnsyncBoxBody<Bytes, BoxError>,
-    _running: Running,
+    running: Running,
 }
 
 impl Counted {
     /// `body` as the end of `running`.
-    pub(super) const fn new(body: UnsyncBoxBody<Bytes, BoxError>, running: Running) -> Self {
-        Self { body, _running: running }
+    pub(super) fn new(body: UnsyncBoxBody<Bytes, BoxError>, running: Running) -> Self {
+        running.offer();
+        Self { body, running }
     }
 }
 
@@ -86,7 +135,12 @@ impl Body for Counted {
         mut self: Pin<&mut Self>,
         context: &mut task::Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        Pin::new(&mut self.body).poll_frame(context)
+        self.running.taken();
+        let frame = Pin::new(&mut self.body).poll_frame(context);
+        if let Poll::Ready(Some(Ok(_))) = frame {
+            self.running.offer();
+        }
+        frame
     }
 
     fn is_end_stream(&self) -> bool {

@@ -1,5 +1,6 @@
 //! How long connections live, and what a handler learns of them.
 
+use tentacular_contract::limits::HEADER_TIME;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -112,4 +113,23 @@ async fn in_a_crowd_a_connection_without_work_ends_sooner() {
         // Timers count in milliseconds and round up.
         assert_eq!(begun.elapsed().as_secs(), expected.as_secs());
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_nobody_takes_ends_its_connection_and_one_that_is_made_slowly_does_not() {
+    let requests = Requests::default();
+    let mut body =
+        Counted::new(Full::new(Bytes::from_static(b"done")).map_err(Into::into).boxed_unsync(), requests.begin());
+    let begun = Instant::now();
+    requests.stalled().await;
+    assert!((30..90).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
+    // Taken, and the end asked for: nothing waits for the other end any more.
+    body.frame().await.expect("a piece").expect("whole");
+    assert!(body.frame().await.is_none());
+    assert!(timeout(Duration::from_mins(10), requests.stalled()).await.is_err());
+
+    let never = futures::stream::pending::<Result<hyper::body::Frame<Bytes>, BoxError>>();
+    let mut slow = Counted::new(http_body_util::StreamBody::new(never).boxed_unsync(), requests.begin());
+    assert!(timeout(Duration::from_mins(10), slow.frame()).await.is_err());
+    assert!(timeout(Duration::from_mins(10), requests.stalled()).await.is_err(), "the sidecar still works on it");
 }

@@ -93,7 +93,7 @@ fn a_record_says_who_what_where_and_how_it_ended() {
     for ordinary in ["timestamp", "level", "target"] {
         said.remove(ordinary);
     }
-    let expected = json!({"message": "decision", "request_id": arrival.id().to_string(), "caller": "ann@x.io", "sub": "s-1",
+    let expected = json!({"message": "decision", "request_id": arrival.id().to_string(), "kind": "oidc", "caller": "ann@x.io", "sub": "s-1",
         "azp": "tntc", "tool": "wf_list", "sidecar": "auditor", "enclave": "team-a", "tentacle": "report",
         "needs": "read", "outcome": "allowed", "rule": "authenticated", "reason": "", "result": "answered"});
     assert_eq!(json!(said), expected);

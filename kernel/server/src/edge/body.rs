@@ -1,5 +1,7 @@
 //! The body of a request, read up to its limits, and the media types in which sender and kernel understand each other.
 
+use std::time::Duration;
+
 use bytes::{Bytes, BytesMut};
 use http::{
     HeaderMap, HeaderValue, Request, StatusCode,
@@ -7,15 +9,22 @@ use http::{
     request::Parts,
 };
 use http_body_util::BodyExt;
-use hyper::body::Body;
+use hyper::body::{Body, Incoming};
 use tentacular_contract::limits;
 use tentacular_process::http::BoxResponse;
-use tokio::time::timeout;
+use tokio::{sync::Semaphore, time::timeout};
 
 use super::answer;
 
 /// Bytes over the limit of a body that are still read before the refusal.
 const LISTENED_TO: usize = 16 * 1024 * 1024;
+/// Bytes of a body that are read for nothing when its request is refused, and how long.
+const DRAINED: u64 = 64 * 1024;
+const DRAIN_TIME: Duration = Duration::from_millis(500);
+/// Bodies up to this size are read whenever they come.
+const SMALL: usize = 64 * 1024;
+/// Larger ones that are read at once: 128 MiB at most wait in memory for their senders. Others wait within their time.
+static LARGE: Semaphore = Semaphore::const_new(32);
 const JSON: &str = "application/json";
 const EVENTS: &str = "text/event-stream";
 /// What the kernel and the sidecars answer with.
@@ -75,6 +84,16 @@ fn is_in(range: &str, kind: &str) -> bool {
     matches && !parts.any(|parameter| weight(parameter).unwrap_or_default())
 }
 
+/// Reads a small body away, for a moment: over HTTP/2 an answer before the body's end resets its stream, which some clients take
+/// for an error.
+pub(super) async fn drain(request: Request<Incoming>) {
+    let body = request.into_body();
+    if body.size_hint().upper().is_some_and(|bytes| bytes <= DRAINED) {
+        // Whoever sends no more gets the answer all the same.
+        let _ = timeout(DRAIN_TIME, body.collect()).await;
+    }
+}
+
 /// The whole body, or `None` when it is over the limit. What is over it is read and dropped, up to a point: whoever is
 /// still sending does not hear an answer.
 async fn collect<B>(mut body: B) -> Result<Option<Bytes>, B::Error>
@@ -83,9 +102,14 @@ where
 {
     let mut bytes = BytesMut::new();
     let mut size = 0;
+    let mut place = None;
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame?.into_data() else { continue };
         size += data.len();
+        if size > SMALL && place.is_none() {
+            // It is never closed.
+            place = LARGE.acquire().await.ok();
+        }
         if size <= limits::BODY_BYTES {
             bytes.extend_from_slice(&data);
         } else if size > limits::BODY_BYTES + LISTENED_TO {

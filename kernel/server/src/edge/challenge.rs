@@ -10,6 +10,9 @@ use tentacular_process::http::BoxResponse;
 use super::answer;
 use crate::authn::Unauthenticated;
 
+/// What is protected, where there is nothing else to say.
+const REALM: &str = "tentacular-mcp";
+
 /// What every challenge says.
 #[derive(Debug, Default)]
 pub(super) struct Challenge {
@@ -22,21 +25,24 @@ pub(super) struct Challenge {
 impl Challenge {
     /// The answer. Its text begins with status and reason, as `tntc` looks for these words.
     pub(super) fn answer(&self, why: Unauthenticated) -> BoxResponse {
-        let (status, error) = match why {
-            // RFC 6750 section 3.1: no error code where no token came.
-            Unauthenticated::Missing | Unauthenticated::Malformed => (StatusCode::UNAUTHORIZED, None),
-            Unauthenticated::Invalid(_) => (StatusCode::UNAUTHORIZED, Some("invalid_token")),
-            Unauthenticated::Scope => (StatusCode::FORBIDDEN, Some("insufficient_scope")),
+        let status = match why {
+            Unauthenticated::Scope => StatusCode::FORBIDDEN,
             Unauthenticated::Unavailable => return unavailable(why),
+            _ => StatusCode::UNAUTHORIZED,
         };
         let reason = status.canonical_reason().unwrap_or_default();
         let hint = "how to authenticate is in the WWW-Authenticate header";
         let mut response = answer::text(status, format!("{} {reason}: {why}; {hint}", status.as_str()));
-        let challenge = self.header(error, &why.to_string());
+        self.mark(&mut response, why);
+        response
+    }
+
+    /// Adds the challenge to an answer.
+    pub(super) fn mark(&self, response: &mut BoxResponse, why: Unauthenticated) {
+        let challenge = self.header(error_code(why), &why.to_string());
         // What stands in it is ASCII; a scope or URL that were not would only lose the parameters.
         let challenge = challenge.parse().unwrap_or(HeaderValue::from_static("Bearer"));
         response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
-        response
     }
 
     fn header(&self, error: Option<&str>, why: &str) -> String {
@@ -51,7 +57,20 @@ impl Challenge {
         if let Some(url) = &self.metadata {
             parameters.push(format!("resource_metadata=\"{url}\""));
         }
-        format!("Bearer {}", parameters.join(", ")).trim_end().to_owned()
+        if parameters.is_empty() {
+            // RFC 6750 section 3: at least one parameter.
+            parameters.push(format!("realm=\"{REALM}\""));
+        }
+        format!("Bearer {}", parameters.join(", "))
+    }
+}
+
+/// The error code of RFC 6750 section 3.1: none where no token came.
+const fn error_code(why: Unauthenticated) -> Option<&'static str> {
+    match why {
+        Unauthenticated::Invalid(_) => Some("invalid_token"),
+        Unauthenticated::Scope => Some("insufficient_scope"),
+        Unauthenticated::Missing | Unauthenticated::Malformed | Unauthenticated::Unavailable => None,
     }
 }
 

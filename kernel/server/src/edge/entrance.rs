@@ -13,7 +13,7 @@ use prometheus_client::{
 use tentacular_contract::Caller;
 use tentacular_process::{
     Context, health,
-    http::{BoxResponse, boxed},
+    http::{BoxResponse, Standing, boxed},
 };
 
 use super::{
@@ -70,27 +70,30 @@ impl Entrance {
         })
     }
 
-    /// The caller and the POST to `/mcp`; or the answer, where the request is none or is refused.
+    /// The caller of a POST to `/mcp`; or the answer, where the request is none or is refused.
     pub(super) async fn admit(
         &self,
-        request: Request<Incoming>,
+        request: &Request<Incoming>,
         arrival: Arrival,
-    ) -> Result<(Caller, Request<Incoming>), Box<BoxResponse>> {
-        if request.uri().path() == "/healthz" && request.method() == Method::GET {
+    ) -> Result<Caller, Box<BoxResponse>> {
+        if request.uri().path() == "/healthz" && [Method::GET, Method::HEAD].contains(request.method()) {
             return Err(Box::new(boxed(health::alive())));
         }
-        if let Some(document) = self.metadata.as_ref().and_then(|metadata| metadata.answer(&request)) {
+        if let Some(document) = self.metadata.as_ref().and_then(|metadata| metadata.answer(request)) {
             return Err(Box::new(document));
         }
-        if let Err(foreign) = self.origins.check(&request) {
+        if let Err(foreign) = self.origins.check(request) {
             self.count("foreign");
             return Err(Box::new(answer::text(StatusCode::FORBIDDEN, format!("403 Forbidden: {foreign}"))));
         }
         let caller = match self.authenticator.authenticate(request.headers()).await {
             Ok(caller) => caller,
-            Err(why) => return Err(Box::new(self.unauthenticated(&request, arrival, why).await)),
+            Err(why) => return Err(Box::new(self.unauthenticated(request, arrival, why).await)),
         };
         self.count(if caller == Caller::Bearer { "bearer" } else { "oidc" });
+        if let Some(standing) = request.extensions().get::<Standing>() {
+            standing.vouch();
+        }
         if request.uri().path() != MCP {
             return Err(Box::new(answer::text(StatusCode::NOT_FOUND, "not found: MCP is served on /mcp")));
         }
@@ -99,7 +102,7 @@ impl Entrance {
             response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
             return Err(Box::new(response));
         }
-        Ok((caller, request))
+        Ok(caller)
     }
 
     /// The answer to a request that is not authenticated; it may have to wait.
@@ -112,11 +115,9 @@ impl Entrance {
         self.count(why.label());
         let client = self.origins.client(request);
         let due = match why {
-            Unauthenticated::Missing | Unauthenticated::Malformed | Unauthenticated::Invalid(_) => {
-                self.slowdown.fail(client).await
-            }
-            // The token is genuine, or nobody knows.
-            Unauthenticated::Scope | Unauthenticated::Unavailable => Due::Now,
+            // The token is genuine.
+            Unauthenticated::Scope => Due::Now,
+            _ => self.slowdown.fail(client).await,
         };
         // Whoever is slowed down does not fill the log either; the metrics count all.
         if due == Due::Now {
@@ -127,6 +128,7 @@ impl Entrance {
             let text = "429 Too Many Requests: too many requests fail to authenticate; try again in a moment";
             let mut response = answer::text(StatusCode::TOO_MANY_REQUESTS, text);
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("2"));
+            self.challenge.mark(&mut response, why);
             return response;
         }
         self.challenge.answer(why)

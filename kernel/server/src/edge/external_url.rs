@@ -41,6 +41,9 @@ impl FromStr for ExternalUrl {
             return Err("it must have no query and no fragment");
         }
         let path = url.path().trim_end_matches('/').to_owned();
+        if path.ends_with(MCP) {
+            return Err("leave out the /mcp at its end, it is added");
+        }
         url.set_path(&path);
         Ok(Self(url))
     }
@@ -150,6 +153,8 @@ mod tests {
             "https://example.com?a=b",
             "https://example.com#a",
             "https://example.com?",
+            "https://example.com/mcp",
+            "https://example.com/base/mcp/",
         ] {
             assert!(text.parse::<ExternalUrl>().is_err(), "{text}");
         }

@@ -26,13 +26,13 @@ pub(crate) use arrival::Arrival;
 use bytes::Bytes;
 pub(crate) use external_url::ExternalUrl;
 use http::{Request, Response, StatusCode, request::Parts};
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 pub(crate) use origin::OriginArgs;
 pub(crate) use prepared::Prepared;
 use rmcp::model::{ErrorCode, ErrorData};
 pub(crate) use surface::{listed, listed_for_handshake};
-use tentacular_contract::Caller;
+use tentacular_contract::{Caller, limits::CALLS_AT_ONCE};
 use tentacular_process::{
     Context,
     http::{BoxResponse, Handler, boxed},
@@ -48,7 +48,7 @@ use self::{
     requests::{Asked, Requests},
     surface::Surface,
 };
-use crate::{audit::Audit, authz::Authorizer, sidecars::Registry};
+use crate::{audit::Audit, authz::Authorizer, refusal::Refusal, sidecars::Registry};
 
 /// Answers everything on the kernel's main port.
 #[derive(Clone)]
@@ -60,6 +60,8 @@ struct Inner {
     registry: Registry,
     forwarder: Forwarder,
     concurrency: Concurrency,
+    /// Streams that hear of changes; they do not count among a caller's calls.
+    listening: Concurrency,
     surface: Surface,
     requests: Requests,
     audit: Audit,
@@ -78,6 +80,7 @@ impl Edge {
             authorizer,
             forwarder,
             concurrency: Concurrency::default(),
+            listening: Concurrency::default(),
             surface: Surface::new(registry.clone(), context.draining.clone()),
             registry,
             requests: Requests::new(context),
@@ -87,6 +90,8 @@ impl Edge {
 }
 
 impl Handler for Edge {
+    const PUBLIC: bool = true;
+
     type Body = http_body_util::combinators::UnsyncBoxBody<Bytes, tentacular_process::http::BoxError>;
 
     async fn handle(&self, request: Request<Incoming>) -> Result<Response<Self::Body>, Infallible> {
@@ -99,9 +104,12 @@ impl Handler for Edge {
 
 impl Inner {
     async fn answer(&self, arrival: Arrival, request: Request<Incoming>) -> BoxResponse {
-        let (caller, request) = match self.entrance.admit(request, arrival).await {
-            Ok(admitted) => admitted,
-            Err(response) => return *response,
+        let caller = match self.entrance.admit(&request, arrival).await {
+            Ok(caller) => caller,
+            Err(response) => {
+                body::drain(request).await;
+                return *response;
+            }
         };
         let mut asked = self.requests.begin();
         let answered = match body::read(request).await {
@@ -145,10 +153,33 @@ impl Inner {
         }
         match self.surface.prepared(&message) {
             Ok(Some(body)) => Ok(answer::json(StatusCode::OK, body)),
-            Ok(None) => Ok(self.surface.handle(Request::from_parts(parts, Full::new(body))).await),
+            Ok(None) => {
+                let listening = match message.envelope.method.as_str() {
+                    "subscriptions/listen" => Some(self.listening.begin(caller)),
+                    _ => None,
+                };
+                let listening = listening.transpose().map_err(|_| {
+                    let many =
+                        format!("{CALLS_AT_ONCE} streams of yours are listening, which is the limit; end one first");
+                    let refusal = Refusal::error("too-many-listeners", INVALID_REQUEST, many);
+                    Box::new(answer::refusal(message.id, &refusal, message.era))
+                })?;
+                let response = self.surface.handle(Request::from_parts(parts, Full::new(body))).await;
+                Ok(until_sent(response, listening))
+            }
             Err(refusal) => Err(Box::new(answer::refusal(message.id, &refusal, message.era))),
         }
     }
+}
+
+/// Keeps `held` until the answer has been sent, or nobody takes it any more.
+fn until_sent<T: Send + 'static>(response: BoxResponse, held: T) -> BoxResponse {
+    boxed(response.map(|body| {
+        body.map_frame(move |frame| {
+            let _ = &held;
+            frame
+        })
+    }))
 }
 
 fn accepted() -> BoxResponse {

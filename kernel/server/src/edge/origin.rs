@@ -68,7 +68,8 @@ impl Origins {
     pub(super) fn from_args(args: OriginArgs) -> anyhow::Result<Self> {
         let pages = listed(args.allowed_origins).map(|text| origin(&text)).collect::<anyhow::Result<_>>()?;
         let proxies = listed(args.trusted_proxies).map(|text| network(&text)).collect::<anyhow::Result<_>>()?;
-        Ok(Self { hosts: listed(args.allowed_hosts).map(|host| host.to_ascii_lowercase()).collect(), pages, proxies })
+        let hosts = listed(args.allowed_hosts).map(|text| allowed_host(&text)).collect::<anyhow::Result<_>>()?;
+        Ok(Self { hosts, pages, proxies })
     }
 
     /// Refuses requests for another name, and those of web pages: a browser sends what a page tells it to, also to a
@@ -123,6 +124,15 @@ fn forwarded_for(headers: &HeaderMap) -> Vec<Option<IpAddr>> {
         .flat_map(|text| text.unwrap_or("unreadable").split(','))
         .map(|hop| hop.trim().parse::<IpAddr>().ok().map(|address| address.to_canonical()))
         .collect()
+}
+
+fn allowed_host(text: &str) -> anyhow::Result<String> {
+    let named = || format!("{text:?} is no host such as mcp.example.com or 10.0.0.7:30080 (--allowed-hosts)");
+    let authority: Authority = text.parse().with_context(named)?;
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-.:[]_".contains(&byte);
+    let port = authority.as_str().rsplit_once(':').filter(|(name, _)| !name.contains(':') || name.ends_with(']'));
+    ensure!(text.bytes().all(is_plain) && port.is_none_or(|(_, port)| port.parse::<u16>().is_ok()), "{}", named());
+    Ok(text.to_ascii_lowercase())
 }
 
 fn origin(text: &str) -> anyhow::Result<String> {
@@ -218,6 +228,12 @@ mod tests {
 
     #[test]
     fn settings_that_cannot_be_read_are_named() {
+        for host in ["https://mcp.example.com", "mcp.example.com/x", "*", "a b", "127.0.0.1:99999", "mcp.test:x"] {
+            assert!(allowed_host(host).expect_err(host).to_string().contains("--allowed-hosts"));
+        }
+        for host in ["mcp.example.com", "MCP.example.com:443", "[::1]", "[::1]:8080", "10.0.0.7:30080"] {
+            assert!(allowed_host(host).is_ok(), "{host}");
+        }
         let args = |origins: &str, proxies: &str| OriginArgs {
             external_url: String::new(),
             allowed_hosts: Vec::new(),

@@ -14,6 +14,10 @@ use crate::edge::{
     listed, listed_for_handshake,
 };
 
+/// Tools of one sidecar that is not built in, and how large the description of each may be.
+const FOREIGN_TOOLS: usize = 100;
+const FOREIGN_TOOL_BYTES: usize = 32 * 1024;
+
 /// What one sidecar offers, as it said when it joined.
 #[derive(Debug, Clone)]
 pub(crate) struct Offer {
@@ -82,6 +86,9 @@ impl Catalog {
         if let Some(meta) = &mut listed.meta {
             meta.remove(keys::ALIASES_META);
         }
+        if !offer.built_in {
+            self.check_size(offer, &listed)?;
+        }
         let name = listed.name.to_string();
         if let Some(owner) = self.owner(&name, offer, reserved) {
             return Err(format!("the name is taken by {owner}"));
@@ -109,6 +116,17 @@ impl Catalog {
             }
         }
         Ok(())
+    }
+
+    /// Everybody gets the whole list: nobody who joined makes it long for all.
+    fn check_size(&self, offer: &Offer, listed: &rmcp::model::Tool) -> Result<(), String> {
+        if self.tools.iter().filter(|tool| tool.sidecar == offer.sidecar).count() >= FOREIGN_TOOLS {
+            return Err(format!("a sidecar has at most {FOREIGN_TOOLS} tools"));
+        }
+        match serde_json::to_vec(listed) {
+            Ok(json) if json.len() <= FOREIGN_TOOL_BYTES => Ok(()),
+            _ => Err(format!("its description is larger than {FOREIGN_TOOL_BYTES} bytes")),
+        }
     }
 
     /// Who has `name` already, so that `offer` cannot.
@@ -198,6 +216,17 @@ mod tests {
             assert!(catalog.find(name).is_none(), "{name}");
         }
         assert_eq!(catalog.refused().len(), 3);
+    }
+
+    #[test]
+    fn who_joined_makes_the_list_no_longer_than_others_can_bear() {
+        let large = json!({"name": "large", "description": "x".repeat(FOREIGN_TOOL_BYTES),
+            "inputSchema": {"type": "object"}, "_meta": {keys::AUTHZ_META: read()}});
+        let many = (0..=FOREIGN_TOOLS).map(|number| tool(&format!("t{number}"), &json!({keys::AUTHZ_META: read()})));
+        let tools: Vec<_> = [large].into_iter().chain(many).collect();
+        let catalog = Catalog::merge([offer("part", json!(tools))].iter(), &Reserved::new());
+        assert_eq!((catalog.listed().len(), catalog.refused().len()), (FOREIGN_TOOLS, 2));
+        assert!(catalog.find("large").is_none());
     }
 
     #[test]

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::{api::core::v1::Namespace, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tentacular_cluster::Metadata;
-use tentacular_contract::{Authz, Needs, On, Place, keys};
+use tentacular_contract::{Authz, Caller, Enclave, Needs, On, Place, keys};
 use tentacular_process::link::{Permitted, ToolError, ToolSpec};
 
 use super::view::{self, CallerRole, annotation};
@@ -111,27 +111,34 @@ pub(crate) async fn info(
         return Err(ToolError::new(format_args!("namespace {name} is not an enclave")));
     };
     let tentacle_count = view::tentacles(&registrar.cluster, name.as_str()).await?;
-    let text = |key| annotation(&namespace.metadata, key);
-    Ok(Info {
-        name: name.to_string(),
-        enclave: name.to_string(),
-        owner: view::owner(&enclave),
-        owner_sub: enclave.owner.as_ref().and_then(|owner| owner.sub.clone()).unwrap_or_default(),
-        members: view::members(&enclave),
-        platform: text(keys::ENCLAVE_PLATFORM),
-        channel_id: text(keys::ENCLAVE_CHANNEL_ID),
-        channel_name: text(keys::ENCLAVE_CHANNEL_NAME),
-        status: enclave.status.as_str(),
-        terminating: enclave.terminating,
-        mode: enclave.mode.to_string(),
-        preset: enclave.mode.preset(),
-        default_mode: enclave.default_mode.to_string(),
-        quota_preset: text(keys::ENCLAVE_QUOTA_PRESET),
-        created_at: text(keys::ENCLAVE_CREATED_AT),
-        updated_at: text(keys::ENCLAVE_UPDATED_AT),
-        caller_role: CallerRole::of(permitted.caller(), &enclave),
-        tentacle_count,
-        // No backing service is configurable yet; clients expect these two names.
-        exo_services: ["postgres", "rustfs"].map(|name| Service { name, available: false }).into(),
-    })
+    Ok(Info::of(permitted.caller(), &namespace.metadata, &enclave, tentacle_count))
+}
+
+impl Info {
+    /// What `caller` is shown of `enclave`, whose namespace has this metadata.
+    pub(super) fn of(caller: &Caller, metadata: &ObjectMeta, enclave: &Enclave, tentacle_count: usize) -> Self {
+        let text = |key| annotation(metadata, key);
+        Self {
+            name: enclave.name.to_string(),
+            enclave: enclave.name.to_string(),
+            owner: view::owner(enclave),
+            owner_sub: enclave.owner.as_ref().and_then(|owner| owner.sub.clone()).unwrap_or_default(),
+            members: view::members(enclave),
+            platform: text(keys::ENCLAVE_PLATFORM),
+            channel_id: text(keys::ENCLAVE_CHANNEL_ID),
+            channel_name: text(keys::ENCLAVE_CHANNEL_NAME),
+            status: enclave.status.as_str(),
+            terminating: enclave.terminating,
+            mode: enclave.mode.to_string(),
+            preset: enclave.mode.preset(),
+            default_mode: enclave.default_mode.to_string(),
+            quota_preset: text(keys::ENCLAVE_QUOTA_PRESET),
+            created_at: text(keys::ENCLAVE_CREATED_AT),
+            updated_at: text(keys::ENCLAVE_UPDATED_AT),
+            caller_role: CallerRole::of(caller, enclave),
+            tentacle_count,
+            // No backing service is configurable yet; clients expect these two names.
+            exo_services: ["postgres", "rustfs"].map(|name| Service { name, available: false }).into(),
+        }
+    }
 }

@@ -2,6 +2,11 @@
 
 use std::{fmt, str::FromStr};
 
+use k8s_openapi::api::core::v1::ResourceQuota;
+use tentacular_cluster::{Cluster, Conflicts, Error};
+
+use super::objects;
+
 /// The size of an enclave. Stands for a set of numbers, so that teams choose among three and not among numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum QuotaPreset {
@@ -64,6 +69,25 @@ impl FromStr for QuotaPreset {
     }
 }
 
+/// Makes the enclave's quota that of `preset`, and returns whether it was another.
+pub(super) async fn enforce(cluster: &Cluster, enclave: &str, preset: QuotaPreset) -> Result<bool, Error> {
+    let wanted = objects::resource_quota(preset);
+    let quotas = cluster.namespaced::<ResourceQuota>(enclave);
+    let found = quotas.get(wanted.metadata.name.as_deref().unwrap_or_default()).await?;
+    if found.is_some_and(|found| holds(&found, &wanted)) {
+        return Ok(false);
+    }
+    quotas.apply(&wanted, Conflicts::TakeOver).await?;
+    Ok(true)
+}
+
+/// Whether `quota` has every amount of `wanted`; an administrator may have added others.
+fn holds(quota: &ResourceQuota, wanted: &ResourceQuota) -> bool {
+    let amounts = |quota: &ResourceQuota| quota.spec.as_ref().and_then(|spec| spec.hard.clone()).unwrap_or_default();
+    let there = amounts(quota);
+    amounts(wanted).iter().all(|(key, amount)| there.get(key) == Some(amount))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -77,5 +101,18 @@ mod tests {
             let error = text.parse::<QuotaPreset>().unwrap_err().to_string();
             assert!(error.ends_with("valid values: small, medium, large"), "{error}");
         }
+    }
+
+    #[test]
+    fn a_quota_with_further_amounts_is_still_that_of_its_preset() {
+        let small = objects::resource_quota(QuotaPreset::Small);
+        let mut more = small.clone();
+        let hard = more.spec.as_mut().unwrap().hard.as_mut().unwrap();
+        hard.insert(
+            "count/secrets".to_owned(),
+            k8s_openapi::apimachinery::pkg::api::resource::Quantity("9".to_owned()),
+        );
+        assert!(holds(&more, &small) && !holds(&small, &more));
+        assert!(!holds(&more, &objects::resource_quota(QuotaPreset::Large)));
     }
 }

@@ -5,7 +5,10 @@ use std::{collections::BTreeSet, fmt, str::FromStr};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use tentacular_contract::{
-    Caller, Email, EnclaveName, Mode, Platform, Status, caller::Owner, facts::Pairs, keys, limits,
+    Caller, Email, EnclaveName, Mode, Platform, Status,
+    caller::{InvalidEmail, Owner},
+    facts::Pairs,
+    keys, limits,
 };
 
 use super::quota::QuotaPreset;
@@ -70,13 +73,13 @@ pub(crate) struct Request {
     channel_name: String,
 }
 
-/// Everything that is wrong with the arguments.
+/// What was not done, and everything that is wrong with the arguments.
 #[derive(Debug, thiserror::Error)]
-pub(crate) struct Refused(Vec<String>);
+pub(crate) struct Refused(pub(super) &'static str, pub(super) Vec<String>);
 
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "no enclave was made: {}", self.0.join("; "))
+        write!(f, "{}: {}", self.0, self.1.join("; "))
     }
 }
 
@@ -87,9 +90,10 @@ impl Request {
         let name = problems.take(name(&arguments.name, platform));
         let owner = problems.take(owner(arguments, caller));
         let members = members(arguments, owner.as_ref(), &mut problems);
-        let mode = problems.parse("mode", arguments.mode.as_deref(), Mode::ENCLAVE_DEFAULT);
-        let default_mode = problems.parse("default_mode", arguments.default_mode.as_deref(), Mode::TENTACLE_DEFAULT);
-        let quota = problems.parse("quota_preset", arguments.quota_preset.as_deref(), QuotaPreset::default());
+        let mode = problems.parse("mode", arguments.mode.as_deref()).unwrap_or(Mode::ENCLAVE_DEFAULT);
+        let default_mode = problems.parse("default_mode", arguments.default_mode.as_deref());
+        let default_mode = default_mode.unwrap_or(Mode::TENTACLE_DEFAULT);
+        let quota = problems.parse("quota_preset", arguments.quota_preset.as_deref()).unwrap_or_default();
         let platform = arguments.platform.clone().unwrap_or_default();
         if !matches!(platform.as_str(), "" | "slack") {
             problems.0.push(format!("platform: {platform:?} is not known; give slack, or leave it out"));
@@ -100,7 +104,7 @@ impl Request {
             (Some(name), Some(owner)) if problems.0.is_empty() => {
                 Ok(Self { name, owner, members, mode, default_mode, quota, platform, channel_id, channel_name })
             }
-            _ => Err(Refused(problems.0)),
+            _ => Err(Refused("no enclave was made", problems.0)),
         }
     }
 
@@ -129,29 +133,33 @@ impl Request {
 
 /// What is wrong, collected.
 #[derive(Debug, Default)]
-struct Problems(Vec<String>);
+pub(super) struct Problems(pub(super) Vec<String>);
 
 impl Problems {
     fn take<T>(&mut self, read: Result<T, String>) -> Option<T> {
         read.map_err(|problem| self.0.push(problem)).ok()
     }
 
-    fn parse<T>(&mut self, argument: &str, text: Option<&str>, default: T) -> T
+    /// The value of an argument that is given, not empty and valid.
+    pub(super) fn parse<T>(&mut self, argument: &str, text: Option<&str>) -> Option<T>
     where
-        T: FromStr + Copy,
+        T: FromStr,
         T::Err: fmt::Display,
     {
-        match text.map(str::trim).filter(|text| !text.is_empty()).map(T::from_str) {
-            None => default,
-            Some(Ok(value)) => value,
-            Some(Err(error)) => {
-                self.0.push(format!("{argument}: {error}"));
-                default
-            }
-        }
+        let text = text.map(str::trim).filter(|text| !text.is_empty())?;
+        self.take(text.parse().map_err(|error| format!("{argument}: {error}")))
     }
 
-    fn text(&mut self, argument: &str, text: Option<&str>) -> String {
+    /// The valid ones among email addresses.
+    pub(super) fn emails(&mut self, argument: &str, texts: &[String]) -> BTreeSet<Email> {
+        let parsed = texts.iter().enumerate().map(|(index, text)| (index, text.trim().parse()));
+        let read = |(index, parsed): (usize, Result<Email, InvalidEmail>)| {
+            self.take(parsed.map_err(|error| format!("{argument}[{index}]: {error}")))
+        };
+        parsed.filter_map(read).collect()
+    }
+
+    pub(super) fn text(&mut self, argument: &str, text: Option<&str>) -> String {
         let text = text.unwrap_or_default().trim();
         if !is_plain(text) {
             self.0.push(format!("{argument}: give at most {TEXT} characters without control characters"));
@@ -191,16 +199,8 @@ fn owner(arguments: &Arguments, caller: &Caller) -> Result<Owner, String> {
 }
 
 fn members(arguments: &Arguments, owner: Option<&Owner>, problems: &mut Problems) -> BTreeSet<Email> {
-    let mut members = BTreeSet::new();
-    for (index, text) in arguments.members.iter().flatten().enumerate() {
-        match text.trim().parse::<Email>() {
-            Ok(email) if owner.is_some_and(|owner| owner.email.as_ref() == Some(&email)) => {}
-            Ok(email) => {
-                members.insert(email);
-            }
-            Err(error) => problems.0.push(format!("members[{index}]: {error}")),
-        }
-    }
+    let mut members = problems.emails("members", arguments.members.as_deref().unwrap_or_default());
+    members.retain(|email| owner.is_none_or(|owner| owner.email.as_ref() != Some(email)));
     if members.len() > limits::MEMBERS {
         let count = members.len();
         problems.0.push(format!("members: {count} are given, an enclave has at most {}", limits::MEMBERS));

@@ -1,5 +1,6 @@
 //! What the server writes on a tentacle's Deployment: who owns it, its mode, who deployed it when.
 
+use serde_json::{Map, Value};
 use tentacular_contract::{Caller, Email, Identity, Mode, facts::Pairs, keys};
 
 /// Annotations that are the server's to write; in a manifest they count for nothing.
@@ -19,6 +20,9 @@ const SERVERS: [&str; 14] = [
     keys::UPDATED_BY_EMAIL,
     keys::INVENTORY,
 ];
+
+/// Those of them that say who owns.
+const OWNERS: [&str; 4] = [keys::OWNER, keys::OWNER_EMAIL, keys::OWNER_SUB, keys::OWNER_NAME];
 
 /// Whether an annotation is the server's to write.
 pub(crate) fn is_servers(key: &str) -> bool {
@@ -40,13 +44,7 @@ impl Stamp<'_> {
     pub(crate) fn created(&self) -> Pairs {
         let mut pairs = self.deployed();
         put(&mut pairs, keys::CREATED_AT, Some(self.now));
-        if let Some(Identity { sub, email, name, .. }) = self.caller.identity() {
-            let email = email.as_ref().map(Email::as_str);
-            put(&mut pairs, keys::OWNER, email);
-            put(&mut pairs, keys::OWNER_EMAIL, email);
-            put(&mut pairs, keys::OWNER_SUB, sub.as_deref());
-            put(&mut pairs, keys::OWNER_NAME, name.as_deref());
-        }
+        pairs.extend(self.caller.identity().map(owned_by).unwrap_or_default());
         self.with_mode(pairs)
     }
 
@@ -63,12 +61,24 @@ impl Stamp<'_> {
             pairs.remove(key);
         }
         pairs.extend(self.deployed());
-        put(&mut pairs, keys::UPDATED_AT, Some(self.now));
-        if let Some(identity) = self.caller.identity() {
-            put(&mut pairs, keys::UPDATED_BY_SUB, identity.sub.as_deref());
-            put(&mut pairs, keys::UPDATED_BY_EMAIL, identity.email.as_ref().map(Email::as_str));
+        self.with_update(pairs)
+    }
+
+    /// What a merge patch has to set among the annotations `before` (`null` removes) to set the mode, and to make
+    /// `owner` the owner where there is one.
+    pub(crate) fn permissions(&self, before: &Pairs, owner: Option<&Identity>) -> Map<String, Value> {
+        let mut after = self.with_mode(before.clone());
+        for key in [keys::UPDATED_BY_SUB, keys::UPDATED_BY_EMAIL] {
+            after.remove(key);
         }
-        pairs
+        after = self.with_update(after);
+        if let Some(owner) = owner {
+            after.retain(|key, _| !OWNERS.contains(&key.as_str()));
+            after.extend(owned_by(owner));
+        }
+        let gone = before.keys().filter(|key| !after.contains_key(*key)).map(|key| (key.clone(), Value::Null));
+        let set = after.iter().filter(|(key, value)| before.get(*key) != Some(value));
+        gone.chain(set.map(|(key, value)| (key.clone(), value.as_str().into()))).collect()
     }
 
     fn deployed(&self) -> Pairs {
@@ -86,12 +96,32 @@ impl Stamp<'_> {
         pairs
     }
 
+    fn with_update(&self, mut pairs: Pairs) -> Pairs {
+        put(&mut pairs, keys::UPDATED_AT, Some(self.now));
+        if let Some(identity) = self.caller.identity() {
+            put(&mut pairs, keys::UPDATED_BY_SUB, identity.sub.as_deref());
+            put(&mut pairs, keys::UPDATED_BY_EMAIL, identity.email.as_ref().map(Email::as_str));
+        }
+        pairs
+    }
+
     fn with_mode(&self, mut pairs: Pairs) -> Pairs {
         if let Some(mode) = self.mode {
             pairs.insert(keys::MODE.to_owned(), mode.to_string());
         }
         pairs
     }
+}
+
+/// The annotations that make `identity` the owner.
+fn owned_by(Identity { sub, email, name, .. }: &Identity) -> Pairs {
+    let mut pairs = Pairs::new();
+    let email = email.as_ref().map(Email::as_str);
+    put(&mut pairs, keys::OWNER, email);
+    put(&mut pairs, keys::OWNER_EMAIL, email);
+    put(&mut pairs, keys::OWNER_SUB, sub.as_deref());
+    put(&mut pairs, keys::OWNER_NAME, name.as_deref());
+    pairs
 }
 
 fn put(pairs: &mut Pairs, key: &str, value: Option<&str>) {
@@ -102,6 +132,8 @@ fn put(pairs: &mut Pairs, key: &str, value: Option<&str>) {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn ann() -> Caller {
@@ -181,6 +213,21 @@ mod tests {
         for part in ["mode=rwxrwxr-x", "updated-by-sub=s1", "updated-by-email=ann@x.io", "created-at=T1"] {
             assert!(again.iter().any(|pair| pair == part), "{part}: {again:?}");
         }
+    }
+
+    #[test]
+    fn a_change_of_permissions_writes_what_differs_and_leaves_nothing_of_the_owner_before() {
+        let mut before = stamp(&ann(), Some("private"), "T1").updated(&stamp(&ann(), None, "T1").created());
+        before.insert(keys::DESCRIPTION.to_owned(), "Says hello".to_owned());
+        let bob = Identity { email: Some("bob@x.io".parse().unwrap()), ..Identity::default() };
+        let patch = stamp(&Caller::Bearer, None, "T2").permissions(&before, Some(&bob));
+        let wanted = json!({
+            keys::OWNER: "bob@x.io", keys::OWNER_EMAIL: "bob@x.io", keys::OWNER_SUB: null, keys::OWNER_NAME: null,
+            keys::UPDATED_AT: "T2", keys::UPDATED_BY_SUB: null, keys::UPDATED_BY_EMAIL: null,
+        });
+        assert_eq!(Value::Object(patch), wanted);
+        let patch = stamp(&ann(), Some("open-run"), "T2").permissions(&before, None);
+        assert_eq!(Value::Object(patch), json!({ keys::MODE: "rwxrwxr-x", keys::UPDATED_AT: "T2" }));
     }
 
     #[test]

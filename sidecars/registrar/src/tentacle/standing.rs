@@ -11,7 +11,7 @@ use crate::registrar::Registrar;
 
 /// The enclave and the tentacle of a call, as they are now.
 pub(crate) struct Standing {
-    enclave: Enclave,
+    pub(crate) enclave: Enclave,
     /// What its namespace lets pods do.
     pub(crate) pod_security: Level,
     /// The Deployment that the tentacle is.
@@ -19,20 +19,39 @@ pub(crate) struct Standing {
 }
 
 impl Standing {
-    /// Reads both, and refuses a caller who may not.
+    /// Reads both, and refuses a caller who may not, and everybody in an enclave that is being deleted.
     pub(crate) async fn read(registrar: &Registrar, permitted: &Permitted) -> Result<Self, ToolError> {
-        let (name, tentacle) = (permitted.enclave()?, permitted.tentacle()?);
+        let (enclave, pod_security) = Self::enclave(registrar, permitted).await?;
+        if enclave.terminating {
+            // Its objects may be out of reach already.
+            return Err(Denied::Terminating(enclave.name).into());
+        }
+        Self::inside(registrar, permitted, (enclave, pod_security)).await
+    }
+
+    /// The same for a call that only reads, for which an enclave may be on its way out.
+    pub(crate) async fn look(registrar: &Registrar, permitted: &Permitted) -> Result<Self, ToolError> {
+        let enclave = Self::enclave(registrar, permitted).await?;
+        Self::inside(registrar, permitted, enclave).await
+    }
+
+    async fn enclave(registrar: &Registrar, permitted: &Permitted) -> Result<(Enclave, Level), ToolError> {
+        let name = permitted.enclave()?;
         let namespace = registrar.cluster.all::<Metadata<Namespace>>().get(name.as_str()).await?;
         let metadata = namespace.map(|namespace| namespace.metadata).unwrap_or_default();
         let Some(enclave) = registrar.facts(&metadata) else {
             return Err(Denied::NoEnclave(name.clone()).into());
         };
-        if enclave.terminating {
-            // Its objects may be out of reach already.
-            return Err(Denied::Terminating(name.clone()).into());
-        }
-        let deployment = registrar.cluster.objects(Kind::Deployment, name.as_str()).get(tentacle.as_str()).await?;
-        let pod_security = Level::enforced(&metadata.labels.unwrap_or_default());
+        Ok((enclave, Level::enforced(&metadata.labels.unwrap_or_default())))
+    }
+
+    async fn inside(
+        registrar: &Registrar,
+        permitted: &Permitted,
+        (enclave, pod_security): (Enclave, Level),
+    ) -> Result<Self, ToolError> {
+        let deployments = registrar.cluster.objects(Kind::Deployment, permitted.enclave()?.as_str());
+        let deployment = deployments.get(permitted.tentacle()?.as_str()).await?;
         let standing = Self { enclave, pod_security, deployment };
         permitted.recheck(Place::Enclave(&standing.enclave), standing.tentacle().as_ref())?;
         Ok(standing)
@@ -40,6 +59,24 @@ impl Standing {
 
     fn tentacle(&self) -> Option<Tentacle> {
         self.deployment.as_ref().map(|object| Tentacle::from_annotations(&release::annotations(object)))
+    }
+
+    /// The Deployment that the tentacle is. An error where there is none, or one that was not applied as the tentacle.
+    pub(crate) fn require_deployment(&self, permitted: &Permitted) -> Result<&Object, ToolError> {
+        let (enclave, tentacle) = (permitted.enclave()?, permitted.tentacle()?);
+        let Some(deployment) = &self.deployment else {
+            return Err(ToolError::new(format_args!(
+                "tentacle {enclave}/{tentacle} has no Deployment, which is what this tool acts on; wf_status shows what \
+                 there is of it, and wf_apply gives it one"
+            )));
+        };
+        match release::release_of(deployment) {
+            Some(release) if release == tentacle.as_str() => Ok(deployment),
+            _ => Err(ToolError::new(format_args!(
+                "Deployment {enclave}/{tentacle} was not applied as a tentacle of that name (label \
+                 tentacular.io/release), so this tool leaves it alone"
+            ))),
+        }
     }
 
     /// Whether everything in the enclave is the caller's to decide on.

@@ -4,9 +4,13 @@
 #![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 mod applying;
+mod deprovisioning;
 mod enclaves;
 mod hostile;
 mod permission;
+mod permissions;
 mod pod_security;
 mod removing;
+mod restarting;
+mod syncing;
 mod world;

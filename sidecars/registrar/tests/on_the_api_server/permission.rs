@@ -10,7 +10,7 @@ use crate::{
     world::{World, person},
 };
 
-async fn annotate(world: &World, enclave: &str, key: &str, value: &str) {
+pub(crate) async fn annotate(world: &World, enclave: &str, key: &str, value: &str) {
     let patch = json!({ "metadata": { "annotations": { key: value } } });
     world.admin.all::<Metadata<Namespace>>().patch(enclave, &patch).await.unwrap();
 }

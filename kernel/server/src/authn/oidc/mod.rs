@@ -148,7 +148,14 @@ impl Oidc {
         if !keys.has(&header) {
             return Err(InvalidToken::UnknownKey.into());
         }
-        let claims = self.verified.claims(token, &keys, || verify(token, &header, &keys))?;
+        let claims = match self.verified.claims(token, &keys, || verify(token, &header, &keys)) {
+            // Without a key id, a new key shows only by its signatures.
+            Err(InvalidToken::Signature) if header.key_id.is_none() => {
+                let keys = self.keys.fetched_again().await.ok_or(Refused::Unavailable)?;
+                self.verified.claims(token, &keys, || verify(token, &header, &keys))?
+            }
+            claims => claims?,
+        };
         self.settings.accept(&claims, now)
     }
 }

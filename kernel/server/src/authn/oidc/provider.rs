@@ -16,7 +16,7 @@ use rustls_pki_types::{CertificateDer, pem::PemObject};
 use serde::Deserialize;
 use tentacular_process::{Context, health::Health, http::root_cause};
 use tokio::{
-    sync::{Notify, watch},
+    sync::{Notify, Semaphore, watch},
     time::{Instant, sleep_until, timeout},
 };
 
@@ -32,6 +32,8 @@ const RETRY: Duration = Duration::from_secs(30);
 const REQUEST: Duration = Duration::from_secs(5);
 /// How long a caller waits for keys.
 const WAIT: Duration = Duration::from_secs(8);
+/// Callers who wait at the same time.
+const WAITING: usize = 512;
 /// Keys that could not be confirmed for longer count no more.
 const KEEP: Duration = Duration::from_hours(24);
 /// Longest document that is read, in bytes.
@@ -48,6 +50,7 @@ struct Shared {
     begun: AtomicU64,
     ended: watch::Sender<Ended>,
     asked: Notify,
+    waiting: Semaphore,
 }
 
 #[derive(Debug)]
@@ -70,6 +73,7 @@ impl Keys {
             begun: AtomicU64::new(0),
             ended: watch::Sender::default(),
             asked: Notify::new(),
+            waiting: Semaphore::new(WAITING),
         }))
     }
 
@@ -81,6 +85,8 @@ impl Keys {
 
     /// The keys as they are from now on: asks for a fetch and waits for it. `None` when it failed or takes too long.
     pub(super) async fn fetched_again(&self) -> Option<Arc<KeySet>> {
+        // Above it nobody is kept waiting: each waits with a connection and a request.
+        let _place = self.0.waiting.try_acquire().ok()?;
         let mut ended = self.0.ended.subscribe();
         let next = match self.get() {
             // What is on its way may be older than the key that is missed.

@@ -104,10 +104,15 @@ impl Settings {
             resource: external_url.map(ExternalUrl::resource),
             require_audience: args.require_audience,
             trust_unmarked_email: args.trust_unmarked_email,
-            required_scopes: listed(args.required_scopes).collect(),
+            required_scopes: listed(args.required_scopes).flat_map(|scopes| words(&scopes)).collect(),
             ca_file: args.ca_file,
         }))
     }
+}
+
+/// Scopes hold no white space (RFC 6749 section 3.3), so it separates them too.
+fn words(scopes: &str) -> Vec<String> {
+    scopes.split_whitespace().map(str::to_owned).collect()
 }
 
 /// An issuer is an http or https URL without query and fragment (OpenID Connect Discovery 1.0 section 3).

@@ -1,0 +1,223 @@
+//! `enclave_deprovision`: deletes an enclave's namespace with all that is in it, and waits until it is gone.
+
+use std::{sync::Arc, time::Duration};
+
+use k8s_openapi::api::core::v1::Namespace;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use tentacular_cluster::{Delete, Metadata, retry_on_conflict};
+use tentacular_contract::{Authz, Denied, Needs, On, Place};
+use tentacular_process::link::{Permitted, ToolError, ToolSpec};
+use tokio::time::{Instant, sleep};
+
+use super::view;
+use crate::registrar::Registrar;
+
+/// Seconds within which the call ends.
+const DEADLINE_SECONDS: u64 = 300;
+/// Longest wait for the namespace to go, in seconds; the rest is for deleting and answering.
+const WAIT_SECONDS: u64 = 270;
+/// How long an enclave that others write at the same time is tried again.
+const CONTENDED: Duration = Duration::from_secs(10);
+/// Pause between two looks.
+const LOOK: Duration = Duration::from_millis(250);
+/// After so long a caller who waits is told how far it is, and again as often.
+const TELL: Duration = Duration::from_secs(2);
+
+/// What `enclave_deprovision` declares.
+pub(crate) fn spec() -> ToolSpec {
+    ToolSpec::new(
+        "enclave_deprovision",
+        "Remove an enclave",
+        "Removes an enclave with everything in it: all tentacles, volumes and their data. Waits until it is gone; when \
+         that takes too long the answer says what remains, and the same call again goes on waiting.",
+        Authz::new(On::Enclave, Needs::Own)
+            .enclave_at(&["/enclave", "/namespace", "/name"])
+            .within_seconds(DEADLINE_SECONDS),
+    )
+    .destructive()
+}
+
+/// Arguments of `enclave_deprovision`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Arguments {
+    /// Name of the enclave. May be left out by somebody who has exactly one.
+    #[serde(default, rename = "name")]
+    _name: Option<String>,
+    /// Another name of `name`.
+    #[serde(default, rename = "enclave")]
+    _enclave: Option<String>,
+    /// Another name of `name`.
+    #[serde(default, rename = "namespace")]
+    _namespace: Option<String>,
+    /// The name once more, so that no other enclave is removed by mistake.
+    #[serde(default)]
+    confirm: Option<String>,
+    /// How long to wait until it is gone, 0 to 270 seconds; for clients that give up early. Default 270.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 270))]
+    wait_seconds: Option<u64>,
+}
+
+/// What became of the enclave.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Outcome {
+    /// Name of the enclave.
+    name: String,
+    /// Whether it is gone with everything in it. false: it is being deleted, which nothing takes back.
+    deleted: bool,
+    /// How many tentacles are known to be gone with it.
+    tentacles_removed: usize,
+    /// What the deletion still waits for, in the words of Kubernetes. Empty when it is gone.
+    remaining: Vec<String>,
+    /// What the caller should know, such as that it is not gone yet.
+    warnings: Vec<String>,
+}
+
+/// Removes the enclave of the permit.
+pub(crate) async fn deprovision(
+    registrar: Arc<Registrar>,
+    permitted: Permitted,
+    arguments: Arguments,
+) -> Result<Outcome, ToolError> {
+    let name = permitted.enclave()?;
+    if let Some(confirm) = arguments.confirm.filter(|confirm| confirm != name.as_str()) {
+        return Err(ToolError::new(format_args!(
+            "nothing was removed: confirm is {confirm:?}, and the enclave is {name}; give its name, or leave it out"
+        )));
+    }
+    let wait = arguments.wait_seconds.unwrap_or(WAIT_SECONDS);
+    if wait > WAIT_SECONDS {
+        return Err(ToolError::new(format_args!(
+            "nothing was removed: wait_seconds {wait} is out of range: give 0 to {WAIT_SECONDS}"
+        )));
+    }
+    let Doomed { uid, tentacles } = delete(&registrar, &permitted).await?;
+    let mut warnings = Vec::new();
+    if tentacles.is_none() {
+        warnings
+            .push("how many tentacles there were is not known, as the enclave's objects are out of reach".to_owned());
+    }
+    let remaining = wait_for(&registrar, &permitted, &uid, Duration::from_secs(wait)).await?;
+    if !remaining.is_empty() {
+        warnings.push(format!("enclave {name} is being deleted and not gone yet; call again to go on waiting"));
+    }
+    let left = match remaining[..] {
+        [] => 0,
+        // Those that cannot be counted may be there.
+        _ => view::tentacles(&registrar.cluster, name.as_str()).await.unwrap_or(usize::MAX),
+    };
+    Ok(Outcome {
+        name: name.to_string(),
+        deleted: remaining.is_empty(),
+        tentacles_removed: tentacles.unwrap_or_default().saturating_sub(left),
+        remaining,
+        warnings,
+    })
+}
+
+/// An enclave whose namespace is being deleted.
+struct Doomed {
+    uid: String,
+    /// How many tentacles it had. The right to look may have ended with the deletion.
+    tentacles: Option<usize>,
+}
+
+/// Has the namespace deleted, if it is the enclave that the caller may remove. Nothing else of that name is touched.
+async fn delete(registrar: &Registrar, permitted: &Permitted) -> Result<Doomed, ToolError> {
+    let name = permitted.enclave()?;
+    let namespaces = registrar.cluster.all::<Metadata<Namespace>>();
+    let attempt = || async {
+        let found = namespaces.get(name.as_str()).await?.map(|found| found.metadata).unwrap_or_default();
+        let enclave = registrar.facts(&found);
+        let place = enclave.as_ref().map_or(Place::NoEnclave, Place::Enclave);
+        if let Err(denied) = permitted.recheck(place, None) {
+            return Ok(Err(denied));
+        }
+        let Some(enclave) = enclave else { return Ok(Err(Denied::NoEnclave(name.clone()))) };
+        let tentacles = view::tentacles(&registrar.cluster, name.as_str()).await.ok();
+        let uid = found.uid.unwrap_or_default();
+        if !enclave.terminating {
+            // With the resource version, so that it is as it was when the caller might.
+            let delete =
+                Delete { uid: Some(uid.clone()), resource_version: found.resource_version, ..Delete::default() };
+            namespaces.delete(name.as_str(), &delete).await?;
+        }
+        Ok(Ok(Doomed { uid, tentacles }))
+    };
+    let deleted = retry_on_conflict(CONTENDED, attempt).await;
+    Ok(deleted.map_err(|error| ToolError::new(format_args!("{error}; repeat the call")))??)
+}
+
+/// Waits until the namespace with `uid` is gone, and returns what remains when it is not within `wait`. The right to look
+/// into the enclave may be gone; the one to look at its namespace stays.
+async fn wait_for(
+    registrar: &Registrar,
+    permitted: &Permitted,
+    uid: &str,
+    wait: Duration,
+) -> Result<Vec<String>, ToolError> {
+    let name = permitted.enclave()?;
+    let namespaces = registrar.cluster.all::<Namespace>();
+    let begun = Instant::now();
+    let mut tell = begun + TELL;
+    loop {
+        let remaining = match namespaces.get(name.as_str()).await {
+            Ok(Some(found)) if found.metadata.uid.as_deref() == Some(uid) => remaining(&found),
+            Ok(_) => return Ok(Vec::new()),
+            Err(error) => vec![error.to_string()],
+        };
+        let now = Instant::now();
+        if now >= begun + wait {
+            return Ok(remaining);
+        }
+        if now >= tell {
+            let message = format!("waiting for enclave {name} to go: {}", remaining.join("; "));
+            permitted.progress(begun.elapsed().as_secs_f64(), None, message).await;
+            tell = now + TELL;
+        }
+        sleep(LOOK).await;
+    }
+}
+
+/// What keeps a namespace that is being deleted, as far as it says.
+fn remaining(namespace: &Namespace) -> Vec<String> {
+    let conditions = namespace.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    let said = conditions.filter(|condition| condition.status == "True").filter_map(|found| found.message.clone());
+    let finalizers = namespace.metadata.finalizers.iter().flatten();
+    let kept = finalizers.map(|finalizer| format!("the namespace itself is kept by finalizer {finalizer}"));
+    let remaining: Vec<_> = said.chain(kept).collect();
+    if remaining.is_empty() { vec!["the namespace itself".to_owned()] } else { remaining }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn left(namespace: Value) -> Vec<String> {
+        remaining(&serde_json::from_value(namespace).unwrap())
+    }
+
+    #[test]
+    fn what_remains_is_what_the_namespace_says_is_left() {
+        let conditions = json!([
+            { "type": "NamespaceDeletionContentFailure", "status": "False", "message": "All content deleted" },
+            { "type": "NamespaceContentRemaining", "status": "True", "message": "pods. has 1 resource instances" },
+            { "type": "NamespaceFinalizersRemaining", "status": "True", "message": "x.io/y in 1 resource instances" },
+        ]);
+        assert_eq!(
+            left(json!({
+                "metadata": { "name": "a", "finalizers": ["x.io/z"] }, "status": { "conditions": conditions },
+            })),
+            [
+                "pods. has 1 resource instances",
+                "x.io/y in 1 resource instances",
+                "the namespace itself is kept by finalizer x.io/z",
+            ]
+        );
+        assert_eq!(left(json!({ "metadata": { "name": "a" } })), ["the namespace itself"]);
+    }
+}
