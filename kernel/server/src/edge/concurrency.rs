@@ -13,9 +13,7 @@ pub(crate) struct Concurrency(Arc<Mutex<HashMap<String, usize>>>);
 
 /// A caller has too many calls running.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "{CALLS_AT_ONCE} requests of yours like this one are running, which is the limit; wait for one to end and try again"
-)]
+#[error("{CALLS_AT_ONCE} calls of yours are running, which is the limit; wait for one to end and try again")]
 pub(crate) struct TooMany;
 
 /// One running call. It ends when this is dropped.
