@@ -6,7 +6,11 @@ use anyhow::ensure;
 use futures::future::join_all;
 use reqwest::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use serde_json::json;
-use tentacular_test_harness::{Part, Provider, mcp::Answer, part::logged, provider::key::Key};
+use tentacular_test_harness::{Part, Provider, background, mcp::Answer, part::logged, provider::key::Key};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpListener,
+};
 
 use super::{Attempt, Server, is_invalid_token, tells_nothing, why, with};
 
@@ -157,4 +161,55 @@ async fn a_provider_that_names_itself_otherwise_is_not_trusted_and_the_log_says_
         is_unavailable(&answer?, token)?;
     }
     Ok(())
+}
+
+/// A server that says the same to everybody, at an address of its own.
+async fn says(answer: String) -> anyhow::Result<String> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let url = format!("http://{}/keys", listener.local_addr()?);
+    background().spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut request = [0; 4096];
+            let _ = stream.read(&mut request).await;
+            let _ = stream.write_all(answer.as_bytes()).await;
+        }
+    });
+    Ok(url)
+}
+
+#[tokio::test]
+async fn a_provider_whose_keys_cannot_be_read_takes_none_away() -> anyhow::Result<()> {
+    let answer = |head: &str, body: &str| {
+        format!("HTTP/1.1 {head}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}", body.len())
+    };
+    let one = async |what: &str, broken: Option<String>| {
+        let server = Server::start(&[]).await?;
+        server.admits("before", &server.person()).await?;
+        let real = format!("{}/protocol/openid-connect/certs", server.provider.issuer());
+        let broken = broken.unwrap_or_else(|| answer(&format!("302 Found\r\nlocation: {real}"), ""));
+        server.provider.set_discovered("jwks_uri", json!(says(broken).await?));
+        let unknown = Key::es256()?.token(&server.nobody())?;
+        is_unavailable(&server.ask(&unknown).await?, &unknown).map_err(|error| error.context(what.to_owned()))?;
+        server.admits(what, &server.person()).await
+    };
+    let keys = |padding: usize| format!("{{\"keys\":[{}]}}", " ".repeat(padding));
+    let cases = [
+        ("a redirection", None),
+        ("no key", Some(answer("200 OK", &keys(0)))),
+        ("a page", Some(answer("200 OK", "<html></html>"))),
+        ("an error", Some(answer("500 Internal Server Error", &keys(0)))),
+        ("more than a key set can be", Some(answer("200 OK", &keys(2 * 1024 * 1024)))),
+    ];
+    let ended = join_all(cases.into_iter().map(|(what, broken)| one(what, broken))).await;
+    ended.into_iter().collect()
+}
+
+#[tokio::test]
+async fn without_key_ids_a_new_key_is_noticed_by_its_signatures() -> anyhow::Result<()> {
+    let server = Server::start(&[]).await?;
+    let header = json!({ "alg": "ES256", "typ": "JWT" });
+    let claims = server.provider.claims("ann", "ann@example.com");
+    server.admits("the first key", &server.provider.sign(&header, &claims)).await?;
+    server.provider.rotate();
+    server.admits("the next key", &server.provider.sign(&header, &claims)).await
 }
