@@ -18,6 +18,7 @@ mod keycloak;
 mod listening;
 mod matrix;
 mod oidc;
+mod outage;
 mod pass_through;
 mod pod_security;
 mod protocol_edges;
