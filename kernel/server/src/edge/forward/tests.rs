@@ -288,3 +288,16 @@ fn a_sidecar_sees_the_headers_of_the_list_and_what_its_tool_declares() {
         assert_eq!(headers[name], value);
     }
 }
+
+#[test]
+fn of_a_sidecars_headers_the_client_sees_the_kinds_of_its_content_alone() {
+    let mut answered = Response::new(());
+    for name in ["content-type", "cache-control", "x-accel-buffering", "set-cookie", "access-control-allow-origin"] {
+        answered.headers_mut().insert(HeaderName::from_static(name), HeaderValue::from_static("x"));
+    }
+    let (parts, ()) = answered.into_parts();
+    let answer = Answer { data: mpsc::channel(1).1, end: oneshot::channel().1 };
+    let mut seen: Vec<_> = outward(&parts, answer).headers().keys().map(ToString::to_string).collect();
+    seen.sort();
+    assert_eq!(seen, ["cache-control", "content-type", "x-accel-buffering"]);
+}
