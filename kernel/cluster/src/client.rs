@@ -15,6 +15,7 @@ use crate::{
     kind::{CustomKind, Kind},
     objects::{Namespaced, Objects, Typed},
     options::Selector,
+    retry::Patience,
 };
 
 /// Longest wait for one answer: shorter than the default deadline of a tool, so that the caller hears the reason.
@@ -24,14 +25,20 @@ const PROBE: Duration = Duration::from_secs(5);
 /// After a 429 nothing was done, so the request is sent again: up to four times, at most this long apart.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 const TRIES: usize = 4;
+/// Pauses between the tries of a patient read.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// What a patient read's last try has at least.
+const LAST_TRY: Duration = Duration::from_secs(5);
 
 /// A connection to the Kubernetes API. Cheap to clone; clones share their connections.
 ///
-/// There is no rate limit on this side. A request is sent once, except after a 429. None waits longer than 30 s for
-/// its answer.
+/// There is no rate limit on this side. A request is sent once, except after a 429, and [`Cluster::patient`] says more
+/// of reads. None waits longer than 20 s for its answer.
 #[derive(Clone)]
 pub struct Cluster {
     client: kube::Client,
+    patience: Duration,
 }
 
 impl fmt::Debug for Cluster {
@@ -47,14 +54,28 @@ impl Cluster {
     ///
     /// Fails when none of them can be used.
     pub async fn connect(part: &str) -> Result<Self, Error> {
-        Ok(Self { client: connect::client(connect::inferred().await?, part)? })
+        Ok(Self::new(connect::client(connect::inferred().await?, part)?))
     }
 
     /// Prepares access with the kubeconfig file at `path`, whatever the environment says.
     ///
     /// Fails when the file cannot be used.
     pub async fn from_kubeconfig(part: &str, path: &Path) -> Result<Self, Error> {
-        Ok(Self { client: connect::client(connect::from_file(path).await?, part)? })
+        Ok(Self::new(connect::client(connect::from_file(path).await?, part)?))
+    }
+
+    pub(crate) const fn new(client: kube::Client) -> Self {
+        Self { client, patience: Duration::ZERO }
+    }
+
+    /// The same cluster for a caller who would rather wait than fail: each read and each dry run that ends with
+    /// [`Error::Unavailable`] is sent again, with pauses of 100 ms to 2 s (growing, with jitter), until `limit` after
+    /// it was first sent. A write is not, since nobody knows whether it was done.
+    ///
+    /// A request that is not answered at all ends 20 s after it was sent, or 5 s after `limit`, whichever is later.
+    #[must_use]
+    pub fn patient(&self, limit: Duration) -> Self {
+        Self { patience: limit, ..self.clone() }
     }
 
     /// The objects of one kind in one namespace.
@@ -84,7 +105,7 @@ impl Cluster {
         let one = Selector::labels(keys::MANAGED_SELECTOR).at_most(1);
         match timeout(PROBE, namespaces.list(&one)).await {
             Ok(answer) => answer.map(drop),
-            Err(_) => Err(Error::unavailable(&namespaces.about(None), "no answer within 5 s")),
+            Err(_) => Err(Error::unanswered(&namespaces.about(None), PROBE)),
         }
     }
 
@@ -92,25 +113,47 @@ impl Cluster {
         &self.client
     }
 
-    /// Sends `request` and reads its answer. kube's own reading is not used: it logs an answer that it cannot read.
+    /// Sends `request` and reads its answer; one that `changes` nothing is sent as often as the patience allows. kube's
+    /// own reading is not used: it logs an answer that it cannot read.
     pub(crate) async fn send<T: DeserializeOwned>(
         &self,
         about: &About,
         request: http::Request<Vec<u8>>,
+        changes: bool,
     ) -> Result<T, Error> {
+        let limit = if changes { Duration::ZERO } else { self.patience };
+        let mut patience = Patience::new(limit, SHORTEST_PAUSE, LONGEST_PAUSE);
+        let mut within = CALL;
+        loop {
+            match self.answer(about, &request, within).await {
+                Ok(text) => return serde_json::from_str(&text).map_err(|error| Error::unreadable(about, &error)),
+                Err(error) if error.is_unavailable() && patience.pause().await => {
+                    within = patience.left().clamp(LAST_TRY, CALL);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// The answer's text. Each of the tries that a 429 asks for has its time `within`.
+    async fn answer(
+        &self,
+        about: &About,
+        request: &http::Request<Vec<u8>>,
+        within: Duration,
+    ) -> Result<String, Error> {
         let attempt = || async {
-            match timeout(CALL, self.client.request_text(request.clone())).await {
+            match timeout(within, self.client.request_text(request.clone())).await {
                 Ok(answer) => answer.map_err(|error| Error::from_kube(about, error)),
-                Err(_) => Err(Error::unavailable(about, "no answer within 30 s")),
+                Err(_) => Err(Error::unanswered(about, within)),
             }
         };
-        let text = attempt
+        attempt
             .retry(ExponentialBuilder::default().with_max_times(TRIES).with_jitter())
             .when(|error| error.retry_after().is_some())
             .adjust(|error, delay| {
                 delay.map(|delay| delay.max(error.retry_after().unwrap_or(delay)).min(LONGEST_WAIT))
             })
-            .await?;
-        serde_json::from_str(&text).map_err(|error| Error::unreadable(about, &error))
+            .await
     }
 }

@@ -4,11 +4,16 @@ use std::{fmt, time::Duration};
 
 use kube::core::Status;
 
+use crate::cause::Cause;
+
 /// How long to wait after a 429 that does not say.
 const DEFAULT_WAIT: Duration = Duration::from_secs(1);
 
 /// How server-side apply complains about a field of the wrong type or form: as an internal error, which it is not.
 const MALFORMED: [&str; 2] = ["failed to create typed patch object", "failed to convert new object"];
+
+/// The cause of a 403 for what is to be made in a namespace that is being deleted (`NamespaceTerminatingCause`).
+const TERMINATING: &str = "NamespaceTerminating";
 
 /// A request to the Kubernetes API that failed. Its text is a sentence for a person and never holds the content of a
 /// Secret.
@@ -34,6 +39,12 @@ pub enum Error {
         /// What the API server says.
         message: String,
     },
+    /// 403: the namespace is being deleted, so nothing new can be made in it.
+    #[error("{object} cannot be made: its namespace is being deleted")]
+    Terminating {
+        /// Kind, namespace and name.
+        object: String,
+    },
     /// 403: this process's account may not, or an admission rule or quota says no.
     #[error("the Kubernetes API refused access to {object}: {message}")]
     Forbidden {
@@ -47,8 +58,10 @@ pub enum Error {
     Invalid {
         /// Kind, namespace and name.
         object: String,
-        /// What the API server says.
+        /// The causes, or where there are none what the API server says.
         message: String,
+        /// What is wrong, field by field, as far as the API server tells.
+        causes: Vec<Cause>,
     },
     /// No connection, no answer in time, 429 or 5xx. Whether a write was done is unknown, except as noted below.
     #[error("the Kubernetes API is unavailable for {object}: {message}")]
@@ -109,8 +122,12 @@ impl Error {
         Self::Unavailable { object: about.to_string(), message: message.into(), retry_after: None }
     }
 
+    pub(crate) fn unanswered(about: &About, within: Duration) -> Self {
+        Self::unavailable(about, format!("no answer within {} s", within.as_secs()))
+    }
+
     pub(crate) fn invalid(about: &About, message: impl Into<String>) -> Self {
-        Self::Invalid { object: about.to_string(), message: message.into() }
+        Self::Invalid { object: about.to_string(), message: message.into(), causes: Vec::new() }
     }
 
     pub(crate) fn other(about: &About, message: impl Into<String>) -> Self {
@@ -134,6 +151,14 @@ impl Error {
         }
     }
 
+    fn from_causes(about: &About, status: &Status) -> Self {
+        let causes = status.details.iter().flat_map(|details| &details.causes);
+        let causes: Vec<Cause> = causes.map(|cause| Cause::of(cause, about.is_secret())).collect();
+        let told: Vec<String> = causes.iter().map(Cause::to_string).collect();
+        let message = if told.is_empty() { about.message(status) } else { told.join("; ") };
+        Self::Invalid { object: about.to_string(), message, causes }
+    }
+
     pub(crate) fn from_status(about: &About, status: &Status) -> Self {
         let object = about.to_string();
         let message = about.message(status);
@@ -142,13 +167,14 @@ impl Error {
             _ if status.is_already_exists() => Self::AlreadyExists { object },
             _ if status.is_not_found() => Self::NotFound { object: about.missing(status) },
             _ if status.is_conflict() => Self::Conflict { object, message },
+            _ if status.is_forbidden() && has_cause(status, TERMINATING) => Self::Terminating { object },
             _ if status.is_forbidden() => Self::Forbidden { object, message },
-            _ if status.is_invalid() => Self::Invalid { object, message },
+            _ if status.is_invalid() => Self::from_causes(about, status),
             410 => Self::Expired { object },
             500 if MALFORMED.iter().any(|start| status.message.starts_with(start)) => {
-                Self::Invalid { object, message }
+                Self::from_causes(about, status)
             }
-            400 | 413 | 415 => Self::Invalid { object, message },
+            400 | 413 | 415 => Self::from_causes(about, status),
             429 => {
                 let wait = status.details.as_ref().map_or(0, |details| details.retry_after_seconds);
                 let wait = if wait == 0 { DEFAULT_WAIT } else { Duration::from_secs(wait.into()) };
@@ -161,6 +187,10 @@ impl Error {
             _ => Self::Other { object, message },
         }
     }
+}
+
+fn has_cause(status: &Status, reason: &str) -> bool {
+    status.details.iter().flat_map(|details| &details.causes).any(|cause| cause.reason == reason)
 }
 
 /// The text of an error and of what caused it, each part once.
@@ -188,9 +218,13 @@ pub(crate) struct About {
 }
 
 impl About {
-    /// What the API server says. For a Secret only which fields it dislikes and why, since its messages quote values.
+    fn is_secret(&self) -> bool {
+        self.kind == "Secret"
+    }
+
+    /// What the API server says. For a Secret only the kind of its answer, since its messages quote values.
     fn message(&self, status: &Status) -> String {
-        if self.kind != "Secret" {
+        if !self.is_secret() {
             let texts = [&status.message, &status.reason];
             return texts
                 .into_iter()
@@ -198,9 +232,7 @@ impl About {
                 .cloned()
                 .unwrap_or(format!("HTTP {}", status.code));
         }
-        let causes = status.details.iter().flat_map(|details| &details.causes);
-        let fields = causes.map(|cause| format!("; {} {}", cause.field, cause.reason));
-        format!("refused with {} {} (details withheld){}", status.code, status.reason, fields.collect::<String>())
+        format!("refused with {} {} (details withheld)", status.code, status.reason)
     }
 
     /// The object that is not there: a namespace when the API server says so, else the one asked for.

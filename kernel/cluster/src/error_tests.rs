@@ -78,11 +78,39 @@ fn the_content_of_a_secret_is_not_told() {
     });
     let answer: Status = serde_json::from_value(answer).unwrap();
     let text = Error::from_status(&about("Secret", Some("s")), &answer).to_string();
-    assert_eq!(
-        text,
-        "Secret team-a/s is invalid: refused with 422 Invalid (details withheld); data[x] FieldValueInvalid"
-    );
+    assert_eq!(text, "Secret team-a/s is invalid: data[x]: FieldValueInvalid");
     let error = serde_json::from_str::<u8>("\"hunter2\"").unwrap_err();
     assert!(error.to_string().contains("hunter2"));
     assert!(!Error::unreadable(&about("Secret", Some("s")), &error).to_string().contains("hunter2"));
+}
+
+#[test]
+fn what_is_invalid_is_told_cause_by_cause() {
+    let answer = json!({
+        "code": 422, "reason": "Invalid", "message": "Deployment.apps \"report\" is invalid: [a very long text]",
+        "details": { "causes": [
+            { "reason": "FieldValueInvalid", "field": "spec.replicas", "message": "Invalid value: -1: must be more" },
+            { "reason": "FieldValueRequired", "field": "spec.selector", "message": "Required value" },
+        ] },
+    });
+    let answer: Status = serde_json::from_value(answer).unwrap();
+    let error = Error::from_status(&about("Deployment", Some("report")), &answer);
+    assert_eq!(
+        error.to_string(),
+        "Deployment team-a/report is invalid: spec.replicas: Invalid value: -1: must be more; spec.selector: Required value"
+    );
+    let Error::Invalid { causes, .. } = error else { panic!("{error:?}") };
+    assert_eq!(causes[1].field, "spec.selector");
+    assert_eq!(causes[1].reason, "FieldValueRequired");
+}
+
+#[test]
+fn a_namespace_that_ends_is_told_apart_from_a_missing_right() {
+    let answer = |cause: &str| {
+        let cause = json!({ "reason": cause, "field": "metadata.namespace", "message": "it is being terminated" });
+        let answer = json!({ "code": 403, "reason": "Forbidden", "details": { "causes": [cause] } });
+        Error::from_status(&about("Lease", Some("x")), &serde_json::from_value(answer).unwrap())
+    };
+    assert!(matches!(answer("NamespaceTerminating"), Error::Terminating { .. }));
+    assert!(answer("Other").is_forbidden());
 }

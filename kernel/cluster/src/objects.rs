@@ -72,7 +72,7 @@ impl<K: Stored> Objects<K> {
         let params = GetParams::default();
         let request =
             if self.metadata { self.request.get_metadata(name, &params) } else { self.request.get(name, &params) };
-        match self.send(&about, request).await {
+        match self.read(&about, request).await {
             Err(Error::NotFound { .. }) => Ok(None),
             answer => answer.map(Some),
         }
@@ -105,14 +105,14 @@ impl<K: Stored> Objects<K> {
 
     async fn page(&self, about: &About, params: &ListParams) -> Result<ObjectList<K>, Error> {
         let request = if self.metadata { self.request.list_metadata(params) } else { self.request.list(params) };
-        self.send(about, request).await
+        self.read(about, request).await
     }
 
     /// Creates `object` and returns it as stored. Fails with [`Error::AlreadyExists`] when the name is taken.
     pub async fn create(&self, object: &K) -> Result<K, Error> {
         let about = self.about(object.meta().name.as_deref().or(object.meta().generate_name.as_deref()));
         let body = serde_json::to_vec(object).map_err(|error| Error::invalid(&about, error.to_string()))?;
-        self.send(&about, self.request.create(&self.post(), body)).await
+        self.write(&about, self.request.create(&self.post(), body)).await
     }
 
     /// Replaces the object of that name by `object` and returns it as stored. Fails with [`Error::Conflict`] when
@@ -121,7 +121,7 @@ impl<K: Stored> Objects<K> {
         let name = self.name(object)?;
         let about = self.about(Some(name));
         let body = serde_json::to_vec(object).map_err(|error| Error::invalid(&about, error.to_string()))?;
-        self.send(&about, self.request.replace(name, &self.post(), body)).await
+        self.write(&about, self.request.replace(name, &self.post(), body)).await
     }
 
     /// Changes the object of that name by a JSON merge patch (RFC 7386: `null` removes, lists are replaced whole) and
@@ -167,7 +167,7 @@ impl<K: Stored> Objects<K> {
         } else {
             self.request.patch(name, &params, patch)
         };
-        self.send(about, request).await
+        self.write(about, request).await
     }
 
     /// Asks for the removal of the object of that name. Finalizers and grace periods may keep it for a while. Returns
@@ -176,7 +176,7 @@ impl<K: Stored> Objects<K> {
         let about = self.about(Some(name));
         let params = DeleteParams { dry_run: self.dry_run, ..delete.params() };
         // The answer is the object or a status, and nothing of it is needed.
-        match self.send::<Value>(&about, self.request.delete(name, &params)).await {
+        match self.write::<Value>(&about, self.request.delete(name, &params)).await {
             Ok(_) => Ok(true),
             Err(Error::NotFound { .. }) => Ok(false),
             Err(error) => Err(error),
@@ -192,12 +192,20 @@ impl<K: Stored> Objects<K> {
         }
     }
 
-    async fn send<T: DeserializeOwned>(
+    async fn read<T: DeserializeOwned>(
         &self,
         about: &About,
         request: Result<http::Request<Vec<u8>>, request::Error>,
     ) -> Result<T, Error> {
-        self.cluster.send(about, checked(about, request)?).await
+        self.cluster.send(about, checked(about, request)?, false).await
+    }
+
+    async fn write<T: DeserializeOwned>(
+        &self,
+        about: &About,
+        request: Result<http::Request<Vec<u8>>, request::Error>,
+    ) -> Result<T, Error> {
+        self.cluster.send(about, checked(about, request)?, !self.dry_run).await
     }
 
     fn name<'a>(&self, object: &'a K) -> Result<&'a str, Error> {

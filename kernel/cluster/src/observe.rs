@@ -75,7 +75,7 @@ where
         loop {
             let next = if following { Ok(events.next().await) } else { timeout(LIST, events.next()).await };
             let Ok(next) = next else {
-                return Error::unavailable(&self.about, "no answer within 30 s");
+                return Error::unanswered(&self.about, LIST);
             };
             match next {
                 Some(Ok(Event::Init)) => listed.clear(),

@@ -1,58 +1,16 @@
-//! What the watches show while the API server is out of reach, and after.
+//! What the watches and patient reads do while the API server is out of reach, and after.
 
-use std::{path::Path, time::Duration};
+use std::time::Duration;
 
-use k8s_openapi::api::apps::v1::Deployment;
-use tentacular_cluster::{Cluster, STALE_AFTER};
-use tokio::{
-    io::copy_bidirectional,
-    net::{TcpListener, TcpStream},
-    sync::watch,
-    time::Instant,
+use k8s_openapi::api::{apps::v1::Deployment, core::v1::ConfigMap};
+use serde_json::json;
+use tentacular_cluster::STALE_AFTER;
+use tokio::time::Instant;
+
+use crate::{
+    support::{World, object, until, watch},
+    way::Way,
 };
-
-use crate::support::{World, until, watch};
-
-/// A way to the API server that can be cut.
-struct Way {
-    open: watch::Sender<bool>,
-    port: u16,
-}
-
-impl Way {
-    async fn to(server: &str) -> Self {
-        let server = server.trim_start_matches("https://").to_owned();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let open = watch::Sender::new(true);
-        let state = open.clone();
-        tokio::spawn(async move {
-            loop {
-                let (mut near, _) = listener.accept().await.unwrap();
-                let (server, mut state) = (server.clone(), state.subscribe());
-                tokio::spawn(async move {
-                    let pass = async {
-                        let mut far = TcpStream::connect(server).await?;
-                        copy_bidirectional(&mut near, &mut far).await
-                    };
-                    tokio::select! {
-                        _ = state.wait_for(|open| !open) => {}
-                        _ = pass => {}
-                    }
-                });
-            }
-        });
-        Self { open, port }
-    }
-
-    /// The cluster, reached by this way.
-    async fn cluster(&self, kubeconfig: &Path, server: &str) -> Cluster {
-        let text = std::fs::read_to_string(kubeconfig).unwrap();
-        let path = kubeconfig.with_extension("way");
-        std::fs::write(&path, text.replace(server, &format!("https://127.0.0.1:{}", self.port))).unwrap();
-        Cluster::from_kubeconfig("test", &path).await.unwrap()
-    }
-}
 
 #[tokio::test]
 async fn an_outage_is_seen_and_heals() {
@@ -86,4 +44,36 @@ async fn an_outage_is_seen_and_heals() {
     })
     .await;
     assert!(deployments.is_ready() && enclaves.is_ready());
+}
+
+#[tokio::test]
+async fn patient_reads_and_dry_runs_outlast_an_outage_and_writes_do_not() {
+    let world = World::new().await;
+    let namespace = world.control_plane.namespace("patience").await.unwrap();
+    let way = Way::to(world.control_plane.url()).await;
+    let usual = way.cluster(world.control_plane.admin_kubeconfig(), world.control_plane.url()).await;
+    let maps = usual.patient(Duration::from_mins(1)).namespaced::<ConfigMap>(&namespace);
+    let map: ConfigMap = object(json!({ "metadata": { "name": "ledger" } }));
+    maps.create(&map).await.unwrap();
+
+    way.open.send_replace(false);
+    assert!(maps.patch("ledger", &json!({ "data": { "a": "1" } })).await.unwrap_err().is_unavailable());
+    assert!(maps.delete("ledger", &tentacular_cluster::Delete::default()).await.unwrap_err().is_unavailable());
+    // One try each, and at most one more of the HTTP client, on a new connection.
+    assert!(way.refused() <= 4, "the writes were sent again");
+    assert!(usual.namespaced::<ConfigMap>(&namespace).get("ledger").await.unwrap_err().is_unavailable());
+    let short = usual.patient(Duration::from_millis(300)).namespaced::<ConfigMap>(&namespace);
+    assert!(short.get("ledger").await.unwrap_err().is_unavailable());
+
+    let before = way.refused();
+    let read = tokio::spawn({
+        let maps = maps.clone();
+        async move { maps.get("ledger").await }
+    });
+    let rehearsed = tokio::spawn(async move { maps.dry_run(true).patch("ledger", &json!({ "data": {} })).await });
+    until("both are sent again", async || way.refused() >= before + 4).await;
+    assert!(!read.is_finished() && !rehearsed.is_finished());
+    way.open.send_replace(true);
+    assert!(read.await.unwrap().unwrap().is_some());
+    rehearsed.await.unwrap().unwrap();
 }

@@ -2,6 +2,7 @@
 
 use k8s_openapi::api::{
     apps::v1::Deployment,
+    batch::v1::Job,
     core::v1::{ConfigMap, Namespace, Secret},
 };
 use kube::{
@@ -9,7 +10,7 @@ use kube::{
     api::{Patch, PatchParams},
 };
 use serde_json::json;
-use tentacular_cluster::{Conflicts, Delete, Error, Kind, Metadata, Object, Selector, retry_on_conflict};
+use tentacular_cluster::{Cause, Conflicts, Delete, Error, Kind, Metadata, Object, Selector, retry_on_conflict};
 
 use crate::support::{World, deployment, object};
 
@@ -95,6 +96,38 @@ async fn errors_are_sorted_and_name_the_object() {
     let secrets = world.scoped().await.namespaced::<Secret>("kube-system");
     assert!(secrets.list(&Selector::all()).await.unwrap_err().is_forbidden());
     assert!(matches!(secrets.get("../pods").await, Err(Error::Invalid { .. })));
+}
+
+#[tokio::test]
+async fn what_is_invalid_is_told_field_by_field() {
+    let world = World::new().await;
+    let namespace = world.control_plane.namespace("causes").await.unwrap();
+    let deployments = world.admin.namespaced::<Deployment>(&namespace);
+    deployments.create(&deployment("report")).await.unwrap();
+    let other = json!({ "spec": {
+        "selector": { "matchLabels": { "app": "other" } }, "template": { "metadata": { "labels": { "app": "other" } } },
+    }});
+    let error = deployments.patch("report", &other).await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        format!("Deployment {namespace}/report is invalid: spec.selector: field is immutable")
+    );
+
+    let job = json!({ "metadata": { "name": "import" }, "spec": { "suspend": true, "template": { "spec": {
+        "restartPolicy": "Never", "containers": [{ "name": "import", "image": "example.com/import:1" }],
+    }}}});
+    let jobs = world.admin.namespaced::<Job>(&namespace);
+    let mut job = jobs.create(&object(job)).await.unwrap();
+    let pod = job.spec.as_mut().unwrap().template.spec.as_mut().unwrap();
+    pod.containers[0].image = Some("example.com/import:2".to_owned());
+    let Err(Error::Invalid { causes, .. }) = jobs.replace(&job).await else {
+        panic!("a Job's template is immutable")
+    };
+    let [Cause { field, reason, message }] = causes.try_into().unwrap();
+    assert_eq!(
+        (field.as_str(), reason.as_str(), message.as_str()),
+        ("spec.template", "FieldValueInvalid", "field is immutable")
+    );
 }
 
 #[tokio::test]
