@@ -2,17 +2,22 @@
 //!
 //! `tentacular.io/cron-schedule` holds one or more entries joined by commas, each optionally `name=`, then optionally
 //! `CRON_TZ=<zone>`, then five fields or a descriptor. Lists inside a field use commas too, so a text may be read in
-//! more than one way: [`parse`] tells that apart and leaves the choice to the caller. Firing times are not made here.
+//! more than one way: [`parse`] tells that apart, and [`choose`] decides it by the triggers of the workflow.
 
+mod choose;
 mod entry;
 mod field;
+mod identity;
+mod instants;
 mod options;
 mod split;
 
 use std::{fmt, time::Duration};
 
+pub use choose::{Unchosen, choose, shown};
 use chrono_tz::Tz;
-pub use options::{InvalidOption, Missed, Overlap, timezone};
+pub use identity::run_id;
+pub use options::{InvalidOption, Jitter, Missed, Overlap, timezone};
 pub use split::parse;
 
 /// How an annotation divides into schedules.

@@ -66,6 +66,8 @@ pub const UPDATED_BY_SUB: &str = "tentacular.io/updated-by-sub";
 pub const UPDATED_BY_EMAIL: &str = "tentacular.io/updated-by-email";
 /// Deployment: kinds, names and Secret key names of the release, for readers without a right on Secrets.
 pub const INVENTORY: &str = "tentacular.io/inventory";
+/// Checksum of the `ConfigMap`s and Secrets that a Deployment's pods read, on its pod template.
+pub const CONFIG_CHECKSUM: &str = "tentacular.io/config-checksum";
 /// Deployment: the workflow's version, written by the client.
 pub const VERSION: &str = "tentacular.io/version";
 /// Deployment: free text, written by the client.
@@ -76,12 +78,22 @@ pub const TAGS: &str = "tentacular.io/tags";
 pub const ENVIRONMENT: &str = "tentacular.io/environment";
 /// Deployment: one or more cron schedules (see [`crate::cron`]).
 pub const CRON_SCHEDULE: &str = "tentacular.io/cron-schedule";
+/// The same, where an older server left it. Read only.
+pub const LEGACY_CRON_SCHEDULE: &str = "tentacular.dev/cron-schedule";
 /// Deployment: the IANA time zone of the schedules, UTC where absent.
 pub const CRON_TIMEZONE: &str = "tentacular.io/cron-timezone";
 /// Deployment: what happens to an instant that passed while nobody could fire it: `skip` or `once`.
 pub const CRON_MISSED: &str = "tentacular.io/cron-missed";
 /// Deployment: whether a run may start while the one before it still runs: `skip` or `allow`.
 pub const CRON_OVERLAP: &str = "tentacular.io/cron-overlap";
+/// Deployment: over how many seconds after an instant tentacles are spread that would fire at once, 0 to 3600.
+pub const CRON_JITTER: &str = "tentacular.io/cron-jitter";
+
+/// Begins the name of the `ConfigMap` that holds a tentacle's ledger of runs; the tentacle's name follows. The admission
+/// policy `tentacular-ledgers` holds the scheduler to this prefix and to [`LEDGER`].
+pub const LEDGER_PREFIX: &str = "tentacular-runs-";
+/// `ConfigMap`: marks a ledger of runs, whatever the value.
+pub const LEDGER: &str = "tentacular.io/ledger";
 
 /// `_meta` of `server/discover`: the version of the contract between kernel and sidecar.
 pub const CONTRACT_META: &str = "tentacular.io/contract";

@@ -16,8 +16,10 @@ pub mod names;
 pub mod permit;
 pub mod platform;
 pub mod pod_security;
+pub mod pod_state;
 pub mod reach;
 pub mod tentacle_url;
+pub mod workflow;
 
 pub use authz::{Absent, Authz, Frozen, Needs, On};
 pub use caller::{Caller, Email, Identity};

@@ -33,6 +33,9 @@ use violation::Findings;
 /// Names that begin so are the server's own.
 pub const OURS: &str = "tentacular-";
 
+/// Names of the network policies that every enclave has; they are the enclave's own.
+pub const ENCLAVE_POLICIES: [&str; 2] = ["default-deny", "allow-dns"];
+
 /// The kinds of object that a tentacle may consist of. An Ingress only where the installation has an ingress domain.
 pub const KINDS: [&str; 9] = [
     "ConfigMap",

@@ -107,7 +107,8 @@ fn is_zone(key: &str) -> bool {
     matches!(key, "TZ" | "CRON_TZ")
 }
 
-fn is_name(text: &str) -> bool {
+/// Whether it can be the name of a schedule.
+pub(super) fn is_name(text: &str) -> bool {
     let inner = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
     text.len() <= NAME && text.starts_with(|first: char| first.is_ascii_alphanumeric()) && text.bytes().all(inner)
 }

@@ -1,4 +1,5 @@
-//! The annotations beside the schedule: time zone, what happens to missed instants, and whether runs may overlap.
+//! The annotations beside the schedule: time zone, what happens to missed instants, whether runs may overlap, and how they
+//! are spread.
 
 use std::str::FromStr;
 
@@ -71,6 +72,36 @@ impl FromStr for Overlap {
     }
 }
 
+/// `tentacular.io/cron-jitter`: within how many seconds after an instant its run starts, at a moment that is a tentacle's
+/// own, so that those with one schedule do not all start at once. Default 0.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Jitter(u64);
+
+impl Jitter {
+    /// The largest, in seconds.
+    const LONGEST: u64 = 3600;
+
+    /// In seconds.
+    #[must_use]
+    pub fn seconds(self) -> u64 {
+        self.0
+    }
+}
+
+impl FromStr for Jitter {
+    type Err = InvalidOption;
+
+    fn from_str(text: &str) -> Result<Self, InvalidOption> {
+        let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+        let seconds = text.parse().ok().filter(|seconds| digits && *seconds <= Self::LONGEST);
+        seconds.map(Self).ok_or_else(|| InvalidOption {
+            what: "cron-jitter",
+            text: shorten(text),
+            allowed: "use whole seconds from 0 to 3600",
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -84,6 +115,17 @@ mod tests {
         for text in ["", "Skip", "twice", "all"] {
             assert!(text.parse::<Missed>().expect_err(text).to_string().contains("skip or once"));
             assert!(text.parse::<Overlap>().expect_err(text).to_string().contains("skip or allow"));
+        }
+    }
+
+    #[test]
+    fn jitter_is_in_whole_seconds_up_to_an_hour() {
+        assert_eq!(Jitter::default().seconds(), 0);
+        for (text, seconds) in [("0", 0), ("60", 60), ("0090", 90), ("3600", 3600)] {
+            assert_eq!(text.parse(), Ok(Jitter(seconds)), "{text}");
+        }
+        for text in ["", "-1", "+5", "3601", "1.5", "60s", " 60", "99999999999999999999"] {
+            assert!(text.parse::<Jitter>().expect_err(text).to_string().contains("0 to 3600"), "{text}");
         }
     }
 

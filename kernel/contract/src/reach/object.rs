@@ -91,6 +91,17 @@ impl Object {
         format!("{}/{}", self.kind, self.name)
     }
 
+    /// Kind and name of every other object that it names, for the tentacle of `scope`.
+    pub fn names(&self, scope: &Scope<'_>) -> Vec<(String, String)> {
+        self.references(scope).into_iter().map(|Reference { kind, name, .. }| (kind, name)).collect()
+    }
+
+    /// Whether what it shows to other tentacles' objects is what `before` shows: which pods it chooses, how its pods are
+    /// labelled, on which hosts it answers.
+    pub fn meets_others_like(&self, before: &Self) -> bool {
+        self.choosers() == before.choosers() && self.pods() == before.pods() && self.hosts() == before.hosts()
+    }
+
     /// The other objects that it names.
     pub(super) fn references(&self, scope: &Scope<'_>) -> Vec<Reference> {
         match &self.body {

@@ -12,7 +12,7 @@ use super::{
 use crate::keys;
 
 /// A selector of an object that chooses pods by it.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(super) struct Chooser {
     /// Path of the selector.
     pub(super) field: String,
