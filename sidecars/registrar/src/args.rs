@@ -11,6 +11,10 @@ pub(crate) struct Args {
     /// Enclaves that one owner may make; the bearer token is not limited.
     #[arg(long, env = "TENTACULAR_ENCLAVES_PER_OWNER", default_value_t = limits::ENCLAVES_PER_OWNER)]
     pub(crate) enclaves_per_owner: usize,
+    /// Name in which this process holds locks, which no other registrar has at the same time: the pod's name. A registrar
+    /// that finds a lock of its own name takes it over, since its predecessor is dead. Left out, a random one.
+    #[arg(long, env = "POD_NAME")]
+    pub(crate) identity: Option<String>,
     #[command(flatten)]
     pub(crate) platform: Platform,
     #[command(flatten)]

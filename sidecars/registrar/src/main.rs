@@ -4,6 +4,7 @@
 
 mod args;
 mod enclave;
+mod locks;
 mod registrar;
 mod tentacle;
 

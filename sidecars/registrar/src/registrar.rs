@@ -1,6 +1,6 @@
 //! What every handler has at hand, and which handler answers which tool.
 
-use std::{future, sync::Arc};
+use std::{future, sync::Arc, time::Duration};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use schemars::JsonSchema;
@@ -11,13 +11,17 @@ use tentacular_process::{
     Context,
     link::{Permitted, Sidecar, ToolError, ToolSpec},
 };
-use tokio::sync::Mutex;
+use uuid::Uuid;
 
 use crate::{
     args::Args,
     enclave::{bindings, deprovision, info, list, provision, sync},
-    tentacle::{apply, permissions_get, permissions_set, remove, restart, turns::Turns},
+    locks::Locks,
+    tentacle::{apply, permissions_get, permissions_set, remove, restart},
 };
+
+/// How long a read waits for an API server that is away: some seconds less than the default deadline of a tool.
+const PATIENCE: Duration = Duration::from_secs(25);
 
 /// What every handler has at hand.
 #[derive(Debug)]
@@ -26,10 +30,7 @@ pub(crate) struct Registrar {
     pub(crate) enclaves: Enclaves,
     pub(crate) platform: Platform,
     pub(crate) enclaves_per_owner: usize,
-    /// Held while an enclave is begun.
-    pub(crate) provisioning: Mutex<()>,
-    /// Held while a tentacle is applied.
-    pub(crate) turns: Turns,
+    pub(crate) locks: Locks,
 }
 
 impl Registrar {
@@ -41,8 +42,9 @@ impl Registrar {
 
 /// Runs the registrar until the process drains.
 pub(crate) async fn run(args: Args, context: Context) -> anyhow::Result<()> {
-    let Args { enclaves_per_owner, platform, link, process: _ } = args;
-    let cluster = Cluster::connect("registrar").await?;
+    let Args { enclaves_per_owner, identity, platform, link, process: _ } = args;
+    let cluster = Cluster::connect("registrar").await?.patient(PATIENCE);
+    let locks = Locks::new(cluster.clone(), identity.unwrap_or_else(|| format!("registrar-{}", Uuid::now_v7())));
     let (enclaves, watching) = Enclaves::new(cluster.clone(), platform.clone());
     context.spawn("enclaves", async move {
         watching.await;
@@ -59,14 +61,7 @@ pub(crate) async fn run(args: Args, context: Context) -> anyhow::Result<()> {
         binding.await;
         Ok(())
     });
-    let registrar = Arc::new(Registrar {
-        cluster,
-        enclaves,
-        platform,
-        enclaves_per_owner,
-        provisioning: Mutex::default(),
-        turns: Turns::default(),
-    });
+    let registrar = Arc::new(Registrar { cluster, enclaves, platform, enclaves_per_owner, locks });
     tools(&registrar).serve(link, &context).await
 }
 

@@ -55,6 +55,10 @@ pub(crate) struct Arguments {
     #[serde(default)]
     #[schemars(extend("enum" = ["small", "medium", "large"]))]
     pub(super) new_quota_preset: Option<String>,
+    /// Another name of `new_quota_preset`.
+    #[serde(default)]
+    #[schemars(extend("enum" = ["small", "medium", "large"]))]
+    pub(super) quota_preset: Option<String>,
     /// Email addresses of those who become members.
     #[serde(default)]
     pub(super) add_members: Vec<String>,
@@ -87,7 +91,7 @@ pub(super) struct Change {
 }
 
 /// What becomes of an enclave.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Decision {
     /// The annotations that get another value.
     pub(super) annotations: Pairs,
@@ -113,7 +117,7 @@ impl Change {
             status: status(arguments.new_status.as_deref(), &mut problems),
             mode: problems.parse("new_mode", arguments.new_mode.as_deref()),
             default_mode: problems.parse("new_default_mode", arguments.new_default_mode.as_deref()),
-            quota: problems.parse("new_quota_preset", arguments.new_quota_preset.as_deref()),
+            quota: quota(arguments, &mut problems),
             add: problems.emails("add_members", &arguments.add_members),
             remove: problems.emails("remove_members", &arguments.remove_members),
             members: members.map(|members| problems.emails("members", members)),
@@ -220,6 +224,16 @@ impl Change {
         }
         members
     }
+}
+
+fn quota(arguments: &Arguments, problems: &mut Problems) -> Option<QuotaPreset> {
+    let Arguments { new_quota_preset, quota_preset, .. } = arguments;
+    let new = problems.parse("new_quota_preset", new_quota_preset.as_deref());
+    let other = problems.parse("quota_preset", quota_preset.as_deref());
+    if new.is_some() && other.is_some() && new != other {
+        problems.0.push("quota_preset: the same as new_quota_preset, and the two differ; give one".to_owned());
+    }
+    new.or(other)
 }
 
 fn status(text: Option<&str>, problems: &mut Problems) -> Option<Status> {

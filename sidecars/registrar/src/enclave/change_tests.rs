@@ -118,6 +118,18 @@ fn only_what_is_given_and_different_is_written() {
 }
 
 #[test]
+fn the_size_has_two_names_which_must_agree() {
+    let size = |new: Option<&str>, other: Option<&str>| {
+        let (new_quota_preset, quota_preset) = (new.map(str::to_owned), other.map(str::to_owned));
+        decide(&Arguments { new_quota_preset, quota_preset, ..Arguments::default() }, false)
+    };
+    for (new, other) in [(Some("small"), None), (None, Some("small")), (Some("small"), Some("small"))] {
+        assert_eq!(size(new, other).unwrap().annotations[keys::ENCLAVE_QUOTA_PRESET], "small");
+    }
+    assert!(size(Some("small"), Some("large")).unwrap_err().contains("quota_preset: the same as new_quota_preset"));
+}
+
+#[test]
 fn members_come_and_go_and_a_repeat_still_knows_who_went() {
     let arguments = Arguments {
         add_members: texts(&["DEE@x.io", "bob@x.io", "ann@x.io"]),

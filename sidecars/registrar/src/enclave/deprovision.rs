@@ -1,11 +1,14 @@
 //! `enclave_deprovision`: deletes an enclave's namespace with all that is in it, and waits until it is gone.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use k8s_openapi::api::core::v1::Namespace;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tentacular_cluster::{Delete, Metadata, retry_on_conflict};
+use tentacular_cluster::{Delete, Metadata, retry_on_conflict_or_outage};
 use tentacular_contract::{Authz, Denied, Needs, On, Place};
 use tentacular_process::link::{Permitted, ToolError, ToolSpec};
 use tokio::time::{Instant, sleep};
@@ -14,11 +17,11 @@ use super::view;
 use crate::registrar::Registrar;
 
 /// Seconds within which the call ends.
-const DEADLINE_SECONDS: u64 = 300;
+const DEADLINE_SECONDS: u64 = 330;
 /// Longest wait for the namespace to go, in seconds; the rest is for deleting and answering.
 const WAIT_SECONDS: u64 = 270;
-/// How long an enclave that others write at the same time is tried again.
-const CONTENDED: Duration = Duration::from_secs(10);
+/// How long an enclave that others write at the same time, or that cannot be reached, is tried again.
+const CONTENDED: Duration = Duration::from_secs(30);
 /// Pause between two looks.
 const LOOK: Duration = Duration::from_millis(250);
 /// After so long a caller who waits is told how far it is, and again as often.
@@ -106,7 +109,7 @@ pub(crate) async fn deprovision(
     let left = match remaining[..] {
         [] => 0,
         // Those that cannot be counted may be there.
-        _ => view::tentacles(&registrar.cluster, name.as_str()).await.unwrap_or(usize::MAX),
+        _ => view::tentacles(&registrar.impatient(), name.as_str()).await.unwrap_or(usize::MAX),
     };
     Ok(Outcome {
         name: name.to_string(),
@@ -118,6 +121,7 @@ pub(crate) async fn deprovision(
 }
 
 /// An enclave whose namespace is being deleted.
+#[derive(Clone)]
 struct Doomed {
     uid: String,
     /// How many tentacles it had. The right to look may have ended with the deletion.
@@ -127,27 +131,45 @@ struct Doomed {
 /// Has the namespace deleted, if it is the enclave that the caller may remove. Nothing else of that name is touched.
 async fn delete(registrar: &Registrar, permitted: &Permitted) -> Result<Doomed, ToolError> {
     let name = permitted.enclave()?;
-    let namespaces = registrar.cluster.all::<Metadata<Namespace>>();
+    let namespaces = registrar.impatient().all::<Metadata<Namespace>>();
+    // One whose deletion was asked for, where the answer was lost.
+    let lost: Mutex<Option<Doomed>> = Mutex::default();
     let attempt = || async {
         let found = namespaces.get(name.as_str()).await?.map(|found| found.metadata).unwrap_or_default();
+        let sent = lost.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let stays = |doomed: &Doomed| found.uid.as_ref() == Some(&doomed.uid) && found.deletion_timestamp.is_none();
+        if let Some(doomed) = sent.filter(|doomed| !stays(doomed)) {
+            return Ok(Ok(doomed));
+        }
         let enclave = registrar.facts(&found);
         let place = enclave.as_ref().map_or(Place::NoEnclave, Place::Enclave);
         if let Err(denied) = permitted.recheck(place, None) {
             return Ok(Err(denied));
         }
         let Some(enclave) = enclave else { return Ok(Err(Denied::NoEnclave(name.clone()))) };
-        let tentacles = view::tentacles(&registrar.cluster, name.as_str()).await.ok();
-        let uid = found.uid.unwrap_or_default();
+        let tentacles = view::tentacles(&registrar.impatient(), name.as_str()).await.ok();
+        let doomed = Doomed { uid: found.uid.unwrap_or_default(), tentacles };
         if !enclave.terminating {
             // With the resource version, so that it is as it was when the caller might.
-            let delete =
-                Delete { uid: Some(uid.clone()), resource_version: found.resource_version, ..Delete::default() };
-            namespaces.delete(name.as_str(), &delete).await?;
+            let delete = Delete {
+                uid: Some(doomed.uid.clone()),
+                resource_version: found.resource_version,
+                ..Delete::default()
+            };
+            if let Err(error) = namespaces.delete(name.as_str(), &delete).await {
+                if error.is_unavailable() {
+                    *lost.lock().unwrap_or_else(PoisonError::into_inner) = Some(doomed);
+                }
+                return Err(error);
+            }
         }
-        Ok(Ok(Doomed { uid, tentacles }))
+        Ok(Ok(doomed))
     };
-    let deleted = retry_on_conflict(CONTENDED, attempt).await;
-    Ok(deleted.map_err(|error| ToolError::new(format_args!("{error}; repeat the call")))??)
+    let deleted = retry_on_conflict_or_outage(CONTENDED, attempt).await;
+    Ok(deleted.map_err(|error| {
+        let known = if error.is_unavailable() { "; whether it is being removed is not known" } else { "" };
+        ToolError::new(format_args!("{error}{known}; repeat the call"))
+    })??)
 }
 
 /// Waits until the namespace with `uid` is gone, and returns what remains when it is not within `wait`. The right to look
@@ -159,7 +181,7 @@ async fn wait_for(
     wait: Duration,
 ) -> Result<Vec<String>, ToolError> {
     let name = permitted.enclave()?;
-    let namespaces = registrar.cluster.all::<Namespace>();
+    let namespaces = registrar.impatient().all::<Namespace>();
     let begun = Instant::now();
     let mut tell = begun + TELL;
     loop {

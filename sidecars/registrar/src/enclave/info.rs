@@ -1,6 +1,6 @@
 //! `enclave_info`: what one enclave is, read from its namespace now.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use k8s_openapi::{api::core::v1::Namespace, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 use schemars::JsonSchema;
@@ -9,15 +9,21 @@ use tentacular_cluster::Metadata;
 use tentacular_contract::{Authz, Caller, Enclave, Needs, On, Place, keys};
 use tentacular_process::link::{Permitted, ToolError, ToolSpec};
 
-use super::view::{self, CallerRole, annotation};
+use super::{
+    contents::{Contents, Usage},
+    view::{self, CallerRole, annotation},
+};
 use crate::registrar::Registrar;
+
+/// How long reads are tried again while the API server is out of reach: below the deadline of a tool that names none.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What `enclave_info` declares.
 pub(crate) fn spec() -> ToolSpec {
     ToolSpec::new(
         "enclave_info",
         "Show an enclave",
-        "Shows an enclave: owner, members, modes, status, quota preset, channel and number of tentacles.",
+        "Shows an enclave: owner, members, modes, status, channel, number of tentacles, and how much of its quota is used.",
         Authz::new(On::Enclave, Needs::Read).enclave_at(&["/enclave", "/namespace", "/name"]),
     )
     .read_only()
@@ -74,6 +80,10 @@ pub(crate) struct Info {
     /// How much it may use: small, medium or large.
     #[serde(skip_serializing_if = "Option::is_none")]
     quota_preset: Option<String>,
+    /// How much of each resource it may use and uses, such as `requests.cpu`, `limits.memory`, `requests.storage` and
+    /// `pods`; absent when that could not be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    quota: Option<BTreeMap<String, Usage>>,
     /// RFC 3339 time at which it was made.
     #[serde(skip_serializing_if = "Option::is_none")]
     created_at: Option<String>,
@@ -82,10 +92,13 @@ pub(crate) struct Info {
     updated_at: Option<String>,
     /// What the caller is to the enclave.
     caller_role: CallerRole,
-    /// How many tentacles there are in it.
-    tentacle_count: usize,
+    /// How many tentacles there are in it; absent when they could not be counted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tentacle_count: Option<usize>,
     /// The backing services, and whether its tentacles can use them.
     exo_services: Vec<Service>,
+    /// What could not be read, and why.
+    warnings: Vec<String>,
 }
 
 /// A backing service.
@@ -104,19 +117,23 @@ pub(crate) async fn info(
     _arguments: Arguments,
 ) -> Result<Info, ToolError> {
     let name = permitted.enclave()?;
-    let namespace = registrar.cluster.all::<Metadata<Namespace>>().get(name.as_str()).await?;
+    let cluster = registrar.cluster.patient(PATIENCE);
+    let namespaces = cluster.all::<Metadata<Namespace>>();
+    // All at once, so that together they take no longer than one.
+    let (namespace, contents) = tokio::join!(namespaces.get(name.as_str()), Contents::read(&cluster, name.as_str()));
+    let namespace = namespace?;
     let enclave = namespace.as_ref().and_then(|namespace| registrar.facts(&namespace.metadata));
     permitted.recheck(enclave.as_ref().map_or(Place::NoEnclave, Place::Enclave), None)?;
     let (Some(namespace), Some(enclave)) = (namespace, enclave) else {
         return Err(ToolError::new(format_args!("namespace {name} is not an enclave")));
     };
-    let tentacle_count = view::tentacles(&registrar.cluster, name.as_str()).await?;
-    Ok(Info::of(permitted.caller(), &namespace.metadata, &enclave, tentacle_count))
+    Ok(Info::of(permitted.caller(), &namespace.metadata, &enclave, contents))
 }
 
 impl Info {
     /// What `caller` is shown of `enclave`, whose namespace has this metadata.
-    pub(super) fn of(caller: &Caller, metadata: &ObjectMeta, enclave: &Enclave, tentacle_count: usize) -> Self {
+    pub(super) fn of(caller: &Caller, metadata: &ObjectMeta, enclave: &Enclave, contents: Contents) -> Self {
+        let Contents { tentacle_count, quota, warnings } = contents;
         let text = |key| annotation(metadata, key);
         Self {
             name: enclave.name.to_string(),
@@ -133,12 +150,14 @@ impl Info {
             preset: enclave.mode.preset(),
             default_mode: enclave.default_mode.to_string(),
             quota_preset: text(keys::ENCLAVE_QUOTA_PRESET),
+            quota,
             created_at: text(keys::ENCLAVE_CREATED_AT),
             updated_at: text(keys::ENCLAVE_UPDATED_AT),
             caller_role: CallerRole::of(caller, enclave),
             tentacle_count,
             // No backing service is configurable yet; clients expect these two names.
             exo_services: ["postgres", "rustfs"].map(|name| Service { name, available: false }).into(),
+            warnings,
         }
     }
 }

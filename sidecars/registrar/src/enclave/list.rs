@@ -1,6 +1,6 @@
 //! `enclave_list`: the enclaves that the caller may read.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use futures::{StreamExt, stream};
 use schemars::JsonSchema;
@@ -9,7 +9,7 @@ use tentacular_contract::{
     Authz, Caller, Email, Enclave, EnclaveName, Identity, Needs, On, Status, evaluate::may, keys,
 };
 use tentacular_process::link::{Permitted, ToolError, ToolSpec};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use super::view::{self, CallerRole, annotation};
 use crate::registrar::Registrar;
@@ -20,6 +20,10 @@ const PAGE: usize = 100;
 const LARGEST_PAGE: usize = 500;
 /// Enclaves whose tentacles are counted at the same time.
 const AT_ONCE: usize = 16;
+
+/// How long counting is tried again while the API server is out of reach, for the whole list: below the deadline of a
+/// tool that names none.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What `enclave_list` declares.
 pub(crate) fn spec() -> ToolSpec {
@@ -60,9 +64,14 @@ pub(crate) struct Page {
     enclaves: Vec<Entry>,
     /// How many there are on all pages together.
     total: usize,
-    /// There are more: give this as `cursor` to see them.
+    /// Whether there are more: ask again with `next_cursor` as `cursor`.
+    truncated: bool,
+    /// Where the next page begins.
     #[serde(skip_serializing_if = "Option::is_none")]
     next_cursor: Option<String>,
+    /// What could not be read, and why.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
 }
 
 /// An enclave in a list.
@@ -70,6 +79,8 @@ pub(crate) struct Page {
 struct Entry {
     /// Name of the enclave.
     name: String,
+    /// The same: what other tools take as `enclave`.
+    enclave: String,
     /// Email address of the owner, empty where there is none.
     owner: String,
     /// `provisioning`, `active` or `frozen`.
@@ -87,6 +98,11 @@ struct Entry {
     members: Vec<String>,
     /// What members and others may do in it, nine characters.
     mode: String,
+    /// The preset that is this mode, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    preset: Option<&'static str>,
+    /// Mode of tentacles created in it later, nine characters.
+    default_mode: String,
     /// What the caller is to the enclave.
     caller_role: CallerRole,
     /// How many tentacles there are in it; absent when they could not be counted.
@@ -122,16 +138,31 @@ pub(crate) async fn list(
     let more = page.len() > limit;
     page.truncate(limit);
     let next_cursor = page.last().filter(|_| more).map(|last| last.name.to_string());
-    let entries = page.into_iter().map(|enclave| entry(&registrar, &viewer, enclave));
-    let enclaves = stream::iter(entries).buffered(AT_ONCE).collect().await;
-    Ok(Page { enclaves, total, next_cursor })
+    let until = Instant::now() + PATIENCE;
+    let entries = page.into_iter().map(|enclave| entry(&registrar, &viewer, enclave, until));
+    let (enclaves, uncounted): (_, Vec<_>) = stream::iter(entries).buffered(AT_ONCE).unzip().await;
+    let warnings = uncounted.into_iter().flatten().collect();
+    Ok(Page { enclaves, total, truncated: next_cursor.is_some(), next_cursor, warnings })
 }
 
-async fn entry(registrar: &Registrar, viewer: &Caller, enclave: Arc<Enclave>) -> Entry {
-    let counted = view::tentacles(&registrar.cluster, enclave.name.as_str()).await;
+/// The enclave in the list, and what is missing there.
+async fn entry(
+    registrar: &Registrar,
+    viewer: &Caller,
+    enclave: Arc<Enclave>,
+    until: Instant,
+) -> (Entry, Option<String>) {
+    let cluster = registrar.cluster.patient(PATIENCE);
+    let counted = match timeout_at(until, view::tentacles(&cluster, enclave.name.as_str())).await {
+        Ok(counted) => counted.map_err(|error| error.to_string()),
+        Err(_) => Err(format!("no answer within {} s", PATIENCE.as_secs())),
+    };
+    let uncounted = counted.as_ref().err();
+    let uncounted = uncounted.map(|error| format!("the tentacles of {} cannot be counted: {error}", enclave.name));
     let metadata = registrar.enclaves.metadata(&enclave.name).unwrap_or_default();
-    Entry {
+    let entry = Entry {
         name: enclave.name.to_string(),
+        enclave: enclave.name.to_string(),
         owner: view::owner(&enclave),
         status: enclave.status.as_str(),
         platform: annotation(&metadata, keys::ENCLAVE_PLATFORM),
@@ -139,9 +170,12 @@ async fn entry(registrar: &Registrar, viewer: &Caller, enclave: Arc<Enclave>) ->
         created_at: annotation(&metadata, keys::ENCLAVE_CREATED_AT),
         members: view::members(&enclave),
         mode: enclave.mode.to_string(),
+        preset: enclave.mode.preset(),
+        default_mode: enclave.default_mode.to_string(),
         caller_role: CallerRole::of(viewer, &enclave),
         tentacle_count: counted.ok(),
-    }
+    };
+    (entry, uncounted)
 }
 
 /// Through whose eyes the list is seen, and whether authorization is on for them.

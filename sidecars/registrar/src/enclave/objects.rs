@@ -26,6 +26,9 @@ use super::quota::QuotaPreset;
 /// The account that workloads of an enclave run as when they name one. It has no rights and no token.
 pub(crate) const WORKFLOW_ACCOUNT: &str = "tentacular-workflow";
 
+/// The enclave's quota.
+pub(crate) const QUOTA: &str = "tentacular-quota";
+
 /// The `ClusterRole`s bound in each enclave, and which of the server's accounts gets them there.
 pub(crate) const BINDINGS: [(&str, &str); 3] = [
     ("tentacular-enclave-registrar", "tentacular-registrar"),
@@ -125,7 +128,7 @@ pub(crate) fn resource_quota(preset: QuotaPreset) -> ResourceQuota {
     ];
     let hard = hard.into_iter().map(|(key, amount)| (key.to_owned(), Quantity(amount))).collect();
     let spec = ResourceQuotaSpec { hard: Some(hard), ..ResourceQuotaSpec::default() };
-    ResourceQuota { metadata: metadata("tentacular-quota"), spec: Some(spec), ..ResourceQuota::default() }
+    ResourceQuota { metadata: metadata(QUOTA), spec: Some(spec), ..ResourceQuota::default() }
 }
 
 /// What a container gets that names no resources: without it the quota would refuse its pod.

@@ -1,11 +1,20 @@
 //! How much an enclave may use.
 
-use std::{fmt, str::FromStr};
+use std::{
+    fmt,
+    str::FromStr,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
-use k8s_openapi::api::core::v1::ResourceQuota;
-use tentacular_cluster::{Cluster, Conflicts, Error};
+use k8s_openapi::api::core::v1::{Namespace, ResourceQuota};
+use tentacular_cluster::{Cluster, Conflicts, Error, Metadata, retry_on_conflict_or_outage};
+use tentacular_contract::keys;
 
-use super::objects;
+use super::{bindings::once_bound, objects, view::annotation};
 
 /// The size of an enclave. Stands for a set of numbers, so that teams choose among three and not among numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -69,16 +78,66 @@ impl FromStr for QuotaPreset {
     }
 }
 
-/// Makes the enclave's quota that of `preset`, and returns whether it was another.
-pub(super) async fn enforce(cluster: &Cluster, enclave: &str, preset: QuotaPreset) -> Result<bool, Error> {
-    let wanted = objects::resource_quota(preset);
-    let quotas = cluster.namespaced::<ResourceQuota>(enclave);
-    let found = quotas.get(wanted.metadata.name.as_deref().unwrap_or_default()).await?;
-    if found.is_some_and(|found| holds(&found, &wanted)) {
-        return Ok(false);
+/// Makes the enclave's quota that of the preset which its namespace names, and returns whether it was another. Tries for
+/// `limit` while others write it too, or the API server is out of reach.
+///
+/// Of several that do so at the same time each looks at the namespace again after it wrote, so the preset that was set
+/// last is in force when all have returned.
+pub(super) async fn enforce(cluster: &Cluster, enclave: &str, limit: Duration) -> Result<bool, Error> {
+    let (sent, written) = (AtomicBool::new(false), Mutex::new(None));
+    let last = || written.lock().unwrap_or_else(PoisonError::into_inner);
+    let attempt = || async {
+        loop {
+            let before = *last();
+            let Some(step) = Step::towards(cluster, enclave, before).await? else { return Ok(()) };
+            // Also where the answer is lost, and the next look finds it done.
+            sent.store(true, Ordering::Relaxed);
+            let preset = step.preset;
+            step.take(cluster, enclave).await?;
+            *last() = Some(preset);
+        }
+    };
+    retry_on_conflict_or_outage(limit, attempt).await?;
+    Ok(sent.into_inner())
+}
+
+/// A write that is missing.
+struct Step {
+    preset: QuotaPreset,
+    /// What it replaces.
+    found: Option<ResourceQuota>,
+}
+
+impl Step {
+    /// What is missing; nothing where the quota is as it should be or `written` is what it should be: what became of that
+    /// since then is somebody else's doing, who looks again too.
+    async fn towards(cluster: &Cluster, enclave: &str, written: Option<QuotaPreset>) -> Result<Option<Self>, Error> {
+        // In this order: whoever sets another preset after it is read here writes the quota after it was read here, so
+        // that this write fails, or looks at the quota after this write.
+        let quotas = cluster.namespaced::<ResourceQuota>(enclave);
+        let found = once_bound(|| quotas.get(objects::QUOTA)).await?;
+        let namespace = cluster.all::<Metadata<Namespace>>().get(enclave).await?;
+        let preset = namespace.and_then(|namespace| annotation(&namespace.metadata, keys::ENCLAVE_QUOTA_PRESET));
+        let Some(preset) = preset.and_then(|text| text.trim().parse::<QuotaPreset>().ok()) else { return Ok(None) };
+        let there = found.as_ref().is_some_and(|found| holds(found, &objects::resource_quota(preset)));
+        Ok((!there && written != Some(preset)).then_some(Self { preset, found }))
     }
-    quotas.apply(&wanted, Conflicts::TakeOver).await?;
-    Ok(true)
+
+    async fn take(self, cluster: &Cluster, enclave: &str) -> Result<(), Error> {
+        let quotas = cluster.namespaced::<ResourceQuota>(enclave);
+        let mut wanted = objects::resource_quota(self.preset);
+        let Some(found) = self.found else {
+            return match quotas.create(&wanted).await {
+                Err(Error::AlreadyExists { object }) => {
+                    Err(Error::Conflict { object, message: "it was made meanwhile".to_owned() })
+                }
+                made => made.map(drop),
+            };
+        };
+        wanted.metadata.uid = found.metadata.uid;
+        wanted.metadata.resource_version = found.metadata.resource_version;
+        quotas.apply(&wanted, Conflicts::TakeOver).await.map(drop)
+    }
 }
 
 /// Whether `quota` has every amount of `wanted`; an administrator may have added others.

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeSet, fmt, str::FromStr};
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use tentacular_contract::{
@@ -128,6 +129,15 @@ impl Request {
             (keys::ENCLAVE_UPDATED_AT, now.to_owned()),
         ];
         list.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+    }
+
+    /// Whether a namespace with this metadata is, or is to be, the enclave that is asked for.
+    pub(super) fn describes(&self, namespace: &ObjectMeta) -> bool {
+        let changing = [keys::ENCLAVE_STATUS, keys::ENCLAVE_CREATED_AT, keys::ENCLAVE_UPDATED_AT];
+        let mut wanted = self.annotations(Status::Provisioning, "", "");
+        wanted.retain(|key, _| !changing.contains(&key.as_str()));
+        let there = |key: &str| namespace.annotations.as_ref().and_then(|annotations| annotations.get(key));
+        wanted.iter().all(|(key, value)| there(key).is_some_and(|there| there == value))
     }
 }
 

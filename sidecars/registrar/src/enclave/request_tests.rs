@@ -103,3 +103,19 @@ fn what_is_written_is_read_back_as_the_same_enclave() {
     assert_eq!((enclave.mode, enclave.default_mode), (Mode::ENCLAVE_DEFAULT, Mode::TENTACLE_DEFAULT));
     assert_eq!(enclave.status, Status::Provisioning);
 }
+
+#[test]
+fn a_namespace_is_what_was_asked_for_whatever_its_status() {
+    let asked = |quota: &str| {
+        let arguments = Arguments { quota_preset: text(quota), ..arguments("team-a") };
+        Request::read(&arguments, &person(Some("ann@x.io")), &Platform::default()).unwrap()
+    };
+    let namespace = |status| ObjectMeta {
+        annotations: Some(asked("small").annotations(status, "2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z")),
+        ..ObjectMeta::default()
+    };
+    for status in [Status::Provisioning, Status::Active] {
+        assert!(asked("small").describes(&namespace(status)) && !asked("large").describes(&namespace(status)));
+    }
+    assert!(!asked("small").describes(&ObjectMeta::default()));
+}

@@ -1,28 +1,34 @@
 //! `enclave_sync`: changes an enclave by one decision and one write. What follows from it, quota and the tentacles of
 //! those who left, is written after that, and a repeat of the call goes on with what is left of it.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use chrono::{SecondsFormat, Utc};
 use k8s_openapi::{api::core::v1::Namespace, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::json;
-use tentacular_cluster::{Metadata, retry_on_conflict};
-use tentacular_contract::{Authz, Denied, Enclave, Needs, On, Place, Status, keys};
+use tentacular_cluster::{Error, Metadata, retry_on_conflict_or_outage};
+use tentacular_contract::{Authz, Denied, Enclave, Needs, On, Place, Status, facts::Pairs, keys};
 use tentacular_process::link::{Permitted, ToolError, ToolSpec};
 
 use super::{
     change::{Arguments, Change, Decision},
+    contents::Contents,
     info::Info,
     quota,
     transfer::{Transfer, Transfers, transfer},
-    view,
 };
 use crate::registrar::Registrar;
 
-/// How long an enclave that others write at the same time is tried again.
-const CONTENDED: Duration = Duration::from_secs(20);
+/// How long each of the writes is tried again while others write the same, or the API server is out of reach: three in a
+/// row stay below the deadline.
+const CONTENDED: Duration = Duration::from_secs(30);
+/// How long reading what there is in the enclave is tried again.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What `enclave_sync` declares.
 pub(crate) fn spec() -> ToolSpec {
@@ -64,10 +70,10 @@ pub(crate) async fn sync(
     let change = Change::read(&arguments, anybody)?;
     let now = Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true);
     let Written { metadata, enclave, decision } = write(&registrar, &permitted, &change, &now).await?;
-    let mut updated = decision.updated;
+    let mut updated = decision.updated.clone();
     let mut failures = Vec::new();
-    if let Some(preset) = change.quota {
-        match quota::enforce(&registrar.cluster, name.as_str(), preset).await {
+    if change.quota.is_some() {
+        match quota::enforce(&registrar.impatient(), name.as_str(), CONTENDED).await {
             Ok(true) if !updated.contains(&"quota_preset") => updated.push("quota_preset"),
             Ok(_) => {}
             Err(error) => failures.push(error.to_string()),
@@ -75,7 +81,7 @@ pub(crate) async fn sync(
     }
     let mut transfers = Transfers::default();
     if !decision.removed.is_empty() || change.members.is_some() {
-        match transfer(&registrar, name, &decision.removed, permitted.caller(), &now).await {
+        match give(&registrar, &permitted, &decision, &now).await {
             Ok(done) => transfers = done,
             Err(error) => failures.push(format!("the tentacles of removed members keep their owner: {error}")),
         }
@@ -83,18 +89,32 @@ pub(crate) async fn sync(
     if transfers.of_removed.iter().any(|transfer| transfer.success) {
         updated.push("ownership_transfers");
     }
-    let tentacles = view::tentacles(&registrar.cluster, name.as_str()).await;
-    let tentacles = tentacles.map_err(|error| failures.push(format!("the tentacles cannot be counted: {error}")));
-    let (Ok(tentacles), []) = (tentacles, &failures[..]) else {
+    if !failures.is_empty() {
         return Err(half_way(&enclave, &updated, &failures));
-    };
+    }
+    let contents = Contents::read(&registrar.cluster.patient(PATIENCE), name.as_str()).await;
     Ok(Outcome {
         name: name.to_string(),
         warnings: warnings(&enclave, &updated, &transfers),
         updated,
         transfers: transfers.of_removed,
-        enclave: Info::of(permitted.caller(), &metadata, &enclave, tentacles),
+        enclave: Info::of(permitted.caller(), &metadata, &enclave, contents),
     })
+}
+
+/// Gives away the tentacles of those who left, while nobody makes one or gives one to somebody: who is being removed could
+/// otherwise get another in between.
+async fn give(
+    registrar: &Registrar,
+    permitted: &Permitted,
+    decision: &Decision,
+    now: &str,
+) -> Result<Transfers, ToolError> {
+    let name = permitted.enclave()?;
+    let held = registrar.locks.enclave(name).await?;
+    let transfers = transfer(registrar, name, &decision.removed, permitted.caller(), now).await;
+    held.release().await;
+    Ok(transfers?)
 }
 
 /// The namespace once it is as was decided.
@@ -112,9 +132,17 @@ async fn write(
     now: &str,
 ) -> Result<Written, ToolError> {
     let name = permitted.enclave()?;
-    let namespaces = registrar.cluster.all::<Metadata<Namespace>>();
+    let namespaces = registrar.impatient().all::<Metadata<Namespace>>();
+    // A write whose answer was lost.
+    let lost: Mutex<Option<(ObjectMeta, Decision)>> = Mutex::default();
     let attempt = || async {
         let found = namespaces.get(name.as_str()).await?.map(|found| found.metadata).unwrap_or_default();
+        let sent = lost.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some((_, decision)) = sent.filter(|(before, decision)| is_done(before, decision, &found)) {
+            // Decided before: by now the caller may have given the enclave away by it.
+            let enclave = registrar.facts(&found).ok_or_else(|| Denied::NoEnclave(name.clone()));
+            return Ok(enclave.map(|enclave| (found, enclave, decision)).map_err(ToolError::from));
+        }
         let (enclave, decision) = match decide(registrar, permitted, change, &found) {
             Ok(decided) => decided,
             Err(refusal) => return Ok(Err(refusal)),
@@ -127,14 +155,34 @@ async fn write(
         let patch = json!({ "metadata": {
             "uid": found.uid, "resourceVersion": found.resource_version, "annotations": annotations,
         } });
-        let written = namespaces.patch(name.as_str(), &patch).await?.metadata;
-        let enclave = registrar.facts(&written).unwrap_or(enclave);
-        Ok(Ok((written, enclave, decision)))
+        match namespaces.patch(name.as_str(), &patch).await {
+            Ok(written) => {
+                let enclave = registrar.facts(&written.metadata).unwrap_or(enclave);
+                Ok(Ok((written.metadata, enclave, decision)))
+            }
+            Err(error) => {
+                if error.is_unavailable() {
+                    *lost.lock().unwrap_or_else(PoisonError::into_inner) = Some((found, decision));
+                }
+                Err(error)
+            }
+        }
     };
-    let written = retry_on_conflict(CONTENDED, attempt).await;
-    let (metadata, enclave, decision) =
-        written.map_err(|error| ToolError::new(format_args!("{error}; repeat the call")))??;
+    let written = retry_on_conflict_or_outage(CONTENDED, attempt).await;
+    let (metadata, enclave, decision) = written.map_err(|error| not_written(&error))??;
     Ok(Written { metadata, enclave, decision })
+}
+
+/// Whether the namespace `found` is the one of `before`, as was decided.
+fn is_done(before: &ObjectMeta, decision: &Decision, found: &ObjectMeta) -> bool {
+    let none = Pairs::new();
+    let annotations = found.annotations.as_ref().unwrap_or(&none);
+    before.uid == found.uid && decision.annotations.iter().all(|(key, value)| annotations.get(key) == Some(value))
+}
+
+fn not_written(error: &Error) -> ToolError {
+    let known = if error.is_unavailable() { "; whether it was changed is not known" } else { "" };
+    ToolError::new(format_args!("{error}{known}; repeat the call"))
 }
 
 /// What becomes of the enclave that a namespace with this metadata is, if the caller may.

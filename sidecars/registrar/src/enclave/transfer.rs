@@ -1,21 +1,31 @@
 //! Giving the tentacles of those who left an enclave to its owner.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::BTreeSet,
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
 use futures::{StreamExt, stream};
-use k8s_openapi::{api::apps::v1::Deployment, apimachinery::pkg::apis::meta::v1::ObjectMeta};
+use k8s_openapi::{
+    api::{apps::v1::Deployment, core::v1::Namespace},
+    apimachinery::pkg::apis::meta::v1::ObjectMeta,
+};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::json;
-use tentacular_cluster::{Error, Metadata, Objects, Selector, retry_on_conflict};
+use tentacular_cluster::{Error, Metadata, Objects, Selector, retry_on_conflict_or_outage};
 use tentacular_contract::{Caller, Email, Enclave, EnclaveName, Identity, Tentacle, caller::Owner, keys};
+use tokio::time::Instant;
 
 use crate::{registrar::Registrar, tentacle::ownership::Stamp};
 
 /// Tentacles that are given away at the same time.
 const AT_ONCE: usize = 8;
-/// How long one that others write at the same time is tried again.
-const CONTENDED: Duration = Duration::from_secs(10);
+/// How long those that others write at the same time, or that cannot be reached, are tried again, all together.
+const CONTENDED: Duration = Duration::from_secs(20);
+/// How long finding them is tried again.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A tentacle that was to get another owner.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -51,11 +61,12 @@ pub(super) async fn transfer(
     caller: &Caller,
     now: &str,
 ) -> Result<Transfers, Error> {
-    // An apply that began before would write the owner that it had read.
-    let _turn = registrar.turns.take(enclave).await;
-    let Some(enclave) = registrar.enclaves.read(enclave).await? else { return Ok(Transfers::default()) };
-    let deployments = registrar.cluster.namespaced::<Metadata<Deployment>>(enclave.name.as_str());
-    let found = deployments.list(&Selector::labels(keys::MANAGED_SELECTOR)).await?;
+    let cluster = registrar.cluster.patient(PATIENCE);
+    let namespace = cluster.all::<Metadata<Namespace>>().get(enclave.as_str()).await?;
+    let enclave = namespace.and_then(|namespace| registrar.facts(&namespace.metadata));
+    let Some(enclave) = enclave else { return Ok(Transfers::default()) };
+    let found = cluster.namespaced::<Metadata<Deployment>>(enclave.name.as_str());
+    let found = found.list(&Selector::labels(keys::MANAGED_SELECTOR)).await?;
     let mut leaving = Vec::new();
     let mut of_strangers = Vec::new();
     for deployment in found {
@@ -67,7 +78,8 @@ pub(super) async fn transfer(
             of_strangers.push((name, owner));
         }
     }
-    let gift = Gift { deployments: &deployments, enclave: &enclave, caller, now };
+    let deployments = registrar.impatient().namespaced(enclave.name.as_str());
+    let gift = Gift { deployments: &deployments, enclave: &enclave, caller, now, until: Instant::now() + CONTENDED };
     let given = stream::iter(leaving).map(|(name, owner)| gift.give(name, owner)).buffered(AT_ONCE);
     let of_removed: Vec<_> = given.collect().await;
     Ok(Transfers { of_removed: of_removed.into_iter().flatten().collect(), of_strangers })
@@ -88,6 +100,8 @@ struct Gift<'a> {
     enclave: &'a Enclave,
     caller: &'a Caller,
     now: &'a str,
+    /// When trying again ends.
+    until: Instant,
 }
 
 impl Gift<'_> {
@@ -113,15 +127,18 @@ impl Gift<'_> {
 
     /// Makes `to` the owner, and returns whether it was still `from`'s.
     async fn write(&self, name: &str, from: &Email, to: &Owner) -> Result<bool, Error> {
-        let to = Identity { sub: to.sub.clone(), email: to.email.clone(), ..Identity::default() };
+        let identity = Identity { sub: to.sub.clone(), email: to.email.clone(), ..Identity::default() };
         let stamp = Stamp { caller: self.caller, mode: None, now: self.now };
-        retry_on_conflict(CONTENDED, || async {
-            let found = self.deployments.get(name).await?;
-            let Some(found) = found.filter(|found| owner_who_left(&found.metadata, self.enclave).as_ref() == Some(from))
-            else {
-                return Ok(false);
-            };
-            let annotations = stamp.permissions(&found.metadata.annotations.unwrap_or_default(), Some(&to));
+        let sent = AtomicBool::new(false);
+        retry_on_conflict_or_outage(self.until.saturating_duration_since(Instant::now()), || async {
+            let Some(found) = self.deployments.get(name).await? else { return Ok(false) };
+            if owner_who_left(&found.metadata, self.enclave).as_ref() != Some(from) {
+                // By this call, where the answer was lost.
+                let owner = Tentacle::from_annotations(&found.metadata.annotations.unwrap_or_default()).owner;
+                return Ok(sent.load(Ordering::Relaxed) && owner.as_ref() == Some(to));
+            }
+            sent.store(true, Ordering::Relaxed);
+            let annotations = stamp.permissions(&found.metadata.annotations.unwrap_or_default(), Some(&identity));
             let patch = json!({ "metadata": {
                 "uid": found.metadata.uid, "resourceVersion": found.metadata.resource_version, "annotations": annotations,
             } });

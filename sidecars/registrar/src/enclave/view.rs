@@ -1,10 +1,10 @@
 //! What an enclave's metadata shows to a caller.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::{api::apps::v1::Deployment, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 use schemars::JsonSchema;
 use serde::Serialize;
 use tentacular_cluster::{Cluster, Error, Metadata, Selector};
-use tentacular_contract::{Caller, Enclave, keys};
+use tentacular_contract::{Caller, Enclave, Tentacle, TentacleName, facts::Pairs, keys};
 
 /// What the caller is to an enclave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
@@ -47,16 +47,23 @@ pub(crate) fn members(enclave: &Enclave) -> Vec<String> {
     enclave.members.iter().map(ToString::to_string).collect()
 }
 
-/// How many tentacles there are in the enclave: its Deployments that the server manages.
+/// How many tentacles there are in the enclave, which is as many as `wf_list` knows of it.
 pub(crate) async fn tentacles(cluster: &Cluster, enclave: &str) -> Result<usize, Error> {
-    use k8s_openapi::api::apps::v1::Deployment;
     let deployments = cluster.namespaced::<Metadata<Deployment>>(enclave);
-    Ok(deployments.list(&Selector::labels(keys::MANAGED_SELECTOR)).await?.len())
+    let found = deployments.list(&Selector::labels(keys::MANAGED_SELECTOR)).await?;
+    Ok(found.iter().filter(|deployment| is_tentacle(&deployment.metadata)).count())
+}
+
+/// Whether a Deployment is a tentacle: the server manages it, and its name is one that a tentacle may have.
+fn is_tentacle(deployment: &ObjectMeta) -> bool {
+    let none = Pairs::new();
+    Tentacle::from_metadata(deployment.labels.as_ref().unwrap_or(&none), &none).is_some()
+        && deployment.name.as_ref().is_some_and(|name| name.parse::<TentacleName>().is_ok())
 }
 
 #[cfg(test)]
 mod tests {
-    use tentacular_contract::{Identity, facts::Pairs};
+    use tentacular_contract::Identity;
 
     use super::*;
 
@@ -81,6 +88,19 @@ mod tests {
             (Caller::Bearer, CallerRole::Bearer),
         ] {
             assert_eq!(CallerRole::of(&caller, &enclave), role, "{caller:?}");
+        }
+    }
+
+    #[test]
+    fn a_tentacle_is_managed_and_has_the_name_of_one() {
+        let deployment = |name: &str, manager: &str| ObjectMeta {
+            name: Some(name.to_owned()),
+            labels: Some(Pairs::from([(keys::MANAGED_BY.to_owned(), manager.to_owned())])),
+            ..ObjectMeta::default()
+        };
+        assert!(is_tentacle(&deployment("report", keys::TENTACULAR)));
+        for other in [deployment("report", "helm"), deployment("1-report", keys::TENTACULAR), ObjectMeta::default()] {
+            assert!(!is_tentacle(&other), "{other:?}");
         }
     }
 }

@@ -1,7 +1,7 @@
-//! `wf_apply`: makes a tentacle what its manifests say. Nothing is written before all of it was checked: the manifests,
+//! `wf_apply`: makes a tentacle what its manifests say, one call at a time. Nothing is written before all of it was checked: the manifests,
 //! the caller's right, whose objects stand there, and what the API server says to each object.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use chrono::{SecondsFormat, Utc};
 use schemars::JsonSchema;
@@ -9,18 +9,25 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use tentacular_contract::{Authz, Mode, Needs, On, reach::Scope};
 use tentacular_process::link::{Permitted, ToolError, ToolSpec};
+use tokio::time::Instant;
 
 use super::{
     neighbours,
     outcome::Outcome,
     ownership::Stamp,
+    plan::{Plan, Wishes},
     pod_security, prune,
     release::{self, Live},
-    standing::Standing,
+    rollout,
+    standing::{self, Standing},
     validate::{self, Checked, Violations},
-    write::Plan,
 };
-use crate::registrar::Registrar;
+use crate::{locks::Held, registrar::Registrar};
+
+/// Seconds within which the call ends.
+const DEADLINE_SECONDS: u64 = 630;
+/// Longest wait for pods, in seconds.
+const WAIT_SECONDS: u64 = 270;
 
 /// What `wf_apply` declares.
 pub(crate) fn spec() -> ToolSpec {
@@ -31,24 +38,29 @@ pub(crate) fn spec() -> ToolSpec {
          had and they no longer have is removed, except volumes. Everything is checked before anything is written: \
          first the manifests, then what the API server says to each; all violations of a stage are reported at once. \
          Pods must meet the Pod Security level that the enclave enforces, usually restricted (what is left out is \
-         filled in), and listen on 8080 for POST /run and GET /health. The call does not wait for pods: \
-         wf_status says whether they start. A tentacle reaches only its own: every ConfigMap, Secret and volume that its \
+         filled in), and listen on 8080 for POST /run and GET /health. With wait_seconds the call waits for \
+         the pods and says why one does not start. When only a ConfigMap or Secret that pods read has changed, they are \
+         replaced too. A tentacle reaches only its own: every ConfigMap, Secret and volume that its \
          pods name is among the manifests or called <name>-code, -metadata, -import-map or -secrets, and its Services \
-         and NetworkPolicies select its own pods by a label of their own. One request holds at most 4 MiB.",
+         and NetworkPolicies select its own pods by a label of their own. A dependency on a backing service \
+         (tentacular-postgres, -nats, -rustfs in workflow.yaml) is refused where the service is not enabled. Calls for one \
+         tentacle run one after the other. One request holds at most 4 MiB.",
         Authz::new(On::Tentacle, Needs::Write)
             .enclave_at(&["/enclave", "/namespace"])
             .tentacle_at(&["/name"])
             .creates()
             .not_frozen()
-            .within_seconds(300),
+            .within_seconds(DEADLINE_SECONDS),
     )
     .destructive()
     .idempotent()
 }
 
-/// Arguments of `wf_apply`. No `Debug`, as a manifest may be a Secret.
+// No `Debug`, as a manifest may be a Secret.
+/// Arguments of `wf_apply`.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an argument of its own")]
 pub(crate) struct Arguments {
     /// Name of the enclave. May be left out by somebody who has exactly one.
     #[serde(default, rename = "enclave")]
@@ -70,9 +82,34 @@ pub(crate) struct Arguments {
     /// allow the same. Left out, a new tentacle gets the enclave's default mode and another keeps its own.
     #[serde(default)]
     mode: Option<String>,
-    /// Check everything, the API server's checks included, say what would change, and write nothing. Default false.
+    /// Check everything, the API server's checks included, say which fields would change, and write nothing. Default
+    /// false.
     #[serde(default)]
     dry_run: bool,
+    /// How long to wait for the pods to be replaced and ready, 0 to 270 seconds; the time before that, for writing, comes on
+    /// top. Default 0: `wf_status` says whether they start.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 270))]
+    wait_seconds: Option<u64>,
+    /// Take over objects of the manifests' names that stand in the enclave and belong to no tentacle. Only for the enclave's
+    /// owner. Default false: such an object is an error.
+    #[serde(default)]
+    adopt: bool,
+    /// Delete a Job that has other pods than its manifest says, and make it anew. Default false: such a Job is an error,
+    /// since Kubernetes cannot change it.
+    #[serde(default)]
+    replace_jobs: bool,
+    /// Remove volumes (`PersistentVolumeClaim`) that the tentacle has and no manifest has any more, with their data. Default
+    /// false: they stay.
+    #[serde(default)]
+    prune_volumes: bool,
+}
+
+/// What the arguments ask for beside the manifests.
+struct Asked {
+    mode: Option<Mode>,
+    dry_run: bool,
+    wishes: Wishes,
 }
 
 /// Applies the manifests to the tentacle of the permit.
@@ -81,41 +118,97 @@ pub(crate) async fn apply(
     permitted: Permitted,
     arguments: Arguments,
 ) -> Result<Outcome, ToolError> {
-    let Arguments { manifests, mode, dry_run, .. } = arguments;
+    let Arguments { manifests, mode, dry_run, wait_seconds, adopt, replace_jobs, prune_volumes, .. } = arguments;
     let (enclave, tentacle) = (permitted.enclave()?, permitted.tentacle()?);
-    let asked = mode.as_deref().map(str::trim).filter(|mode| !mode.is_empty()).map(str::parse::<Mode>).transpose()?;
-    let _turn = registrar.turns.take(enclave).await;
-    let standing = Standing::read(&registrar, &permitted).await?;
-    let mode = standing.mode(&permitted, asked)?;
-    let new = standing.deployment.is_none();
+    let mode = mode.as_deref().map(str::trim).filter(|mode| !mode.is_empty()).map(str::parse::<Mode>).transpose()?;
+    let wait = Duration::from_secs(wait_within(wait_seconds)?);
+    let scope = Scope { enclave, tentacle, ingress_domain: registrar.platform.ingress_domain.as_deref() };
+    let checked = validate::check(manifests, &scope);
+    let asked = Asked { mode, dry_run, wishes: Wishes { adopt, replace_jobs, prune_volumes } };
+    let mut outcome = if dry_run || !checked.violations.is_empty() {
+        // Nothing will be written, and the rest is only looked at.
+        locked(&registrar, &permitted, &scope, checked, &asked, &mut None).await?
+    } else {
+        let mut held = Some(standing::lock(&registrar, &permitted).await?);
+        let outcome = locked(&registrar, &permitted, &scope, checked, &asked, &mut held).await;
+        if let Some(held) = held {
+            held.release().await;
+        }
+        outcome?
+    };
+    if !wait.is_zero() && !dry_run {
+        let until = Instant::now() + wait;
+        match rollout::wait(&registrar.cluster, (enclave, tentacle), until, &permitted).await {
+            Ok(rollout) => outcome.rollout = Some(rollout),
+            Err(error) => {
+                outcome.warn(format!("everything is applied, and whether its pods start is not known: {error}"));
+            }
+        }
+    }
+    Ok(outcome)
+}
 
-    let (release, neighbours) = tokio::try_join!(
-        async { Ok(release::read(&registrar.cluster, enclave, tentacle).await?) },
-        neighbours::read(&registrar.cluster, enclave, tentacle),
-    )?;
-    if new && !release.is_empty() && !standing.is_commanded_by(&permitted) {
+fn wait_within(seconds: Option<u64>) -> Result<u64, ToolError> {
+    let seconds = seconds.unwrap_or_default();
+    if seconds > WAIT_SECONDS {
+        return Err(ToolError::new(format_args!(
+            "nothing was applied: wait_seconds {seconds} is out of range: give 0 to {WAIT_SECONDS}"
+        )));
+    }
+    Ok(seconds)
+}
+
+/// Reads what stands there, checks everything against it, and writes it when a lock is `held`.
+async fn locked(
+    registrar: &Registrar,
+    permitted: &Permitted,
+    scope: &Scope<'_>,
+    checked: Checked,
+    asked: &Asked,
+    held: &mut Option<Held>,
+) -> Result<Outcome, ToolError> {
+    let (cluster, Scope { enclave, tentacle, .. }) = (&registrar.cluster, *scope);
+    let standing = Standing::read(registrar, permitted).await?;
+    let mode = standing.mode(permitted, asked.mode)?;
+    let (new, commanded) = (standing.deployment.is_none(), standing.is_commanded_by(permitted));
+    let release = release::read(cluster, enclave, tentacle).await?;
+    if new && !release.is_empty() && !commanded {
         return Err(left_behind(&release, enclave.as_str(), tentacle.as_str()));
     }
-    let scope = Scope { enclave, tentacle, ingress_domain: registrar.platform.ingress_domain.as_deref() };
-    let Checked { manifests, objects, mut names, mut warnings, mut violations } = validate::check(manifests, &scope);
+    let Checked { manifests, objects, mut names, mut warnings, mut violations } = checked;
     let level = standing.pod_security;
     violations.extend(manifests.iter().flat_map(|manifest| pod_security::violations(manifest, level)));
-    names.extend(prune::kept(&release));
+    if !asked.wishes.prune_volumes {
+        names.extend(prune::volumes(&release));
+    }
+    let mut plan = Plan::read(cluster, scope, (manifests, &objects), release, (asked.wishes, commanded)).await?;
+    if plan.meets_others()
+        && let Some(tentacles) = held.take()
+    {
+        *held = Some(tentacles.and(registrar.locks.enclave(enclave).await?));
+        // That may have taken a while: another tentacle may have been there first, and the caller may have lost the right.
+        Standing::read(registrar, permitted).await?;
+        plan.look_again().await?;
+    }
+    let neighbours = neighbours::read(cluster, enclave, tentacle).await?;
     let beside = scope.among(&objects, &names, &neighbours);
     violations.extend(beside.iter().map(|violation| format!("{}: {violation}", violation.object)));
-    let mut plan = Plan::read(&registrar.cluster, (enclave, tentacle), manifests, release).await?;
     violations.extend(plan.obstacles());
     if !violations.is_empty() {
         return Err(Violations(violations).into());
     }
     let now = Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true);
     let stamp = Stamp { caller: permitted.caller(), mode, now: &now };
-    plan.rehearse(&stamp).await?;
-    if !dry_run {
-        plan.write(&stamp, &permitted).await?;
+    if let Some(held) = held {
+        plan.claim(held).await?;
     }
-    warnings.extend_from_slice(plan.warnings());
-    Ok(Outcome::of(tentacle.to_string(), enclave.to_string(), (new, dry_run), plan.changes(), warnings))
+    plan.rehearse(&stamp).await?;
+    if let Some(held) = held {
+        plan.write(&stamp, permitted, held).await?;
+    }
+    warnings.extend(plan.warnings());
+    let (name, enclave) = (tentacle.to_string(), enclave.to_string());
+    Ok(Outcome::of(name, enclave, (new, asked.dry_run), plan.changes(asked.dry_run), warnings))
 }
 
 /// Whoever may create a tentacle may not thereby get at what an earlier one left.

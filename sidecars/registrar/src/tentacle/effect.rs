@@ -2,31 +2,29 @@
 //! run stores nothing, so it stays the same.
 
 use serde_json::{Value, json};
-use tentacular_cluster::{FIELD_MANAGER, Object};
+use tentacular_cluster::Object;
 
-use super::{outcome::Effect, release};
+use super::{fields, outcome::Effect, release};
 
 /// What an apply does whose answer would be `after`.
 pub(crate) fn effect(live: Option<&Object>, after: &Object) -> Effect {
     let Some(live) = live else { return Effect::Created };
-    // One that an older server wrote must be written once, so that fields which a later manifest drops are removed.
-    let fields = live.metadata.managed_fields.iter().flatten();
-    let applied = fields
-        .into_iter()
-        .any(|entry| entry.manager.as_deref() == Some(FIELD_MANAGER) && entry.operation.as_deref() == Some("Apply"));
-    if applied && content(live) == content(after) { Effect::Unchanged } else { Effect::Updated }
+    // One that was not applied before must be written once, so that fields which a later manifest drops are removed.
+    if fields::is_applied(live) && content(live) == content(after) { Effect::Unchanged } else { Effect::Updated }
 }
 
 /// What a manifest decides of an object.
-fn content(object: &Object) -> Value {
+pub(crate) fn content(object: &Object) -> Value {
     let mut annotations = release::annotations(object);
     // Written by the Deployment controller, at any time.
     annotations.remove("deployment.kubernetes.io/revision");
-    let mut data = object.data.clone();
-    if let Some(data) = data.as_object_mut() {
-        data.remove("status");
+    let mut content = object.data.clone();
+    if let Some(content) = content.as_object_mut() {
+        content.remove("status");
+        content
+            .insert("metadata".to_owned(), json!({ "labels": object.metadata.labels, "annotations": annotations }));
     }
-    json!({ "labels": object.metadata.labels, "annotations": annotations, "data": data })
+    content
 }
 
 #[cfg(test)]

@@ -64,6 +64,9 @@ impl Manifest {
         if let Some(job) = self.body.pointer_mut("/spec/jobTemplate") {
             label(job, &[(keys::RELEASE, tentacle.as_str()), (keys::MANAGED_BY, keys::TENTACULAR)]);
         }
+        if self.kind == Kind::Deployment {
+            say_strategy(&mut self.body);
+        }
         let Some(template) = pod_template(self.kind).and_then(|pointer| self.body.pointer_mut(pointer)) else {
             return;
         };
@@ -86,6 +89,21 @@ impl Manifest {
         present.extend(annotations.into_iter().map(|(key, value)| (key, value.into())));
     }
 
+    /// Sets an annotation on the pods that it makes.
+    pub(crate) fn annotate_pods(&mut self, key: &str, value: &str) {
+        let Some(template) = pod_template(self.kind).and_then(|pointer| self.body.pointer_mut(pointer)) else {
+            return;
+        };
+        let Some(metadata) = object_at(template, "metadata") else { return };
+        let annotations = metadata.entry("annotations").or_insert_with(|| json!({}));
+        if annotations.is_null() {
+            *annotations = json!({});
+        }
+        if let Some(annotations) = annotations.as_object_mut() {
+            annotations.insert(key.to_owned(), value.into());
+        }
+    }
+
     /// As the cluster takes it: to change `live` and nothing that stands there since, or to be new.
     pub(crate) fn to_object(&self, live: Option<&Object>) -> Result<Object, serde_json::Error> {
         let mut object: Object = serde_json::from_value(self.body.clone())?;
@@ -94,6 +112,22 @@ impl Manifest {
             object.metadata.resource_version.clone_from(&live.metadata.resource_version);
         }
         Ok(object)
+    }
+}
+
+/// Says what Kubernetes fills in for a rolling update. Server-side apply removes only what an earlier apply said, and
+/// Kubernetes refuses another strategy while this is there.
+fn say_strategy(deployment: &mut Value) {
+    let Some(spec) = deployment.get_mut("spec") else { return };
+    let Some(strategy) = object_at(spec, "strategy") else { return };
+    if *strategy.entry("type").or_insert_with(|| json!("RollingUpdate")) != "RollingUpdate" {
+        return;
+    }
+    let rolling = strategy.entry("rollingUpdate").or_insert_with(|| json!({}));
+    if let Some(rolling) = rolling.as_object_mut() {
+        for limit in ["maxSurge", "maxUnavailable"] {
+            rolling.entry(limit).or_insert_with(|| json!("25%"));
+        }
     }
 }
 

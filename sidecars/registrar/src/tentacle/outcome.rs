@@ -3,6 +3,8 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::{differences::Difference, rollout::Rollout};
+
 /// What happened to an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -11,6 +13,8 @@ pub(crate) enum Effect {
     Created,
     /// It was there and is different now.
     Updated,
+    /// It was deleted and made anew, as the caller asked for.
+    Replaced,
     /// It was there as it should be.
     Unchanged,
     /// It was there and the manifests no longer have it.
@@ -26,6 +30,17 @@ pub(crate) struct Change {
     pub(crate) name: String,
     /// What happened to it.
     pub(crate) action: Effect,
+    /// With `dry_run`: the fields that would change, at most 100.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) fields: Vec<Difference>,
+    /// How many further fields would change.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub(crate) more_fields: usize,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_zero(number: &usize) -> bool {
+    *number == 0
 }
 
 /// What an apply did, or with `dry_run` would do.
@@ -35,13 +50,14 @@ pub(crate) struct Outcome {
     name: String,
     /// Name of its enclave.
     enclave: String,
-    /// What happened to the tentacle as a whole: created, updated or unchanged.
+    /// What happened to the tentacle as a whole.
+    #[schemars(extend("enum" = ["created", "updated", "unchanged"]))]
     status: Effect,
     /// Whether nothing was written.
     dry_run: bool,
     /// How many objects are new.
     created: usize,
-    /// How many objects are different now.
+    /// How many objects are different now, replaced ones among them.
     updated: usize,
     /// How many objects were removed.
     deleted: usize,
@@ -51,6 +67,9 @@ pub(crate) struct Outcome {
     applied: Vec<String>,
     /// What happened to each object.
     objects: Vec<Change>,
+    /// With `wait_seconds`: how far the pods are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) rollout: Option<Rollout>,
     /// What was changed in the manifests, and what else is worth knowing.
     warnings: Vec<String>,
 }
@@ -78,12 +97,18 @@ impl Outcome {
             status,
             dry_run,
             created: count(Effect::Created),
-            updated: count(Effect::Updated),
+            updated: count(Effect::Updated) + count(Effect::Replaced),
             deleted: count(Effect::Deleted),
             unchanged,
             applied: kept.map(|change| format!("{}/{}", change.kind, change.name)).collect(),
             objects,
+            rollout: None,
             warnings,
         }
+    }
+
+    /// Adds something that is worth knowing.
+    pub(crate) fn warn(&mut self, warning: String) {
+        self.warnings.push(warning);
     }
 }

@@ -101,12 +101,12 @@ pub(crate) async fn set(
     let asked = Asked::read(&arguments)?;
     let (enclave, name, caller) = (permitted.enclave()?, permitted.tentacle()?, permitted.caller());
     // Whoever is made an owner may lose the membership at the same time, and then their tentacles.
-    let _turn = match asked.owner {
-        Some(_) => Some(registrar.turns.take(enclave).await),
+    let held = match asked.owner {
+        Some(_) => Some(registrar.locks.enclave(enclave).await?),
         None => None,
     };
     let now = Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true);
-    let (tentacle, changed) = change(&registrar, &permitted, |standing, live| {
+    let written = change(&registrar, &permitted, |standing, live| {
         let annotations = release::annotations(live);
         let before = Tentacle::from_annotations(&annotations);
         let owner = asked.new_owner(caller, &standing.enclave, &before)?;
@@ -119,7 +119,11 @@ pub(crate) async fn set(
         let patch = || json!({ "metadata": { "annotations": stamp.permissions(&annotations, owner.as_ref()) } });
         Ok(((!changed.is_empty()).then(patch), (after, changed)))
     })
-    .await?;
+    .await;
+    if let Some(held) = held {
+        held.release().await;
+    }
+    let (tentacle, changed) = written?;
     Ok(Outcome {
         name: name.to_string(),
         enclave: enclave.to_string(),

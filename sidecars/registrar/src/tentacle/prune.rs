@@ -12,17 +12,19 @@ use super::{
 #[derive(Default)]
 pub(crate) struct Superfluous {
     pub(crate) removed: Vec<Live>,
-    pub(crate) warnings: Vec<String>,
+    /// Volumes.
+    pub(crate) kept: Vec<Live>,
 }
 
-/// Kind and name of what the tentacle has and keeps, whatever the manifests have: volumes.
-pub(crate) fn kept(release: &[Live]) -> impl Iterator<Item = (String, String)> {
+/// Kind and name of the tentacle's volumes, which it keeps whatever the manifests have unless the caller wishes
+/// otherwise.
+pub(crate) fn volumes(release: &[Live]) -> impl Iterator<Item = (String, String)> {
     let volumes = release.iter().filter(|live| live.kind == Kind::PersistentVolumeClaim);
     volumes.map(|live| (live.kind.as_str().to_owned(), live.name().to_owned()))
 }
 
 /// Compares what is there with what the manifests have.
-pub(crate) fn superfluous(release: Vec<Live>, manifests: &[&Manifest]) -> Superfluous {
+pub(crate) fn superfluous(release: Vec<Live>, manifests: &[&Manifest], prune_volumes: bool) -> Superfluous {
     let mut found = Superfluous::default();
     for live in release {
         let wanted = manifests.iter().any(|manifest| manifest.kind == live.kind && manifest.name == live.name());
@@ -30,9 +32,8 @@ pub(crate) fn superfluous(release: Vec<Live>, manifests: &[&Manifest]) -> Superf
         if wanted || live.is_controlled() || is_terminating(&live.object) || live.name().starts_with(OURS) {
             continue;
         }
-        if live.kind == Kind::PersistentVolumeClaim {
-            let title = live.title();
-            found.warnings.push(format!("{title} is in no manifest; it stays, since its data would be lost"));
+        if live.kind == Kind::PersistentVolumeClaim && !prune_volumes {
+            found.kept.push(live);
         } else {
             found.removed.push(live);
         }
@@ -67,9 +68,11 @@ mod tests {
             live(Kind::Job, "c-1", &controlled),
         ];
         let kept = Manifest { kind: Kind::ConfigMap, name: "kept".to_owned(), body: Value::Null };
-        let found = superfluous(release, &[&kept]);
-        let removed: Vec<_> = found.removed.iter().map(Live::title).collect();
-        assert_eq!(removed, ["ConfigMap/old", "Deployment/second"]);
-        assert_eq!(found.warnings.len(), 1, "{:?}", found.warnings);
+        let titles = |list: &[Live]| list.iter().map(Live::title).collect::<Vec<_>>();
+        let found = superfluous(release.clone(), &[&kept], false);
+        assert_eq!(titles(&found.removed), ["ConfigMap/old", "Deployment/second"]);
+        assert_eq!(titles(&found.kept), ["PersistentVolumeClaim/data"]);
+        let found = superfluous(release, &[&kept], true);
+        assert_eq!(titles(&found.removed), ["ConfigMap/old", "PersistentVolumeClaim/data", "Deployment/second"]);
     }
 }

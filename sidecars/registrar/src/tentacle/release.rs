@@ -1,10 +1,15 @@
 //! What an enclave holds of a tentacle: every object that carries the tentacle's release label.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use futures::future::try_join_all;
-use tentacular_cluster::{Cluster, Error, Kind, Object, Selector};
+use tentacular_cluster::{
+    Cluster, Delete, Error, Kind, Object, Objects, Propagation, Selector, retry_on_conflict_or_outage,
+};
 use tentacular_contract::{EnclaveName, TentacleName, facts::Pairs, keys};
+
+/// How long the removal of an object is tried.
+const CONTENDED: Duration = Duration::from_secs(45);
 
 /// An object as it stands in the cluster.
 #[derive(Clone)]
@@ -52,6 +57,28 @@ pub(crate) fn release_of(object: &Object) -> Option<&str> {
 /// The object's annotations.
 pub(crate) fn annotations(object: &Object) -> Pairs {
     object.metadata.annotations.clone().unwrap_or_default()
+}
+
+/// Removes the object with that uid; that it is gone, or that another one stands there, is as good. Tried again while the
+/// API server is away or refuses because of something else that is written.
+pub(crate) async fn delete(
+    objects: &Objects<Object>,
+    name: &str,
+    uid: Option<&str>,
+    propagation: Propagation,
+) -> Result<(), Error> {
+    let delete = Delete { uid: uid.map(str::to_owned), propagation, ..Delete::default() };
+    let attempt = || async {
+        match objects.delete(name, &delete).await {
+            Ok(_) => Ok(()),
+            Err(conflict @ Error::Conflict { .. }) => match objects.get(name).await? {
+                Some(live) if live.metadata.uid.as_deref() == uid => Err(conflict),
+                _ => Ok(()),
+            },
+            Err(error) => Err(error),
+        }
+    };
+    retry_on_conflict_or_outage(CONTENDED, attempt).await
 }
 
 /// Every object of the tentacle, kind by kind. What a controller made is among them only with its maker: labels of what a

@@ -4,21 +4,21 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tentacular_cluster::{Cluster, Delete, Error, Kind, Propagation};
+use tentacular_cluster::{Cluster, Error, Kind, Propagation};
 use tentacular_contract::{Authz, EnclaveName, Needs, On, TentacleName};
 use tentacular_process::link::{Permitted, ToolError, ToolSpec};
 use tokio::time::{Instant, sleep};
 
 use super::{
     release::{self, Live, is_terminating},
-    standing::Standing,
+    standing::{self, Standing},
 };
 use crate::registrar::Registrar;
 
 /// Seconds within which the call ends.
-const DEADLINE_SECONDS: u64 = 300;
-/// Longest wait for the objects to go; the rest is for deleting and answering.
-const GONE_WITHIN: Duration = Duration::from_secs(DEADLINE_SECONDS - 40);
+const DEADLINE_SECONDS: u64 = 400;
+/// Longest wait for the objects to go, in seconds; the rest is for the lock, for deleting and for answering.
+const WAIT_SECONDS: u64 = 240;
 /// Pause between two looks.
 const LOOK: Duration = Duration::from_millis(250);
 /// After so long a caller who waits is told how far it is, and again as often.
@@ -26,11 +26,11 @@ const TELL: Duration = Duration::from_secs(2);
 
 /// The kinds in the order in which they go. What runs goes first and takes its pods along, a `CronJob` before it can
 /// make another Job; network policies guard the pods to the end.
-const STAGES: [&[Kind]; 3] = [
-    &[Kind::CronJob, Kind::Deployment, Kind::Job],
-    &[Kind::Ingress, Kind::Service, Kind::ConfigMap, Kind::Secret, Kind::PersistentVolumeClaim],
-    &[Kind::NetworkPolicy],
-];
+const STAGES: [&[Kind]; 3] =
+    [RUNNERS, &[Kind::Ingress, Kind::Service, Kind::ConfigMap, Kind::Secret, Kind::PersistentVolumeClaim], GUARDS];
+const RUNNERS: &[Kind] = &[Kind::CronJob, Kind::Deployment, Kind::Job];
+/// They stay as long as something of the first stage does.
+const GUARDS: &[Kind] = &[Kind::NetworkPolicy];
 
 /// What `wf_remove` declares.
 pub(crate) fn spec() -> ToolSpec {
@@ -38,7 +38,7 @@ pub(crate) fn spec() -> ToolSpec {
         "wf_remove",
         "Remove a tentacle",
         "Removes a tentacle with everything that belongs to it, volumes and their data included, and waits until it is \
-         gone.",
+         gone. Where that takes too long the answer says what remains, and the same call again goes on.",
         Authz::new(On::Tentacle, Needs::Write)
             .enclave_at(&["/enclave", "/namespace"])
             .tentacle_at(&["/name"])
@@ -61,6 +61,10 @@ pub(crate) struct Arguments {
     /// Name of the tentacle.
     #[serde(rename = "name")]
     _name: String,
+    /// How long to wait until all is gone, 0 to 240 seconds; for clients that give up early. Default 240.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 240))]
+    wait_seconds: Option<u64>,
 }
 
 /// What was removed.
@@ -74,9 +78,10 @@ pub(crate) struct Outcome {
     deleted: usize,
     /// The objects that were removed, as Kind/name.
     removed: Vec<String>,
-    /// The objects whose removal was asked for and that are still there, as Kind/name.
+    /// The objects that are still there, as Kind/name: they are being deleted, or wait for those. The same call again goes
+    /// on.
     remaining: Vec<String>,
-    /// What the caller should know, such as that there was nothing to remove.
+    /// What the caller should know, such as that there was nothing to remove, or that not all is gone yet.
     warnings: Vec<String>,
 }
 
@@ -84,10 +89,24 @@ pub(crate) struct Outcome {
 pub(crate) async fn remove(
     registrar: Arc<Registrar>,
     permitted: Permitted,
-    _arguments: Arguments,
+    arguments: Arguments,
 ) -> Result<Outcome, ToolError> {
+    let wait = arguments.wait_seconds.unwrap_or(WAIT_SECONDS);
+    if wait > WAIT_SECONDS {
+        return Err(ToolError::new(format_args!(
+            "nothing was removed: wait_seconds {wait} is out of range: give 0 to {WAIT_SECONDS}"
+        )));
+    }
+    let held = standing::lock(&registrar, &permitted).await?;
+    let outcome = locked(&registrar, &permitted, Duration::from_secs(wait)).await;
+    held.release().await;
+    outcome
+}
+
+/// Removes the tentacle while its lock is held, so that nobody makes anything of it at the same time.
+async fn locked(registrar: &Registrar, permitted: &Permitted, wait: Duration) -> Result<Outcome, ToolError> {
     let (enclave, tentacle) = (permitted.enclave()?, permitted.tentacle()?);
-    let standing = Standing::read(&registrar, &permitted).await?;
+    let standing = Standing::read(registrar, permitted).await?;
     let release = release::read(&registrar.cluster, enclave, tentacle).await?;
     if let Some(deployment) = &standing.deployment
         && release::release_of(deployment) != Some(tentacle.as_str())
@@ -97,12 +116,16 @@ pub(crate) async fn remove(
     let mut removal = Removal {
         cluster: &registrar.cluster,
         place: (enclave, tentacle),
-        permitted: &permitted,
-        until: Instant::now() + GONE_WITHIN,
+        permitted,
+        until: Instant::now() + wait,
         asked: BTreeMap::new(),
         remaining: Vec::new(),
     };
     for kinds in STAGES {
+        if kinds == GUARDS && removal.runs() {
+            removal.remaining.extend(release.iter().filter(|live| kinds.contains(&live.kind)).cloned());
+            continue;
+        }
         removal.delete(&release, kinds).await?;
         removal.wait().await?;
     }
@@ -125,7 +148,7 @@ struct Removal<'a> {
     until: Instant,
     /// Title of each object whose removal was asked for, by uid.
     asked: BTreeMap<String, String>,
-    remaining: Vec<String>,
+    remaining: Vec<Live>,
 }
 
 impl Removal<'_> {
@@ -136,10 +159,10 @@ impl Removal<'_> {
         for live in going {
             let uid = live.uid().unwrap_or_default().to_owned();
             // What a controller made goes with its maker.
+            self.asked.insert(uid.clone(), live.title());
             if !is_terminating(&live.object) && !live.is_controlled() {
                 self.delete_one(live, &uid).await.map_err(|error| self.half_way(&error))?;
             }
-            self.asked.insert(uid, live.title());
         }
         Ok(())
     }
@@ -147,13 +170,9 @@ impl Removal<'_> {
     async fn delete_one(&self, live: &Live, uid: &str) -> Result<(), Error> {
         let runs = STAGES[0].contains(&live.kind);
         let propagation = if runs { Propagation::Foreground } else { Propagation::Background };
-        let delete = Delete { uid: Some(uid.to_owned()), propagation, ..Delete::default() };
         let (enclave, _) = self.place;
-        match self.cluster.objects(live.kind, enclave.as_str()).delete(live.name(), &delete).await {
-            // Somebody else removed it, and perhaps made another one, which is not the one that was to go.
-            Ok(_) | Err(Error::Conflict { .. }) => Ok(()),
-            Err(error) => Err(error),
-        }
+        let objects = self.cluster.objects(live.kind, enclave.as_str());
+        release::delete(&objects, live.name(), Some(uid), propagation).await
     }
 
     /// Waits until all that was asked for is gone, or the time is up.
@@ -163,8 +182,8 @@ impl Removal<'_> {
             let (enclave, tentacle) = self.place;
             let release = release::read(self.cluster, enclave, tentacle).await;
             let release = release.map_err(|error| self.half_way(&error))?;
-            let left = release.iter().filter(|live| live.uid().is_some_and(|uid| self.asked.contains_key(uid)));
-            self.remaining = left.map(Live::title).collect();
+            let is_asked = |live: &Live| live.uid().is_some_and(|uid| self.asked.contains_key(uid));
+            self.remaining = release.into_iter().filter(is_asked).collect();
             if self.remaining.is_empty() || Instant::now() >= self.until {
                 break;
             }
@@ -177,10 +196,19 @@ impl Removal<'_> {
         Ok(())
     }
 
+    /// Whether something that makes pods is still there.
+    fn runs(&self) -> bool {
+        self.remaining.iter().any(|live| RUNNERS.contains(&live.kind))
+    }
+
+    fn left(&self) -> Vec<String> {
+        self.remaining.iter().map(Live::title).collect()
+    }
+
     async fn tell(&self) {
         let count = |number: usize| u32::try_from(number).map_or(f64::MAX, f64::from);
         let done = count(self.asked.len() - self.remaining.len().min(self.asked.len()));
-        let message = format!("waiting for {}", self.remaining.join(", "));
+        let message = format!("waiting for {}", self.left().join(", "));
         self.permitted.progress(done, None, message).await;
     }
 
@@ -190,24 +218,28 @@ impl Removal<'_> {
         }
         let asked: Vec<_> = self.asked.values().map(String::as_str).collect();
         ToolError::new(format_args!(
-            "stopped half way: {error}; removal was asked for before that: {}; call wf_remove again to go on",
+            "stopped half way: {error}; removal was asked for until then: {}; call wf_remove again to go on",
             asked.join(", ")
         ))
     }
 
     fn outcome(self) -> Outcome {
-        let (enclave, tentacle) = self.place;
-        let nothing = self.asked.is_empty();
-        let warning =
+        let ((enclave, tentacle), remaining) = (self.place, self.left());
+        let nothing =
             || format!("there was nothing of tentacle {enclave}/{tentacle}; wf_list names those that exist");
-        let removed: Vec<_> = self.asked.into_values().filter(|title| !self.remaining.contains(title)).collect();
+        let unfinished = || "not all of it is gone yet; call wf_remove again to go on".to_owned();
+        let warnings = self.asked.is_empty().then(nothing).into_iter();
+        let warnings = warnings.chain((!remaining.is_empty()).then(unfinished)).collect();
+        let is_left = |uid: &str| self.remaining.iter().any(|live| live.uid() == Some(uid));
+        let removed: Vec<_> =
+            self.asked.iter().filter(|(uid, _)| !is_left(uid)).map(|(_, title)| title.clone()).collect();
         Outcome {
             name: tentacle.to_string(),
             enclave: enclave.to_string(),
             deleted: removed.len(),
             removed,
-            remaining: self.remaining,
-            warnings: nothing.then(warning).into_iter().collect(),
+            remaining,
+            warnings,
         }
     }
 }

@@ -7,7 +7,18 @@ use tentacular_contract::{Caller, Denied, Enclave, Mode, Place, Tentacle, pod_se
 use tentacular_process::link::{Permitted, ToolError};
 
 use super::release;
-use crate::registrar::Registrar;
+use crate::{locks::Held, registrar::Registrar};
+
+/// Takes the tentacle's lock. In an enclave that is gone or not the caller's any more that fails, and the reason is told.
+pub(crate) async fn lock(registrar: &Registrar, permitted: &Permitted) -> Result<Held, ToolError> {
+    match registrar.locks.tentacle(permitted.enclave()?, permitted.tentacle()?).await {
+        Ok(held) => Ok(held),
+        Err(error) => {
+            Standing::read(registrar, permitted).await?;
+            Err(error)
+        }
+    }
+}
 
 /// The enclave and the tentacle of a call, as they are now.
 pub(crate) struct Standing {

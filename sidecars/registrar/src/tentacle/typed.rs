@@ -18,6 +18,9 @@ use tentacular_cluster::Kind;
 /// owners and finalizers, which are no oversight of a client that sends what it read.
 const METADATA: [&str; 6] = ["name", "namespace", "labels", "annotations", "ownerReferences", "finalizers"];
 
+/// Characters of a path that are told.
+const PATH: usize = 200;
+
 /// A manifest reduced to what can be applied.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Typed {
@@ -52,13 +55,21 @@ pub(crate) fn read(kind: Kind, manifest: Map<String, Value>) -> Result<Typed, Mi
     let mut body = known_part(manifest, &known, "", &mut unknown);
     let mut dropped: Vec<_> = unknown
         .into_iter()
-        .map(|path| format!("{path} is no field that Kubernetes knows; it was left out"))
+        .map(|path| format!("{} is no field that Kubernetes knows; it was left out", shown(&path)))
         .collect();
     leave_to_kubernetes(&mut body, &mut dropped);
     if kind == Kind::Secret {
         encode_string_data(&mut body);
     }
     Ok(Typed { body, dropped })
+}
+
+/// As much of a path as is told: keys are whatever the caller sent.
+fn shown(path: &str) -> String {
+    match path.char_indices().nth(PATH) {
+        Some((end, _)) => format!("{}…", &path[..end]),
+        None => path.to_owned(),
+    }
 }
 
 fn there_and_back<K: DeserializeOwned + Serialize>(manifest: &Value) -> Result<Value, Mistyped> {
@@ -106,7 +117,7 @@ fn known_part(manifest: Value, known: &Value, path: &str, unknown: &mut Vec<Stri
 }
 
 /// A path to a member, such as `spec.template["app.kubernetes.io/version"]`.
-fn member(path: &str, key: &str) -> String {
+pub(crate) fn member(path: &str, key: &str) -> String {
     let mut full = path.to_owned();
     let plain = !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
     // Writing to a String cannot fail.

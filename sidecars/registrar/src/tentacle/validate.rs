@@ -11,7 +11,13 @@ use tentacular_contract::{
     reach::{Names, Object, Scope},
 };
 
-use super::{manifest::Manifest, ownership, typed};
+use super::{dependencies, manifest::Manifest, node_descriptions, ownership, telemetry, typed};
+
+/// Characters of what a manifest says that a message has room for.
+const SHOWN: usize = 80;
+/// Violations, and warnings, that an answer has room for. A person's manifests have fewer; others could have more than
+/// anybody wants to read or send.
+const TOLD: usize = 500;
 
 /// Manifests that were read, in the order in which they are applied.
 #[derive(Debug, Default)]
@@ -45,7 +51,11 @@ impl fmt::Display for Violations {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0.as_slice() {
             [one] => write!(f, "nothing was applied: {one}"),
-            several => write!(f, "nothing was applied, {} violations:\n- {}", several.len(), several.join("\n- ")),
+            several => {
+                let (count, told) = (several.len(), several.len().min(TOLD));
+                write!(f, "nothing was applied, {count} violations:\n- {}", several[..told].join("\n- "))?;
+                if told < count { write!(f, "\n- and {} more", count - told) } else { Ok(()) }
+            }
         }
     }
 }
@@ -62,10 +72,18 @@ pub(crate) fn check(manifests: Vec<Map<String, Value>>, scope: &Scope<'_>) -> Ch
         return checked;
     }
     let mut has_deployment = false;
+    let mut places = Vec::new();
     for (index, manifest) in manifests.into_iter().enumerate() {
         has_deployment |= is_deployment_of(tentacle, &manifest);
-        one(manifest, index, scope, &mut checked);
+        let place = title(index, &manifest);
+        if let Some(manifest) = read(manifest, &place, scope, &mut checked) {
+            checked.manifests.push(manifest);
+            places.push(place);
+        }
     }
+    // Before the rules look at them: what is added must keep to the rules too.
+    telemetry::add(tentacle, &mut checked.manifests);
+    obey(&places, scope, &mut checked);
     if !has_deployment {
         checked.refuse(
             "manifests",
@@ -74,6 +92,16 @@ pub(crate) fn check(manifests: Vec<Map<String, Value>>, scope: &Scope<'_>) -> Ch
                  name; wf_remove removes one"
             ),
         );
+    }
+    let dependencies::Found { violations, warnings } = dependencies::check(tentacle, &checked.manifests);
+    checked.violations.extend(violations);
+    checked.warnings.extend(warnings);
+    let undescribed = node_descriptions::violations(tentacle, &checked.manifests, &checked.names);
+    checked.violations.extend(undescribed);
+    if checked.warnings.len() > TOLD {
+        let more = checked.warnings.len() - TOLD;
+        checked.warnings.truncate(TOLD);
+        checked.warnings.push(format!("and {more} more"));
     }
     // What others refer to comes first.
     checked.manifests.sort_by_key(|manifest| manifest.kind);
@@ -89,11 +117,9 @@ fn is_deployment_of(tentacle: &TentacleName, manifest: &Map<String, Value>) -> b
 
 /// How a message names a manifest, such as `manifests[2] (Service report)`.
 fn title(index: usize, manifest: &Map<String, Value>) -> String {
-    let short = |value: &Value| {
-        value.as_str().map(|text| text.chars().take(80).collect::<String>().escape_debug().to_string())
-    };
-    let kind = manifest.get("kind").and_then(short);
-    let name = manifest.get("metadata").and_then(|metadata| metadata.get("name")).and_then(short);
+    let text = |value: &Value| value.as_str().map(shown);
+    let kind = manifest.get("kind").and_then(text);
+    let name = manifest.get("metadata").and_then(|metadata| metadata.get("name")).and_then(text);
     match (kind, name) {
         (Some(kind), Some(name)) => format!("manifests[{index}] ({kind} {name})"),
         (Some(kind), None) => format!("manifests[{index}] ({kind})"),
@@ -101,27 +127,30 @@ fn title(index: usize, manifest: &Map<String, Value>) -> String {
     }
 }
 
-/// Reads one manifest into `checked`. Without kind or name there is nothing to go on with.
-fn one(manifest: Map<String, Value>, index: usize, scope: &Scope<'_>, checked: &mut Checked) {
-    let place = &title(index, &manifest);
-    let kind = match kind(&manifest, scope) {
-        Ok(kind) => kind,
-        Err(violation) => return checked.refuse(place, violation),
-    };
+/// As much of `text` as a message shows, without control characters.
+fn shown(text: &str) -> String {
+    text.chars().take(SHOWN).collect::<String>().escape_debug().to_string()
+}
+
+/// Reads one manifest, and puts what speaks against it into `checked`. Without kind or name there is nothing to go on with.
+fn read(manifest: Map<String, Value>, place: &str, scope: &Scope<'_>, checked: &mut Checked) -> Option<Manifest> {
+    let kind = kind(&manifest, scope).map_err(|violation| checked.refuse(place, violation)).ok()?;
     let metadata = manifest.get("metadata");
     let name = metadata.and_then(|metadata| metadata.get("name")).and_then(Value::as_str).map(str::to_owned);
     let Some(name) = name.filter(|name| !name.is_empty()) else {
-        return checked.refuse(place, "metadata.name: required, generateName is not supported");
+        checked.refuse(place, "metadata.name: required, generateName is not supported");
+        return None;
     };
     let namespace = metadata.and_then(|metadata| metadata.get("namespace")).and_then(Value::as_str);
     if let Some(other) = namespace.filter(|namespace| !namespace.is_empty() && *namespace != scope.enclave.as_str()) {
-        let enclave = scope.enclave;
-        let problem = format_args!("{other:?} is not the enclave {enclave} of the call; leave it out or give that");
+        let (other, enclave) = (shown(other), scope.enclave);
+        let problem = format!("\"{other}\" is not the enclave {enclave} of the call; leave it out or give that");
         checked.refuse(place, format_args!("metadata.namespace: {problem}"));
     }
     if let Some(violation) = misnamed(kind, &name) {
         // Nothing may be asked of the cluster by such a name.
-        return checked.refuse(place, violation);
+        checked.refuse(place, violation);
+        return None;
     }
     if !checked.names.insert((kind.as_str().to_owned(), name.clone())) {
         checked.refuse(place, "another manifest has the same kind and name; give each object once");
@@ -129,41 +158,48 @@ fn one(manifest: Map<String, Value>, index: usize, scope: &Scope<'_>, checked: &
     let size = serde_json::to_vec(&manifest).map_or(usize::MAX, |bytes| bytes.len());
     if size > limits::MANIFEST_BYTES {
         let most = limits::MANIFEST_BYTES;
-        return checked.refuse(place, format_args!("it has {size} bytes, an object may have at most {most}"));
+        checked.refuse(place, format_args!("it has {size} bytes, an object may have at most {most}"));
+        return None;
     }
-    let read = match typed::read(kind, manifest) {
-        Ok(read) => read,
-        Err(error) => return checked.refuse(place, error),
-    };
-    for dropped in read.dropped {
+    let typed::Typed { body, dropped } =
+        typed::read(kind, manifest).map_err(|error| checked.refuse(place, error)).ok()?;
+    for dropped in dropped {
         checked.warn(place, dropped);
     }
-    let mut manifest = Manifest { kind, name, body: read.body };
+    let mut manifest = Manifest { kind, name, body };
     drop_servers_annotations(&mut manifest.body, |warning| checked.warn(place, warning));
     manifest.place(scope.enclave, scope.tentacle);
-    match Object::read(kind.as_str(), &manifest.name, &manifest.body) {
-        Ok(object) => {
-            for violation in scope.alone(&object) {
-                checked.refuse(place, violation);
+    Some(manifest)
+}
+
+/// Holds the rules against each of the manifests, which were given at `places`.
+fn obey(places: &[String], scope: &Scope<'_>, checked: &mut Checked) {
+    for (place, manifest) in places.iter().zip(&checked.manifests) {
+        let found = match Object::read(manifest.kind.as_str(), &manifest.name, &manifest.body) {
+            Ok(object) => {
+                let found = scope.alone(&object);
+                checked.objects.push(object);
+                found
             }
-            checked.objects.push(object);
-        }
-        Err(unread) => checked.refuse(place, unread),
+            Err(unread) => vec![*unread],
+        };
+        checked.violations.extend(found.iter().map(|violation| format!("{place}: {violation}")));
     }
-    checked.manifests.push(manifest);
 }
 
 /// What is wrong with `name` as that of an object of `kind`, if anything.
 fn misnamed(kind: Kind, name: &str) -> Option<String> {
     if kind == Kind::Service && name.parse::<TentacleName>().is_err() {
         return Some(format!(
-            "metadata.name: {name:?} is no name of a Service: use 1 to 63 of a-z, 0-9 and '-', starting with a letter"
+            "metadata.name: \"{}\" is no name of a Service: use 1 to 63 of a-z, 0-9 and '-', starting with a letter",
+            shown(name)
         ));
     }
     (!is_subdomain(name)).then(|| {
         format!(
-            "metadata.name: {name:?} is no DNS name: use at most 253 of a-z, 0-9, '-' and '.', beginning and ending \
-             with a letter or digit"
+            "metadata.name: \"{}\" is no DNS name: use at most 253 of a-z, 0-9, '-' and '.', beginning and ending with \
+             a letter or digit",
+            shown(name)
         )
     })
 }
@@ -182,8 +218,8 @@ fn kind(manifest: &Map<String, Value>, scope: &Scope<'_>) -> Result<Kind, String
     let allowed = allowed.join(", ");
     let known = Kind::ALL.into_iter().find(|known| known.as_str() == kind).map(Kind::api_version);
     Err(known.map_or_else(
-        || format!("kind {kind:?} is not permitted in workflow manifests; allowed kinds: {allowed}"),
-        |taken| format!("apiVersion: {api_version:?} is no version of {kind} that is taken; use {taken}"),
+        || format!("kind \"{}\" is not permitted in workflow manifests; allowed kinds: {allowed}", shown(kind)),
+        |taken| format!("apiVersion: \"{}\" is no version of {kind} that is taken; use {taken}", shown(api_version)),
     ))
 }
 
@@ -199,6 +235,9 @@ fn drop_servers_annotations(body: &mut Value, mut warn: impl FnMut(String)) {
     });
 }
 
+#[cfg(test)]
+#[path = "validate_recorded_tests.rs"]
+mod recorded_tests;
 #[cfg(test)]
 #[path = "validate_tests.rs"]
 mod tests;

@@ -2,19 +2,8 @@ use serde_json::json;
 
 use super::*;
 
-/// Two calls of the real client, as recorded.
-const CALLS: &str = include_str!("../../tests/data/wf_apply.jsonl");
-
-fn calls() -> Vec<Value> {
-    CALLS.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-}
-
-fn manifests(call: &Value) -> Vec<Map<String, Value>> {
-    serde_json::from_value(call["manifests"].clone()).unwrap()
-}
-
 /// What becomes of the manifests of `tentacle`, where there is an ingress domain.
-fn checked_of(tentacle: &str, manifests: Vec<Map<String, Value>>) -> Checked {
+pub(super) fn checked_of(tentacle: &str, manifests: Vec<Map<String, Value>>) -> Checked {
     let (enclave, tentacle) = ("team-a".parse().unwrap(), tentacle.parse().unwrap());
     check(manifests, &Scope { enclave: &enclave, tentacle: &tentacle, ingress_domain: Some("apps.x.io") })
 }
@@ -39,43 +28,38 @@ fn deployment() -> Value {
 }
 
 #[test]
-fn what_the_real_client_sends_is_taken() {
-    let calls = calls();
-    assert_eq!(calls.len(), 2);
-    for call in &calls {
-        let tentacle = call["name"].as_str().unwrap();
-        let given = manifests(call);
-        let checked = checked_of(tentacle, given.clone());
-        assert_eq!(checked.violations, Vec::<String>::new());
-        assert_eq!((checked.manifests.len(), checked.names.len()), (given.len(), given.len()));
-        // Two labels that stand one level too high, and nothing else.
-        assert_eq!(checked.warnings.len(), 2, "{:?}", checked.warnings);
-        for warning in &checked.warnings {
-            let expected = format!("manifests[2] (Deployment {tentacle}): spec.template[\"app.kubernetes.io/");
-            assert!(warning.starts_with(&expected), "{warning}");
-        }
-        for manifest in &checked.manifests {
-            assert_eq!(manifest.body["metadata"]["labels"]["tentacular.io/release"], tentacle);
-        }
-        let deployment = checked.manifests.iter().find(|manifest| manifest.kind == Kind::Deployment).unwrap();
-        let template = &deployment.body["spec"]["template"];
-        assert_eq!(
-            template["metadata"]["labels"],
-            json!({ "app.kubernetes.io/name": tentacle, "tentacular.io/release": tentacle })
-        );
-        // Each of its containers mounts something at /tmp already.
-        let given = given.iter().find(|manifest| manifest["kind"] == "Deployment").unwrap();
-        assert_eq!(template["spec"]["volumes"], given["spec"]["template"]["spec"]["volumes"]);
+fn contract_and_nodes_are_checked_together_with_the_rest() {
+    let mut deployment = deployment();
+    deployment["metadata"]["annotations"] = json!({ "tentacular.io/nodes": "[\"fetch\"]" });
+    let code = json!({
+        "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "report-code" },
+        "data": { "workflow.yaml": "contract: {dependencies: {tentacular-nats: {}, tentacular-x: {}}}" },
+    });
+    let ours = json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "tentacular-x" } });
+    let checked = checked(json!([deployment, code, ours]));
+    for (violation, part) in checked.violations.iter().zip(["own-name", "nats not enabled", "node \"fetch\": "]) {
+        assert!(violation.contains(part), "{violation}");
     }
+    assert_eq!((checked.violations.len(), checked.warnings.len()), (3, 1), "{checked:?}");
 }
 
 #[test]
-fn what_others_refer_to_comes_first() {
-    let call = &calls()[0];
-    let checked = checked_of(call["name"].as_str().unwrap(), manifests(call));
-    let kinds: Vec<_> = checked.manifests.iter().map(|manifest| manifest.kind).collect();
-    assert!(kinds.is_sorted(), "{kinds:?}");
-    assert_eq!(kinds.last(), Some(&Kind::Deployment));
+fn what_telemetry_needs_is_among_what_the_rules_look_at() {
+    let mut deployment = deployment();
+    deployment["spec"]["template"]["spec"]["containers"][0] = json!({
+        "name": "engine", "image": "i", "command": ["deno"], "args": ["run", "--allow-env=A", "--workflow", "w"],
+    });
+    let policy = json!({
+        "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": { "name": "report-netpol" },
+        "spec": { "podSelector": { "matchLabels": { "app": "report" } }, "policyTypes": ["Egress"] },
+    });
+    let checked = checked(json!([deployment, policy]));
+    assert_eq!((checked.violations, checked.warnings), (vec![], vec![]));
+    assert_eq!(checked.manifests[0].body["spec"]["egress"].as_array().unwrap().len(), 1);
+    let args = &checked.manifests[1].body["spec"]["template"]["spec"]["containers"][0]["args"];
+    assert!(args[1].as_str().unwrap().contains("OTEL_SERVICE_NAME"), "{args}");
+    let seen = format!("{:?}", checked.objects);
+    assert!(seen.contains("OTEL_SERVICE_NAME") && seen.contains("4318"), "{seen}");
 }
 
 #[test]
@@ -144,6 +128,31 @@ fn limits_are_named() {
     assert!(error.contains("at most 100"), "{error}");
     let error = refused(json!([config_map(0, &"x".repeat(limits::MANIFEST_BYTES))]));
     assert!(error.contains("at most 1048576"), "{error}");
+}
+
+#[test]
+fn an_answer_has_room_for_so_much_and_no_more() {
+    let unknown: Map<_, _> = (0..TOLD + 7).map(|index| (format!("x{index}"), json!(1))).collect();
+    let mut deployment = deployment();
+    deployment["spec"].as_object_mut().unwrap().extend(unknown);
+    let warnings = checked(json!([deployment])).warnings;
+    assert_eq!((warnings.len(), warnings[TOLD].as_str()), (TOLD + 1, "and 7 more"));
+
+    let error = Violations(vec!["x".to_owned(); TOLD + 7]).to_string();
+    assert!(error.starts_with("nothing was applied, 507 violations:\n- x\n- x"), "{error}");
+    assert_eq!((error.lines().count(), error.lines().last()), (TOLD + 2, Some("- and 7 more")));
+    assert_eq!(Violations(vec!["x".to_owned(); TOLD]).to_string().lines().count(), TOLD + 1);
+
+    let long = "\n".repeat(100_000);
+    for manifest in [
+        json!({ "apiVersion": "v1", "kind": long, "metadata": { "name": "c" } }),
+        json!({ "apiVersion": long, "kind": "Secret", "metadata": { "name": "c" } }),
+        json!({ "apiVersion": "v1", "kind": "Secret", "metadata": { "name": long, "namespace": long } }),
+        json!({ "apiVersion": "v1", "kind": "Service", "metadata": { "name": long } }),
+    ] {
+        let error = refused(json!([manifest]));
+        assert!(error.contains("\\n\\n") && error.len() < 2000, "{error}");
+    }
 }
 
 #[test]

@@ -1,245 +1,252 @@
-//! Bringing the cluster to what the manifests say: what stands there is read, all of it is rehearsed with the API
-//! server's dry run, and only what the rehearsal changed is written.
+//! Writing a plan: only what the rehearsal found to be different, kind by kind, and then the removal of what is
+//! superfluous. Every write is for the object that was read and no other.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use futures::{StreamExt, TryStreamExt, stream};
-use tentacular_cluster::{Cluster, Conflicts, Delete, Error, Kind, Object, retry_on_conflict};
-use tentacular_contract::{EnclaveName, TentacleName};
+use futures::{StreamExt as _, stream};
+use tentacular_cluster::{Conflicts, Error, Kind, Object, Objects, Propagation, retry_on_conflict_or_outage};
 use tentacular_process::link::{Permitted, ToolError};
+use tokio::time::sleep;
 
 use super::{
-    effect::effect,
+    claim::{CONTENDED, claim, settle_claim},
     manifest::Manifest,
-    outcome::{Change, Effect},
+    outcome::Effect,
     ownership::Stamp,
-    prune::Superfluous,
-    release::{self, Live, is_terminating, release_of},
-    validate::Violations,
+    plan::{AT_ONCE, Plan, Planned},
+    release::{self, release_of},
 };
+use crate::locks::Held;
 
-/// Requests to the API server at the same time.
-const AT_ONCE: usize = 8;
-/// How long an object is written again that somebody else changes at the same time.
-const CONTENDED: Duration = Duration::from_secs(30);
+/// Longest wait for a Job that is replaced to go, with its pods.
+const GONE_WITHIN: Duration = Duration::from_mins(1);
+/// Pause between two looks.
+const LOOK: Duration = Duration::from_millis(100);
 
-/// One object: as it should be and as it is.
-struct Planned {
-    manifest: Manifest,
-    live: Option<Object>,
-    effect: Effect,
+/// A write that did not end well.
+struct Failure {
+    error: ToolError,
+    /// Whether it may have been carried out all the same.
+    unknown: bool,
 }
 
-/// All that an apply is going to do.
-pub(crate) struct Plan<'a> {
-    pub(crate) cluster: &'a Cluster,
-    pub(crate) enclave: &'a EnclaveName,
-    pub(crate) tentacle: &'a TentacleName,
-    planned: Vec<Planned>,
-    superfluous: Superfluous,
+impl From<ToolError> for Failure {
+    fn from(error: ToolError) -> Self {
+        Self { error, unknown: false }
+    }
 }
 
-impl<'a> Plan<'a> {
-    /// Looks up what stands where the manifests go. `release` is what the tentacle has now.
-    pub(crate) async fn read(
-        cluster: &'a Cluster,
-        (enclave, tentacle): (&'a EnclaveName, &'a TentacleName),
-        manifests: Vec<Manifest>,
-        release: Vec<Live>,
-    ) -> Result<Self, Error> {
-        let standing = |manifest: &Manifest| {
-            let is_it = |live: &&Live| live.kind == manifest.kind && live.name() == manifest.name;
-            release.iter().find(is_it).map(|live| live.object.clone())
-        };
-        let found = manifests.into_iter().map(|manifest| {
-            let known = standing(&manifest);
-            async move {
-                let live = match known {
-                    Some(live) => Some(live),
-                    None => cluster.objects(manifest.kind, enclave.as_str()).get(&manifest.name).await?,
-                };
-                Ok::<_, Error>(Planned { manifest, live, effect: Effect::Unchanged })
-            }
-        });
-        let planned: Vec<_> = stream::iter(found.collect::<Vec<_>>()).buffered(AT_ONCE).try_collect().await?;
-        let manifests: Vec<_> = planned.iter().map(|planned| &planned.manifest).collect();
-        let superfluous = super::prune::superfluous(release, &manifests);
-        Ok(Self { cluster, enclave, tentacle, planned, superfluous })
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self { unknown: error.is_unavailable(), error: error.into() }
+    }
+}
+
+/// An apply under way: what was written so far.
+struct Progress<'a> {
+    permitted: &'a Permitted,
+    total: usize,
+    done: Vec<String>,
+}
+
+impl Progress<'_> {
+    async fn report(&mut self, what: String) {
+        let count = |number: usize| u32::try_from(number).map_or(f64::MAX, f64::from);
+        self.done.push(what.clone());
+        self.permitted.progress(count(self.done.len()), Some(count(self.total)), what).await;
     }
 
-    /// What stands where the manifests go and is not this tentacle's to change.
-    pub(crate) fn obstacles(&self) -> Vec<String> {
-        let obstacles = self.planned.iter().filter_map(|planned| {
-            let live = planned.live.as_ref()?;
-            let problem = match release_of(live) {
-                Some(release) if release == self.tentacle.as_str() => {
-                    let problem = "is still being deleted; try again when it is gone".to_owned();
-                    return is_terminating(live).then(|| format!("{} {problem}", planned.manifest));
-                }
-                Some(other) => format!("belongs to tentacle {other}"),
-                None => "is there already and belongs to no tentacle".to_owned(),
-            };
-            Some(format!("{} {problem}; choose another name, as a tentacle changes only its own", planned.manifest))
-        });
-        obstacles.collect()
+    fn half_way(&self, what: &str, failure: &Failure) -> ToolError {
+        let Failure { error, unknown } = failure;
+        let stopped =
+            if *unknown { format!("whether {what} was written is not known: {error}") } else { error.to_string() };
+        if self.done.is_empty() && !unknown {
+            return ToolError::new(format_args!("nothing was applied: {stopped}; try again"));
+        }
+        let done = if self.done.is_empty() { "nothing".to_owned() } else { self.done.join(", ") };
+        ToolError::new(format_args!(
+            "stopped half way: {stopped}; written before that: {done}; apply the same again to go on"
+        ))
     }
+}
 
-    /// Has the API server check every object without storing it, and notes what each would change.
-    pub(crate) async fn rehearse(&mut self, stamp: &Stamp<'_>) -> Result<(), ToolError> {
-        let (cluster, enclave, tentacle) = (self.cluster, self.enclave, self.tentacle);
-        let asked = self.planned.iter().map(|planned| async move {
-            let live = planned.live.as_ref();
-            let stamped = stamped(&planned.manifest, live, tentacle, |before| match before {
-                Some(before) => stamp.kept(&release::annotations(before)),
-                None => stamp.created(),
-            });
-            let mut object = stamped.to_object(live)?;
-            // A change of the status since would be a conflict and means nothing here.
-            object.metadata.resource_version = None;
-            let objects = cluster.objects(planned.manifest.kind, enclave.as_str()).dry_run(true);
-            Ok::<_, ToolError>(objects.apply(&object, conflicts(live)).await)
-        });
-        let answers: Vec<_> = stream::iter(asked.collect::<Vec<_>>()).buffered(AT_ONCE).try_collect().await?;
-        let mut refused = Vec::new();
-        for (planned, answer) in self.planned.iter_mut().zip(answers) {
-            match answer {
-                Ok(rehearsed) => planned.effect = effect(planned.live.as_ref(), &rehearsed),
-                Err(error @ Error::Unavailable { .. }) => return Err(error.into()),
-                Err(error) => refused.push(error.to_string()),
-            }
-        }
-        if !refused.is_empty() {
-            return Err(Violations(refused).into());
-        }
-        self.mark_deployment();
-        Ok(())
-    }
-
-    /// An apply that changes anything is recorded on the Deployment, which is a change of that.
-    fn mark_deployment(&mut self) {
-        let quiet = self.planned.iter().all(|planned| planned.effect == Effect::Unchanged);
-        if quiet && self.superfluous.removed.is_empty() {
-            return;
-        }
-        for planned in &mut self.planned {
-            if planned.manifest.is_deployment_of(self.tentacle) && planned.effect == Effect::Unchanged {
-                planned.effect = Effect::Updated;
-            }
-        }
-    }
-
+impl Plan<'_> {
     /// Writes what the rehearsal found to be different, and removes what is superfluous.
-    pub(crate) async fn write(&mut self, stamp: &Stamp<'_>, permitted: &Permitted) -> Result<(), ToolError> {
-        let total = self.planned.len() + self.superfluous.removed.len();
-        let mut done = Vec::new();
-        for index in 0..self.planned.len() {
-            if self.planned[index].effect == Effect::Unchanged {
-                continue;
-            }
-            let effect =
-                self.write_one(&self.planned[index], stamp).await.map_err(|error| half_way(&error, &done))?;
-            self.planned[index].effect = effect;
-            done.push(self.planned[index].manifest.to_string());
-            report(permitted, done.len(), total, done.last()).await;
+    pub(crate) async fn write(
+        &mut self,
+        stamp: &Stamp<'_>,
+        permitted: &Permitted,
+        held: &Held,
+    ) -> Result<(), ToolError> {
+        let due = self.planned.iter().filter(|planned| planned.effect != Effect::Unchanged).count();
+        let mut progress = Progress { permitted, total: due + self.superfluous.removed.len(), done: Vec::new() };
+        for kind in Kind::ALL {
+            self.write_kind(kind, stamp, held, &mut progress).await?;
         }
         for live in &self.superfluous.removed {
-            let delete = Delete { uid: live.uid().map(str::to_owned), ..Delete::default() };
-            match self.cluster.objects(live.kind, self.enclave.as_str()).delete(live.name(), &delete).await {
-                // Somebody else removed or replaced it.
-                Ok(_) | Err(Error::Conflict { .. }) => {}
-                Err(error) => return Err(half_way(&error.into(), &done)),
-            }
-            done.push(live.title());
-            report(permitted, done.len(), total, done.last()).await;
+            let title = live.title();
+            held.require().map_err(|error| progress.half_way(&title, &error.into()))?;
+            self.remove(live.kind, live.name(), live.uid(), Propagation::Background)
+                .await
+                .map_err(|error| progress.half_way(&title, &error.into()))?;
+            progress.report(title).await;
         }
         Ok(())
     }
 
-    async fn write_one(&self, planned: &Planned, stamp: &Stamp<'_>) -> Result<Effect, ToolError> {
-        let objects = self.cluster.objects(planned.manifest.kind, self.enclave.as_str());
-        retry_on_conflict(CONTENDED, || async {
-            let live = objects.get(&planned.manifest.name).await?;
-            if !self.is_same(planned, live.as_ref()) {
-                return Ok(Err(ToolError::new(format_args!(
-                    "{} was made, removed or replaced by somebody else at the same time",
-                    planned.manifest
-                ))));
-            }
-            let stamped = stamped(&planned.manifest, live.as_ref(), self.tentacle, |before| match before {
-                Some(before) => stamp.updated(&release::annotations(before)),
-                None => stamp.created(),
-            });
-            let object = match stamped.to_object(live.as_ref()) {
-                Ok(object) => object,
-                Err(error) => return Ok(Err(error.into())),
+    /// Writes the objects of one kind, some at the same time. One that fails does not take the others along.
+    async fn write_kind(
+        &mut self,
+        kind: Kind,
+        stamp: &Stamp<'_>,
+        held: &Held,
+        progress: &mut Progress<'_>,
+    ) -> Result<(), ToolError> {
+        let is_due = |planned: &Planned| planned.manifest.kind == kind && planned.effect != Effect::Unchanged;
+        let due: Vec<_> = (0..self.planned.len()).filter(|index| is_due(&self.planned[*index])).collect();
+        let plan = &*self;
+        let writes = due.into_iter().map(|index| async move {
+            let planned = &plan.planned[index];
+            let written = match held.require() {
+                Ok(()) => plan.write_one(planned, stamp).await,
+                Err(lost) => Err(lost.into()),
             };
-            let written = objects.apply(&object, conflicts(live.as_ref())).await?;
-            let before = live.map(|live| live.metadata.resource_version);
-            Ok(Ok(match before {
-                None => Effect::Created,
-                Some(before) if before == written.metadata.resource_version => Effect::Unchanged,
-                Some(_) => Effect::Updated,
-            }))
-        })
-        .await?
+            (index, written)
+        });
+        let answers: Vec<_> = stream::iter(writes.collect::<Vec<_>>()).buffered(AT_ONCE).collect().await;
+        let mut failed = None;
+        for (index, answer) in answers {
+            let planned = &mut self.planned[index];
+            let title = planned.manifest.to_string();
+            match answer {
+                Ok((effect, object)) => {
+                    planned.effect = effect;
+                    planned.made = object.metadata.uid;
+                    progress.report(title).await;
+                }
+                Err(failure) => failed = failed.or(Some((title, failure))),
+            }
+        }
+        failed.map_or(Ok(()), |(title, failure)| Err(progress.half_way(&title, &failure)))
     }
 
-    /// Whether `live` is what was planned for: the same object, still of this release, or still nothing.
-    fn is_same(&self, planned: &Planned, live: Option<&Object>) -> bool {
-        match (&planned.live, live) {
-            (None, None) => true,
-            (Some(before), Some(now)) => {
-                before.metadata.uid == now.metadata.uid && release_of(now) == Some(self.tentacle.as_str())
+    async fn write_one(&self, planned: &Planned, stamp: &Stamp<'_>) -> Result<(Effect, Object), Failure> {
+        let objects = self.cluster.objects(planned.manifest.kind, self.enclave().as_str());
+        let replaced = planned.effect == Effect::Replaced;
+        if replaced {
+            self.clear(planned).await?;
+        }
+        let expected = planned.live.as_ref().filter(|_| !replaced);
+        let mut attempts = 0;
+        let attempt = || {
+            attempts += 1;
+            self.attempt(planned, expected, &objects, stamp, attempts > 1)
+        };
+        let (effect, object) = retry_on_conflict_or_outage(CONTENDED, attempt).await??;
+        Ok((if replaced { Effect::Replaced } else { effect }, object))
+    }
+
+    /// One attempt to write an object that stood there as `expected`, or did not. What was read before is good enough for
+    /// the first one: if it is no longer true, the write is refused.
+    async fn attempt(
+        &self,
+        planned: &Planned,
+        expected: Option<&Object>,
+        objects: &Objects<Object>,
+        stamp: &Stamp<'_>,
+        again: bool,
+    ) -> Result<Result<(Effect, Object), ToolError>, Error> {
+        let live = if again { objects.get(&planned.manifest.name).await? } else { expected.cloned() };
+        let object = self.stamped(planned, || match &live {
+            Some(before) => stamp.updated(&release::annotations(before)),
+            None => stamp.created(),
+        });
+        match (expected, live) {
+            (None, None) => self.create(objects, &object.to_object(None), again).await,
+            // An attempt before this one made it, and its answer was lost.
+            (None, Some(now)) if again && self.is_ours(&now) => {
+                Ok(Ok((Effect::Created, settle_claim(objects, now).await?)))
             }
-            _ => false,
+            (Some(before), Some(now)) if self.is_same(before, &now) => {
+                let version = now.metadata.resource_version.clone();
+                let now = claim(objects, now).await?;
+                let object = match object.to_object(Some(&now)) {
+                    Ok(object) => object,
+                    Err(error) => return Ok(Err(error.into())),
+                };
+                let written = objects.apply(&object, Conflicts::TakeOver).await?;
+                // A change whose answer was lost is found to be made already.
+                let same = !again && written.metadata.resource_version == version;
+                Ok(Ok((if same { Effect::Unchanged } else { Effect::Updated }, written)))
+            }
+            _ => Ok(Err(self.not_as_planned(planned))),
         }
     }
 
-    /// What happened, or would happen, to each object.
-    pub(crate) fn changes(&self) -> Vec<Change> {
-        let change = |kind: Kind, name: &str, action| Change { kind: kind.as_str(), name: name.to_owned(), action };
-        let planned =
-            self.planned.iter().map(|planned| change(planned.manifest.kind, &planned.manifest.name, planned.effect));
-        let removed = self.superfluous.removed.iter().map(|live| change(live.kind, live.name(), Effect::Deleted));
-        planned.chain(removed).collect()
+    /// Makes an object that is not there. A plain create, since server-side apply would take over one that somebody else
+    /// made in the meantime.
+    async fn create(
+        &self,
+        objects: &Objects<Object>,
+        object: &Result<Object, serde_json::Error>,
+        again: bool,
+    ) -> Result<Result<(Effect, Object), ToolError>, Error> {
+        let object = match object {
+            Ok(object) => object,
+            Err(error) => return Ok(Err(ToolError::new(error))),
+        };
+        match objects.create(object).await {
+            Ok(made) => Ok(Ok((Effect::Created, settle_claim(objects, made).await?))),
+            // It may be that of an attempt before, which arrived late: look again.
+            Err(Error::AlreadyExists { object }) if again => {
+                Err(Error::Conflict { object, message: "it was made at the same time".to_owned() })
+            }
+            Err(error @ Error::AlreadyExists { .. }) => {
+                Ok(Err(ToolError::new(format_args!("{error}: somebody else made it at the same time"))))
+            }
+            Err(error) => Err(error),
+        }
     }
 
-    /// What stays although no manifest has it.
-    pub(crate) fn warnings(&self) -> &[String] {
-        &self.superfluous.warnings
+    /// Removes a Job that is to be made anew, and waits until it is gone.
+    async fn clear(&self, planned: &Planned) -> Result<(), Failure> {
+        let Manifest { kind, name, .. } = &planned.manifest;
+        let uid = planned.live.as_ref().and_then(|live| live.metadata.uid.as_deref());
+        self.remove(*kind, name, uid, Propagation::Foreground).await?;
+        let begun = Instant::now();
+        let objects = self.cluster.objects(*kind, self.enclave().as_str());
+        while objects.get(name).await?.is_some_and(|live| live.metadata.uid.as_deref() == uid) {
+            if begun.elapsed() > GONE_WITHIN {
+                return Err(ToolError::new(format_args!(
+                    "{} was deleted to be made anew and is not gone after {} s",
+                    planned.manifest,
+                    GONE_WITHIN.as_secs()
+                ))
+                .into());
+            }
+            sleep(LOOK).await;
+        }
+        Ok(())
     }
-}
 
-/// The manifest, with the server's annotations where it is the Deployment that the tentacle is.
-fn stamped(
-    manifest: &Manifest,
-    live: Option<&Object>,
-    tentacle: &TentacleName,
-    annotations: impl Fn(Option<&Object>) -> tentacular_contract::facts::Pairs,
-) -> Manifest {
-    let mut stamped = manifest.clone();
-    if manifest.is_deployment_of(tentacle) {
-        stamped.annotate(annotations(live));
+    async fn remove(&self, kind: Kind, name: &str, uid: Option<&str>, how: Propagation) -> Result<(), Error> {
+        release::delete(&self.cluster.objects(kind, self.enclave().as_str()), name, uid, how).await
     }
-    stamped
-}
 
-/// The fields of an object of this release are the server's; those of a new one belong to nobody, or it is not new.
-const fn conflicts(live: Option<&Object>) -> Conflicts {
-    if live.is_some() { Conflicts::TakeOver } else { Conflicts::Refuse }
-}
-
-fn half_way(error: &ToolError, done: &[String]) -> ToolError {
-    if done.is_empty() {
-        return ToolError::new(format_args!("nothing was applied: {error}; try again"));
+    fn is_ours(&self, live: &Object) -> bool {
+        release_of(live) == Some(self.tentacle().as_str())
     }
-    ToolError::new(format_args!(
-        "stopped half way: {error}; written before that: {}; apply the same again to go on",
-        done.join(", ")
-    ))
-}
 
-async fn report(permitted: &Permitted, done: usize, total: usize, what: Option<&String>) {
-    let count = |number: usize| u32::try_from(number).map_or(f64::MAX, f64::from);
-    permitted.progress(count(done), Some(count(total)), what.cloned().unwrap_or_default()).await;
+    /// Whether `now` is the object that was planned for: the same one, and of nobody else since.
+    fn is_same(&self, before: &Object, now: &Object) -> bool {
+        before.metadata.uid == now.metadata.uid && (self.is_ours(now) || release_of(before) == release_of(now))
+    }
+
+    fn not_as_planned(&self, planned: &Planned) -> ToolError {
+        ToolError::new(format_args!(
+            "{} in {} was made, removed or replaced by somebody else at the same time",
+            planned.manifest,
+            self.enclave()
+        ))
+    }
 }

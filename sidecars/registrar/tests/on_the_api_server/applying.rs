@@ -3,8 +3,10 @@
 use k8s_openapi::api::{
     apps::v1::Deployment,
     core::v1::{ConfigMap, PersistentVolumeClaim, Secret, Service},
+    networking::v1::NetworkPolicy,
 };
 use serde_json::{Value, json};
+use tentacular_cluster::{Kind, Selector};
 use tentacular_contract::{Caller, keys};
 
 use crate::world::{World, person};
@@ -13,6 +15,16 @@ use crate::world::{World, person};
 fn recorded(enclave: &str) -> Vec<Value> {
     let calls = include_str!("../data/wf_apply.jsonl").replace("team-a", enclave);
     calls.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// The call without the dependencies on backing services that its contract may have.
+fn without_services(mut call: Value) -> Value {
+    let file = &mut call["manifests"][0]["data"]["workflow.yaml"];
+    let text = file.as_str().unwrap();
+    if let (Some(start), Some(end)) = (text.find("    tentacular-postgres:"), text.find("    github-api:")) {
+        *file = json!(format!("{}{}", &text[..start], &text[end..]));
+    }
+    call
 }
 
 /// A Deployment of that name which Pod Security admits.
@@ -45,7 +57,10 @@ fn counts(applied: &Value) -> [u64; 4] {
 async fn what_the_real_client_sends_is_applied_and_a_repeat_changes_nothing() {
     let world = World::start().await.unwrap();
     let enclave = world.provision("tntc").await;
-    for arguments in recorded(&enclave) {
+    let calls = recorded(&enclave);
+    // The small one is sent as it was recorded.
+    assert_eq!(without_services(calls[1].clone()), calls[1]);
+    for arguments in calls.into_iter().map(without_services) {
         let name = arguments["name"].as_str().unwrap().to_owned();
         let number = arguments["manifests"].as_array().unwrap().len() as u64;
         let applied = world.call(&person("ann@x.io"), "wf_apply", arguments.clone()).await.unwrap();
@@ -69,6 +84,58 @@ async fn what_the_real_client_sends_is_applied_and_a_repeat_changes_nothing() {
     }
     let info = world.call(&person("bob@x.io"), "enclave_info", json!({ "enclave": enclave })).await.unwrap();
     assert_eq!((&info["tentacle_count"], &info["caller_role"]), (&json!(2), &json!("member")));
+}
+
+#[tokio::test]
+async fn backing_services_that_the_real_client_asks_for_are_refused_whole_until_they_are_taken_out() {
+    let world = World::start().await.unwrap();
+    let enclave = world.provision("services").await;
+    let arguments = recorded(&enclave).remove(0);
+    let error = world.call(&person("ann@x.io"), "wf_apply", arguments.clone()).await.unwrap_err();
+    assert!(error.starts_with("nothing was applied, 3 violations:"), "{error}");
+    for service in ["postgres", "nats", "rustfs"] {
+        let refusal = format!(
+            "ConfigMap/rich-flow-code: data[\"workflow.yaml\"]: contract.dependencies.tentacular-{service}: exoskeleton: \
+             {service} not enabled; take the dependency out of workflow.yaml, or ask"
+        );
+        assert!(error.contains(&refusal), "{error}");
+    }
+    let release = Selector::labels("tentacular.io/release=rich-flow");
+    for kind in Kind::ALL {
+        let written = world.admin.objects(kind, &enclave).list(&release).await.unwrap();
+        assert!(written.is_empty(), "{kind}");
+    }
+    let number = arguments["manifests"].as_array().unwrap().len() as u64;
+    let applied = world.call(&person("ann@x.io"), "wf_apply", without_services(arguments)).await.unwrap();
+    assert_eq!(counts(&applied), [number, 0, 0, 0], "{applied}");
+}
+
+#[tokio::test]
+async fn an_engine_may_send_its_telemetry_and_a_repeat_adds_nothing() {
+    let world = World::start().await.unwrap();
+    let enclave = world.provision("telemetry").await;
+    let mut engine = deployment("report", "i:1");
+    engine["spec"]["template"]["spec"]["containers"][0].as_object_mut().unwrap().extend([
+        ("command".to_owned(), json!(["deno"])),
+        ("args".to_owned(), json!(["run", "--allow-env=HOME", "--allow-net=a.io:443", "main.ts", "--workflow", "w"])),
+    ]);
+    let policy = json!({
+        "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": { "name": "report-netpol" },
+        "spec": {
+            "podSelector": { "matchLabels": { "app": "report" } }, "policyTypes": ["Egress"],
+            "egress": [{ "ports": [{ "port": 53, "protocol": "UDP" }] }],
+        },
+    });
+    let manifests = [policy, engine];
+    for expected in [[2, 0, 0, 0], [0, 0, 0, 2]] {
+        let applied = world.call(&Caller::Bearer, "wf_apply", call(&enclave, "report", &manifests)).await.unwrap();
+        assert_eq!(counts(&applied), expected, "{applied}");
+        let policy = world.admin.namespaced::<NetworkPolicy>(&enclave).get("report-netpol").await.unwrap().unwrap();
+        assert_eq!(policy.spec.unwrap().egress.unwrap().len(), 2);
+        let deployment = world.admin.namespaced::<Deployment>(&enclave).get("report").await.unwrap().unwrap();
+        let args = deployment.spec.unwrap().template.spec.unwrap().containers.remove(0).args.unwrap();
+        assert_eq!((args[1].matches("OTEL_").count(), args[2].matches("otel-collector").count()), (5, 1), "{args:?}");
+    }
 }
 
 #[tokio::test]
@@ -103,7 +170,14 @@ async fn an_update_writes_what_changed_and_removes_what_is_no_longer_there() {
     let applied = world.call(&person("ann@x.io"), "wf_apply", call(&enclave, "report", &second)).await.unwrap();
     // The Deployment is the same but for the record of this apply.
     assert_eq!((counts(&applied), &applied["status"]), ([0, 3, 1, 0], &json!("updated")), "{applied}");
-    assert_eq!((&planned["objects"], planned["dry_run"].as_bool()), (&applied["objects"], Some(true)));
+    let without_fields = |outcome: &Value| {
+        let mut objects = outcome["objects"].clone();
+        for object in objects.as_array_mut().unwrap() {
+            object.as_object_mut().unwrap().remove("fields");
+        }
+        objects
+    };
+    assert_eq!((without_fields(&planned), planned["dry_run"].as_bool()), (applied["objects"].clone(), Some(true)));
     assert!(applied["warnings"].to_string().contains("PersistentVolumeClaim/data"), "{applied}");
     assert!(config_maps.get("b").await.unwrap().is_none());
     assert!(world.admin.namespaced::<PersistentVolumeClaim>(&enclave).get("data").await.unwrap().is_some());

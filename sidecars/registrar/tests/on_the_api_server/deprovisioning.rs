@@ -70,6 +70,8 @@ async fn what_is_not_gone_in_time_is_told_and_the_next_call_goes_on() {
         }
     }
     assert!(second["remaining"].to_string().contains(FINALIZER), "it says what keeps it: {second}");
+    let error = world.call(&ann, "enclave_provision", json!({ "name": enclave })).await.unwrap_err();
+    assert!(error.contains("is still being deleted"), "{error}");
     let release = json!({ "metadata": { "finalizers": null } });
     let (third, _) = tokio::join!(world.call(&ann, "enclave_deprovision", with(270)), async {
         maps.patch("kept", &release).await.unwrap()

@@ -1,19 +1,21 @@
-//! Enclaves are made whole or not at all, and are shown to those who may see them.
+//! Enclaves are made whole or not at all.
 
 use std::time::{Duration, Instant};
 
 use k8s_openapi::api::{
-    admissionregistration::v1::{ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding},
     core::v1::{LimitRange, Namespace, ResourceQuota, ServiceAccount},
     networking::v1::NetworkPolicy,
     rbac::v1::{Role, RoleBinding},
 };
-use serde_json::{Value, json};
+use serde_json::json;
 use tentacular_cluster::Selector;
 use tentacular_contract::{Caller, Status, keys};
 use tentacular_test_harness::installation::SERVER_NAMESPACE;
 
-use crate::world::{World, person, unique};
+use crate::{
+    refusal::Refusal,
+    world::{World, person, unique},
+};
 
 #[tokio::test]
 async fn an_enclave_is_made_with_all_that_belongs_to_it() {
@@ -63,6 +65,8 @@ async fn an_enclave_is_made_with_all_that_belongs_to_it() {
         (&info["caller_role"], &info["tentacle_count"], &info["quota_preset"], &info["channel_name"]),
         (&json!("owner"), &json!(0), &json!("small"), &json!("#made"))
     );
+    assert_eq!(info["quota"]["requests.memory"]["hard"], "4Gi", "{info}");
+    assert_eq!(info["warnings"], json!([]));
     let error = world.call(&owner, "enclave_provision", json!({ "name": name })).await.unwrap_err();
     assert!(error.contains("already exists"), "{error}");
 }
@@ -91,6 +95,8 @@ async fn what_was_left_unfinished_is_finished_by_a_repeat_of_its_owner_alone() {
     assert_eq!((&made["status"], &made["created_at"]), (&json!("active"), &json!("2026-01-01T00:00:00Z")));
     let quota = world.admin.namespaced::<ResourceQuota>(&name).get("tentacular-quota").await.unwrap().unwrap();
     assert_eq!(quota.spec.unwrap().hard.unwrap()["pods"].0, "100");
+    let info = world.call(&person("carol@x.io"), "enclave_info", json!({ "name": name })).await.unwrap();
+    assert_eq!(info["quota_preset"], "large");
     let error = call("carol@x.io").await.unwrap_err();
     assert!(error.contains("already exists"), "an active enclave is not made again: {error}");
 }
@@ -99,43 +105,23 @@ async fn what_was_left_unfinished_is_finished_by_a_repeat_of_its_owner_alone() {
 async fn an_enclave_that_cannot_be_finished_is_removed() {
     let world = World::start().await.unwrap();
     let name = unique("refused");
-    refuse_limit_ranges(&world, &name).await;
+    Refusal::of(&world, &name, vec![], "no limits here").await;
     let error = world.call(&person("fay@x.io"), "enclave_provision", json!({ "name": name })).await.unwrap_err();
     assert!(error.contains(&format!("enclave {name} was not made")) && error.contains("no limits here"), "{error}");
     assert!(error.contains("nothing of it is left"), "{error}");
     assert!(world.admin.all::<Namespace>().get(&name).await.unwrap().is_none());
 }
 
-/// Has the API server refuse the fifth object that an enclave consists of, and waits until it does.
-async fn refuse_limit_ranges(world: &World, enclave: &str) {
-    let here = format!("object.metadata.namespace in ['{enclave}', '{enclave}-probe']");
-    let policy: ValidatingAdmissionPolicy = serde_json::from_value(json!({
-        "metadata": { "name": enclave },
-        "spec": {
-            "matchConstraints": { "resourceRules": [{
-                "apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["limitranges"],
-            }] },
-            "matchConditions": [{ "name": "here", "expression": here }],
-            "validations": [{ "expression": "false", "message": "no limits here" }],
-        },
-    }))
-    .unwrap();
-    let binding: ValidatingAdmissionPolicyBinding = serde_json::from_value(json!({
-        "metadata": { "name": enclave },
-        "spec": { "policyName": enclave, "validationActions": ["Deny"] },
-    }))
-    .unwrap();
-    world.admin.all::<ValidatingAdmissionPolicy>().create(&policy).await.unwrap();
-    world.admin.all::<ValidatingAdmissionPolicyBinding>().create(&binding).await.unwrap();
-    let probe = format!("{enclave}-probe");
-    let namespace: Namespace = serde_json::from_value(json!({ "metadata": { "name": probe } })).unwrap();
-    world.admin.all::<Namespace>().create(&namespace).await.unwrap();
-    let limits: LimitRange =
-        serde_json::from_value(json!({ "metadata": { "name": "l" }, "spec": { "limits": [] } })).unwrap();
-    let until = Instant::now() + Duration::from_secs(30);
-    while world.admin.namespaced::<LimitRange>(&probe).dry_run(true).create(&limits).await.is_ok() {
-        assert!(Instant::now() < until, "the policy does not come into force");
-        tokio::time::sleep(Duration::from_millis(100)).await;
+#[tokio::test]
+async fn what_cannot_be_finished_is_removed_although_the_caller_left() {
+    let world = World::start().await.unwrap();
+    let name = unique("left-unfinished");
+    Refusal::of(&world, &name, vec![], "no limits here").await;
+    begun_and_left(&world, &name).await;
+    let until = Instant::now() + Duration::from_mins(1);
+    while world.enclave(&name).await.is_some() {
+        assert!(Instant::now() < until, "{:?}", world.enclave(&name).await);
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 
@@ -156,36 +142,50 @@ async fn an_owner_has_at_most_ten_and_the_bearer_token_may_give_more() {
 
 #[tokio::test]
 async fn an_owner_who_asks_several_times_at_once_gets_no_more_for_it() {
-    let world = World::start().await.unwrap();
-    let make = |caller: Caller| {
+    let (world, other) = tokio::join!(World::start(), World::start());
+    let (world, other) = (world.unwrap(), other.unwrap());
+    let make = |index: usize, caller: Caller| {
         let arguments = json!({ "name": unique("burst"), "owner_email": "jan@x.io" });
-        let world = &world;
+        let world = if index.is_multiple_of(2) { &world } else { &other };
         async move { world.call(&caller, "enclave_provision", arguments).await }
     };
-    futures::future::join_all((0..9).map(|_| make(Caller::Bearer))).await;
-    let burst = futures::future::join_all((0..4).map(|_| make(person("jan@x.io")))).await;
+    futures::future::join_all((0..9).map(|index| make(index, Caller::Bearer))).await;
+    let burst = futures::future::join_all((0..6).map(|index| make(index, person("jan@x.io")))).await;
     assert_eq!(burst.iter().filter(|made| made.is_ok()).count(), 1, "{burst:?}");
+    for refused in burst.iter().filter_map(|made| made.as_ref().err()) {
+        assert!(refused.contains("owner \"jan@x.io\" already has 1"), "{refused}");
+    }
+    let seen = world.call(&person("jan@x.io"), "enclave_list", json!({ "status": "provisioning" })).await.unwrap();
+    let left = seen["enclaves"].as_array().unwrap().iter().filter(|entry| entry["owner"] == "jan@x.io").count();
+    assert_eq!(left, 0, "{seen}");
 }
 
 #[tokio::test]
 async fn an_enclave_is_finished_although_the_caller_left() {
     let world = World::start().await.unwrap();
     let name = unique("left");
-    let caller = person("kim@x.io");
-    let begun = async {
-        while world.enclave(&name).await.is_none() {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-    };
-    tokio::select! {
-        biased;
-        () = begun => {}
-        made = world.call(&caller, "enclave_provision", json!({ "name": name })) => panic!("too fast: {made:?}"),
-    }
+    begun_and_left(&world, &name).await;
     let until = Instant::now() + Duration::from_secs(20);
     while world.enclave(&name).await.is_none_or(|enclave| enclave.status != Status::Active) {
         assert!(Instant::now() < until, "{:?}", world.enclave(&name).await);
         tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Has an enclave made by a caller who leaves as soon as its namespace is there.
+async fn begun_and_left(world: &World, name: &str) {
+    let begun = async {
+        while world.enclave(name).await.is_none() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    let kim = person("kim@x.io");
+    tokio::select! {
+        biased;
+        () = begun => {}
+        made = world.call(&kim, "enclave_provision", json!({ "name": name })) => {
+            panic!("too fast: {made:?}")
+        }
     }
 }
 
@@ -214,56 +214,4 @@ async fn an_enclave_without_the_servers_bindings_gets_them() {
         assert!(role.starts_with("tentacular-enclave-") && Some(&role) == binding.metadata.name.as_ref(), "{role}");
         assert_eq!(binding.subjects.unwrap()[0].namespace.as_deref(), Some(SERVER_NAMESPACE));
     }
-}
-
-#[tokio::test]
-async fn a_list_shows_what_the_caller_may_read_and_says_when_it_was_cut() {
-    let world = World::start().await.unwrap();
-    let mut names = Vec::new();
-    for mode in ["private", "member-read", "public-read"] {
-        let arguments = json!({
-            "name": unique("listed"), "mode": mode, "owner_email": "hal@x.io", "members": ["ida@x.io"],
-        });
-        names.push(world.call(&Caller::Bearer, "enclave_provision", arguments).await.unwrap()["name"].clone());
-    }
-    let seen = |caller: Caller, arguments: Value| {
-        let (world, names) = (&world, &names);
-        async move {
-            let page = world.call(&caller, "enclave_list", arguments).await.unwrap();
-            let entries = page["enclaves"].as_array().unwrap().clone();
-            let of = |entry: &Value| names.iter().position(|name| *name == entry["name"]);
-            let roles = entries.iter().filter_map(|entry| Some((of(entry)?, entry["caller_role"].clone())));
-            roles.map(|(index, role)| (index, role.as_str().unwrap().to_owned())).collect::<Vec<_>>()
-        }
-    };
-    let role =
-        |roles: &[(usize, &str)]| roles.iter().map(|&(index, role)| (index, role.to_owned())).collect::<Vec<_>>();
-    assert_eq!(seen(person("hal@x.io"), json!({})).await, role(&[(0, "owner"), (1, "owner"), (2, "owner")]));
-    assert_eq!(seen(person("ida@x.io"), json!({})).await, role(&[(1, "member"), (2, "member")]));
-    assert_eq!(seen(person("eve@x.io"), json!({ "caller_email": "hal@x.io" })).await, role(&[(2, "other")]));
-    assert_eq!(seen(Caller::Oidc(tentacular_contract::Identity::default()), json!({})).await, role(&[(2, "other")]));
-    assert_eq!(seen(Caller::Bearer, json!({})).await, role(&[(0, "bearer"), (1, "bearer"), (2, "bearer")]));
-    assert_eq!(
-        seen(Caller::Bearer, json!({ "caller_email": "IDA@x.io", "status": "active" })).await,
-        role(&[(1, "member"), (2, "member")])
-    );
-    assert_eq!(seen(person("hal@x.io"), json!({ "status": "frozen" })).await, role(&[]));
-
-    let page = |arguments: Value| {
-        let world = &world;
-        async move { world.call(&person("hal@x.io"), "enclave_list", arguments).await.unwrap() }
-    };
-    let first = page(json!({ "limit": 1 })).await;
-    assert_eq!(
-        (first["enclaves"].as_array().unwrap().len(), &first["next_cursor"]),
-        (1, &first["enclaves"][0]["name"])
-    );
-    let second = page(json!({ "limit": 500, "cursor": first["next_cursor"] })).await;
-    // Other tests make enclaves at the same time that everybody may read: only this test's own are counted.
-    let listed = [&first, &second].map(|page| page["enclaves"].as_array().unwrap().clone()).concat();
-    for name in &names {
-        assert_eq!(listed.iter().filter(|entry| entry["name"] == *name).count(), 1, "{name} stands on one page");
-    }
-    assert!(first["total"].as_u64().unwrap() >= 3);
-    assert_eq!(second.get("next_cursor"), None);
 }

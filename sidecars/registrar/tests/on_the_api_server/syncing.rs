@@ -1,9 +1,6 @@
 //! What `enclave_sync` makes of an enclave: one decision, one write, and what follows from it.
 
-use std::time::{Duration, Instant};
-
 use k8s_openapi::api::{
-    admissionregistration::v1::{ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding},
     apps::v1::Deployment,
     core::v1::{Namespace, ResourceQuota},
 };
@@ -13,6 +10,7 @@ use tentacular_contract::{Caller, Status, keys};
 
 use crate::{
     applying::{call, config_map, deployment},
+    refusal::{Refusal, rule},
     world::{World, person},
 };
 
@@ -25,6 +23,15 @@ async fn sync(world: &World, caller: &Caller, enclave: &str, mut arguments: Valu
 async fn annotations(world: &World, enclave: &str, tentacle: &str) -> tentacular_contract::facts::Pairs {
     let found = world.admin.namespaced::<Deployment>(enclave).get(tentacle).await.unwrap().unwrap();
     found.metadata.annotations.unwrap()
+}
+
+/// What is shown of an enclave, without what Kubernetes counts in its own time.
+fn without_use(enclave: &Value) -> Value {
+    let mut shown = enclave.clone();
+    for resource in shown["quota"].as_object_mut().unwrap().values_mut() {
+        resource.as_object_mut().unwrap().remove("used");
+    }
+    shown
 }
 
 #[tokio::test]
@@ -42,7 +49,12 @@ async fn only_what_is_given_changes_and_a_repeat_writes_nothing() {
         (&json!(enclave), &json!(["members", "channel_name", "mode", "default_mode", "quota_preset"]), None)
     );
     let info = world.call(&ann, "enclave_info", json!({ "name": enclave })).await.unwrap();
-    assert_eq!(done["enclave"], info, "the answer shows the enclave as enclave_info does");
+    assert_eq!(
+        without_use(&done["enclave"]),
+        without_use(&info),
+        "the answer shows the enclave as enclave_info does"
+    );
+    assert_eq!(info["quota"]["limits.cpu"]["hard"], "16");
     assert_eq!(
         (&info["mode"], &info["default_mode"], &info["members"], &info["status"], &info["quota_preset"]),
         (
@@ -102,6 +114,27 @@ async fn of_calls_at_the_same_time_none_is_lost() {
 }
 
 #[tokio::test]
+async fn the_quota_is_that_of_the_size_which_was_set_last() {
+    let (world, other) = tokio::join!(World::start(), World::start());
+    let (world, other) = (world.unwrap(), other.unwrap());
+    let enclave = world.provision("sized").await;
+    let ann = person("ann@x.io");
+    for _ in 0..4 {
+        let sizes = [(&world, "small"), (&other, "large"), (&world, "medium"), (&other, "small"), (&world, "large")];
+        let set = sizes.map(|(world, size)| sync(world, &ann, &enclave, json!({ "quota_preset": size })));
+        let done = futures::future::join_all(set).await;
+        assert!(done.iter().all(Result::is_ok), "{done:?}");
+        let info = world.call(&ann, "enclave_info", json!({ "name": enclave })).await.unwrap();
+        let pods = match info["quota_preset"].as_str().unwrap() {
+            "small" => "20",
+            "medium" => "50",
+            _ => "100",
+        };
+        assert_eq!(info["quota"]["pods"]["hard"], pods, "{info}");
+    }
+}
+
+#[tokio::test]
 async fn every_field_is_for_the_owner_and_a_permit_counts_only_while_it_would_be_given_again() {
     let world = World::start().await.unwrap();
     let enclave = world.provision("owned").await;
@@ -155,7 +188,8 @@ async fn what_failed_after_the_write_is_done_by_a_repeat() {
         world.call(caller, "wf_apply", call(&enclave, name, &manifests)).await.unwrap();
     }
     let transfer = |success: bool| json!({ "tentacle_name": "of-bob", "from_owner": "bob@x.io", "to_owner": "ann@x.io", "success": success });
-    let refusal = Refusal::of_updates(&world, &enclave).await;
+    let updates = vec![rule("apps", "deployments", "UPDATE"), rule("", "resourcequotas", "UPDATE")];
+    let refusal = Refusal::of(&world, &enclave, updates, "not now").await;
     let removal = json!({ "remove_members": ["bob@x.io"] });
     let mut half = sync(&world, &ann, &enclave, removal.clone()).await.unwrap();
     assert_eq!((&half["updated"], &half["enclave"]["members"]), (&json!(["members"]), &json!([])));
@@ -190,54 +224,4 @@ async fn what_failed_after_the_write_is_done_by_a_repeat() {
     let manifests = [config_map("of-bob-code", "2"), deployment("of-bob", "i:1")];
     world.call(&ann, "wf_apply", call(&enclave, "of-bob", &manifests)).await.unwrap();
     assert_eq!(annotations(&world, &enclave, "of-bob").await[keys::OWNER], "ann@x.io");
-}
-
-/// Has the API server refuse every update of a Deployment or a quota in one enclave.
-struct Refusal {
-    enclave: String,
-}
-
-impl Refusal {
-    async fn of_updates(world: &World, enclave: &str) -> Self {
-        let rule = |group: &str, resource: &str| {
-            json!({
-                "apiGroups": [group], "apiVersions": ["v1"], "operations": ["UPDATE"], "resources": [resource],
-            })
-        };
-        let policy: ValidatingAdmissionPolicy = serde_json::from_value(json!({
-            "metadata": { "name": enclave },
-            "spec": {
-                "matchConstraints": { "resourceRules": [rule("apps", "deployments"), rule("", "resourcequotas")] },
-                "matchConditions": [{ "name": "here", "expression": format!("request.namespace == '{enclave}'") }],
-                "validations": [{ "expression": "false", "message": "not now" }],
-            },
-        }))
-        .unwrap();
-        let binding: ValidatingAdmissionPolicyBinding = serde_json::from_value(json!({
-            "metadata": { "name": enclave },
-            "spec": { "policyName": enclave, "validationActions": ["Deny"] },
-        }))
-        .unwrap();
-        world.admin.all::<ValidatingAdmissionPolicy>().create(&policy).await.unwrap();
-        world.admin.all::<ValidatingAdmissionPolicyBinding>().create(&binding).await.unwrap();
-        let refusal = Self { enclave: enclave.to_owned() };
-        refusal.wait_until(world, true).await;
-        refusal
-    }
-
-    async fn lift(self, world: &World) {
-        let bindings = world.admin.all::<ValidatingAdmissionPolicyBinding>();
-        bindings.delete(&self.enclave, &Delete::default()).await.unwrap();
-        self.wait_until(world, false).await;
-    }
-
-    async fn wait_until(&self, world: &World, refused: bool) {
-        let quotas = world.admin.namespaced::<Metadata<ResourceQuota>>(&self.enclave).dry_run(true);
-        let patch = json!({ "metadata": { "annotations": { "example.com/probe": "1" } } });
-        let until = Instant::now() + Duration::from_secs(30);
-        while quotas.patch("tentacular-quota", &patch).await.is_err() != refused {
-            assert!(Instant::now() < until, "the policy does not come into force, or does not go");
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-    }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Attempt, claim, own, pod, with};
+use super::{Attempt, claim, named, own, pod, with};
 
 /// The rule that most of these break.
 const REFERENCE: &str = "(rule own-reference)";
@@ -98,7 +98,21 @@ fn environments() -> Vec<Attempt> {
         ("a later container's", pod(&json!({ "ephemeralContainers": [container(theirs)] })), REFERENCE),
         ("a later container", pod(&json!({ "ephemeralContainers": [container(json!({}))] })), "ephemeralContainers"),
         ("the enclave's registry", pod(&json!({ "imagePullSecrets": [{ "name": "registry" }] })), REFERENCE),
+        (
+            "a cron job's secret",
+            with(cron_job(&container(json!({ "envFrom": [{ "secretRef": { "name": "registry" } }] })))),
+            REFERENCE,
+        ),
     ]
+}
+
+/// A `CronJob` with this container.
+fn cron_job(container: &Value) -> Value {
+    let mut template = own()["spec"]["template"].take();
+    template["spec"]["containers"] = json!([container]);
+    template["spec"]["restartPolicy"] = json!("Never");
+    let spec = json!({ "schedule": "@daily", "jobTemplate": { "spec": { "template": template } } });
+    named("batch/v1", "CronJob", "nightly", &json!({ "spec": spec }))
 }
 
 fn claims() -> Vec<Attempt> {
@@ -156,6 +170,16 @@ fn on_the_node() -> Vec<Attempt> {
     let container =
         |security: Value| pod(&json!({ "containers": [{ "name": "c", "image": "i", "securityContext": security }] }));
     let rule = "is forbidden by Pod Security";
+    let plain = |members: Value| {
+        let mut container = json!({ "name": "c", "image": "i" });
+        container.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
+        container
+    };
+    let port = pod(&json!({ "containers": [plain(json!({ "ports": [{ "containerPort": 80, "hostPort": 80 }] }))] }));
+    let mount = json!({ "volumeMounts": [{ "name": "v", "mountPath": "/v", "subPath": "../.." }] });
+    let way_out = pod(&json!({ "containers": [plain(mount)], "volumes": [{ "name": "v", "emptyDir": {} }] }));
+    let privileged = plain(json!({ "securityContext": { "privileged": true } }));
+    let sysctls = json!([{ "name": "kernel.msgmax", "value": "1" }]);
     vec![
         ("the node's network", pod(&json!({ "hostNetwork": true })), rule),
         ("the node's processes", pod(&json!({ "hostPID": true })), rule),
@@ -163,5 +187,17 @@ fn on_the_node() -> Vec<Attempt> {
         ("a privileged container", container(json!({ "privileged": true })), rule),
         ("more capabilities", container(json!({ "capabilities": { "add": ["SYS_ADMIN"] } })), rule),
         ("the root user", container(json!({ "runAsUser": 0 })), rule),
+        ("whichever user", container(json!({ "runAsNonRoot": false })), rule),
+        ("more rights later", container(json!({ "allowPrivilegeEscalation": true })), rule),
+        ("every system call", container(json!({ "seccompProfile": { "type": "Unconfined" } })), rule),
+        ("no profile", container(json!({ "appArmorProfile": { "type": "Unconfined" } })), rule),
+        ("an open proc", container(json!({ "procMount": "Unmasked" })), rule),
+        ("a process of the node", container(json!({ "windowsOptions": { "hostProcess": true } })), rule),
+        ("the node's messages", pod(&json!({ "hostIPC": true })), rule),
+        ("the node's port", port, rule),
+        ("the kernel's settings", pod(&json!({ "securityContext": { "sysctls": sysctls } })), rule),
+        ("somebody's file server", volume(&json!({ "nfs": { "server": "s", "path": "/" } })), rule),
+        ("a way out of a volume", way_out, "subPath"),
+        ("a cron job on the node", with(cron_job(&privileged)), rule),
     ]
 }

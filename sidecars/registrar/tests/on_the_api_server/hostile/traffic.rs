@@ -66,6 +66,11 @@ fn services() -> Vec<Attempt> {
         ("a load balancer", of(json!({ "type": "LoadBalancer" })), rule),
         ("a foreign name", of(json!({ "type": "ExternalName", "externalName": "victim.team-b.svc" })), rule),
         ("foreign addresses", of(json!({ "externalIPs": ["10.96.0.1"] })), rule),
+        (
+            "a node's port by number",
+            of(json!({ "ports": [{ "port": 80, "nodePort": 30_080 }] })),
+            "spec.ports[0].nodePort",
+        ),
         ("source ranges", of(json!({ "loadBalancerSourceRanges": ["0.0.0.0/0"] })), rule),
     ]
 }
