@@ -1,8 +1,10 @@
-//! The scheduler of tentacular-mcp: runs tentacles.
+//! The scheduler of tentacular-mcp: runs tentacles, on demand and by schedule.
 
 mod args;
 mod clock;
+mod clockwork;
 mod engine;
+mod ledger;
 mod live;
 mod run;
 mod scheduler;

@@ -2,9 +2,10 @@
 
 mod report;
 
-use std::{fmt, time::Duration};
+use std::{fmt, str::FromStr, time::Duration};
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tentacular_contract::{EnclaveName, TentacleName, limits::RUN_OUTPUT_BYTES, tentacle_url::TentacleUrl};
 use tentacular_process::engine::{Answer, NoAnswer};
@@ -23,7 +24,8 @@ const PAUSE: Duration = Duration::from_secs(3);
 const TOO_LATE: Duration = Duration::from_millis(100);
 
 /// The id of a run: a UUID of version 7, so that ids are in the order of their time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
 pub(crate) struct RunId(Uuid);
 
 impl RunId {
@@ -34,9 +36,24 @@ impl RunId {
     }
 }
 
+impl RunId {
+    /// The id that is told from what the run is for, so that nobody gives it twice.
+    pub(crate) const fn of(id: Uuid) -> Self {
+        Self(id)
+    }
+}
+
 impl fmt::Display for RunId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
+    }
+}
+
+impl FromStr for RunId {
+    type Err = uuid::Error;
+
+    fn from_str(text: &str) -> Result<Self, uuid::Error> {
+        text.parse().map(Self)
     }
 }
 
@@ -68,6 +85,23 @@ pub(crate) struct RunError {
     place: String,
     id: RunId,
     why: Why,
+    duration: Duration,
+}
+
+impl RunError {
+    /// How long it took until then.
+    pub(crate) const fn duration(&self) -> Duration {
+        self.duration
+    }
+
+    /// Why, for the ledger: of the answer, which is the tentacle's, only the status.
+    pub(crate) fn reason(&self) -> String {
+        match &self.why {
+            Why::Status { status, .. } => format!("it answered HTTP {status}, which no engine says of a run"),
+            Why::NoAnswer(seconds) => format!("it gave no answer within {seconds} s; the run may still be going on"),
+            why => format!("it {why}"),
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -121,7 +155,12 @@ impl<E: Engine, C: Clock> Runner<E, C> {
             duration_ms = millis(duration),
             "run"
         );
-        outcome.map_err(|why| RunError { place: format!("{}/{}", run.enclave, run.tentacle), id: run.id, why })
+        outcome.map_err(|why| RunError {
+            place: format!("{}/{}", run.enclave, run.tentacle),
+            id: run.id,
+            why,
+            duration,
+        })
     }
 
     async fn answer(&self, run: &Run, begun: Instant) -> Result<Answer, Why> {

@@ -1,27 +1,67 @@
-//! Puts the scheduler together: the cluster, the way to the tentacles, the tools.
+//! Puts the scheduler together: the cluster, the way to the tentacles, the clockwork, the tools.
 
-use std::sync::Arc;
+use std::{future, sync::Arc, time::Duration};
 
-use tentacular_cluster::Cluster;
+use k8s_openapi::api::apps::v1::Deployment;
+use tentacular_cluster::{Cluster, Election, ElectionTimes, Enclaves, Metadata, PerEnclave};
 use tentacular_contract::tentacle_url::TentacleUrl;
 use tentacular_process::{Context, Part, engine::EngineClient, link::Sidecar};
+use uuid::Uuid;
 
 use crate::{
     args::Args,
     clock::SystemClock,
+    clockwork::{Clockwork, Measures},
+    ledger::Ledgers,
     run::Runner,
     tools::wf_run::{self, WfRun},
 };
 
+/// The Lease of the scheduler that leads, in the server's namespace.
+const LEASE: &str = "tentacular-scheduler";
+
 pub(crate) async fn run(args: Args, context: Context) -> anyhow::Result<()> {
-    let Args { tentacle_url, link, platform, process: _ } = args;
+    let Args { tentacle_url, cron_run_seconds, identity, link, platform, process: _ } = args;
     let url = TentacleUrl::new(&tentacle_url, &platform.cluster_domain)?;
     let cluster = Cluster::connect(Args::NAME).await?;
+    let (enclaves, watching) = Enclaves::new(cluster.clone(), platform.clone());
+    context.spawn("enclaves", async move {
+        watching.await;
+        Ok(())
+    });
+    let (deployments, watching) = PerEnclave::<Metadata<Deployment>>::new(cluster.clone(), enclaves.clone(), None);
+    context.spawn("deployments", async move {
+        watching.await;
+        Ok(())
+    });
+    let (seen, filled) = (deployments.clone(), context.health.condition("deployments"));
+    context.spawn("readiness", async move {
+        seen.ready().await;
+        filled.set(true);
+        future::pending().await
+    });
 
-    let runner = Runner::new(EngineClient::new(), SystemClock, url);
+    let runner = Arc::new(Runner::new(EngineClient::new(), SystemClock, url));
+    let clockwork = Arc::new(Clockwork {
+        cluster: cluster.clone(),
+        enclaves,
+        deployments,
+        ledgers: Ledgers::new(cluster.clone()),
+        runner: Arc::clone(&runner),
+        clock: SystemClock,
+        measures: Measures::new(&context.metrics),
+        limit: Duration::from_secs(cron_run_seconds),
+    });
+    let identity = identity.unwrap_or_else(|| format!("scheduler-{}", Uuid::now_v7()));
+    let election = Election::new(&cluster, &platform.server_namespace, LEASE, &identity, ElectionTimes::default());
     let wf_run = Arc::new(WfRun { cluster, platform, runner });
-    Sidecar::new(Args::NAME)
-        .tool(wf_run::spec(), move |permitted, arguments| Arc::clone(&wf_run).call(permitted, arguments))
-        .serve(link, &context)
-        .await
+    let tools = Sidecar::new(Args::NAME)
+        .tool(wf_run::spec(), move |permitted, arguments| Arc::clone(&wf_run).call(permitted, arguments));
+    let (draining, drain_time) = (context.draining.clone(), context.drain_time);
+    let firing = async {
+        // A panic ends the process, and a clockwork that ends by itself does.
+        tokio::spawn(clockwork.run(election, draining, drain_time)).await?;
+        Ok(())
+    };
+    tokio::try_join!(tools.serve(link, &context), firing).map(drop)
 }

@@ -1,7 +1,7 @@
 //! Rules for the annotations of a Deployment in an enclave.
 
 use tentacular_contract::{
-    cron::{self, Missed, Overlap, Schedule, Splits},
+    cron::{self, Jitter, Missed, Overlap, Splits, shown},
     keys,
 };
 
@@ -15,6 +15,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule { name: "cron-timezone", key: keys::CRON_TIMEZONE, read: |text| cron::timezone(text).into() },
     Rule { name: "cron-missed", key: keys::CRON_MISSED, read: |text| text.parse::<Missed>().into() },
     Rule { name: "cron-overlap", key: keys::CRON_OVERLAP, read: |text| text.parse::<Overlap>().into() },
+    Rule { name: "cron-jitter", key: keys::CRON_JITTER, read: |text| text.parse::<Jitter>().into() },
 ];
 
 /// One way to read it is fine. With more, the workflow's triggers may still decide, which this one object does not show.
@@ -28,16 +29,6 @@ fn schedule(text: &str) -> Read {
         )),
         Err(invalid) => Read::Invalid(invalid.to_string()),
     }
-}
-
-/// The first schedules of a split: API clients are shown 256 characters of a warning.
-fn shown(schedules: &[Schedule]) -> String {
-    const FIRST: usize = 2;
-    let mut shown: Vec<_> = schedules.iter().take(FIRST).map(|schedule| format!("'{schedule}'")).collect();
-    if schedules.len() > FIRST {
-        shown.push("…".to_owned());
-    }
-    shown.join(" + ")
 }
 
 #[cfg(test)]
@@ -71,6 +62,8 @@ mod tests {
             (keys::CRON_MISSED, "all", Refused("use skip or once")),
             (keys::CRON_OVERLAP, "allow", Allowed),
             (keys::CRON_OVERLAP, "once", Refused("use skip or allow")),
+            (keys::CRON_JITTER, "60", Allowed),
+            (keys::CRON_JITTER, "1h", Refused("use whole seconds from 0 to 3600")),
             (keys::TAGS, "anything", Allowed),
         ] {
             check(RULES, key, value, expect);

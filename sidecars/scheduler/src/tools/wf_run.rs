@@ -90,7 +90,7 @@ fn authz() -> Authz {
 pub(crate) struct WfRun<E, C> {
     pub(crate) cluster: Cluster,
     pub(crate) platform: Platform,
-    pub(crate) runner: Runner<E, C>,
+    pub(crate) runner: Arc<Runner<E, C>>,
 }
 
 impl<E: Engine, C: Clock> WfRun<E, C> {
