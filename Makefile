@@ -5,12 +5,12 @@ CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/tentacular
 CARGO_DENY_VERSION := 0.20.2
 CARGO_DENY := $(CACHE)/tools/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
 
-.PHONY: help check format lint deny layering test build demo bench soak
+.PHONY: help check format lint deny layering tools-page test build docs demo bench soak
 
 help: ## Show this list.
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
-check: format lint layering deny ## Formatting, lints as errors, layering, dependencies.
+check: format lint layering tools-page deny ## Formatting, lints as errors, layering, docs/tools.md, dependencies.
 
 format:
 	cargo fmt --all --check
@@ -20,6 +20,9 @@ lint:
 
 layering:
 	cargo test --locked --quiet --package tentacular-end-to-end --test layering
+
+tools-page: build
+	cargo run --locked --quiet --package tentacular-demo --bin docs -- --check
 
 deny: $(CARGO_DENY)
 	$(CARGO_DENY) --locked check bans licenses sources
@@ -36,6 +39,9 @@ build: ## All binaries, debug build.
 
 test: build ## All tests: pure, modules, and the whole system on a real control plane.
 	cargo test --workspace --locked
+
+docs: build ## Write docs/tools.md from what the sidecars list.
+	cargo run --locked --quiet --package tentacular-demo --bin docs
 
 demo: build ## A tour of the running system; ONCE=1 ends after it, PORT=8080 fixes the port.
 	cargo run --locked --quiet --package tentacular-demo --bin demo -- $(if $(filter-out 0 no,$(ONCE)),--once) $(if $(PORT),--port=$(PORT))

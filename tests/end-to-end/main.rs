@@ -4,10 +4,13 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on ends with a panic")]
 
 mod admission;
+mod applies;
 mod client_leaves;
 mod deadlines;
 mod drain;
+mod enclaves;
 mod entrance;
+mod faults;
 mod foreign_sidecar;
 mod forged_headers;
 mod forwarding_faults;
@@ -20,11 +23,13 @@ mod matrix;
 mod oidc;
 mod outage;
 mod pass_through;
+mod permissions;
 mod pod_security;
 mod protocol_edges;
 mod protocol_eras;
 mod protocol_http;
 mod protocol_versions;
+mod schedules;
 mod scope;
 mod sidecar_restart;
 mod start_errors;

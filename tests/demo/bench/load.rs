@@ -19,7 +19,7 @@ use hyper_util::rt::TokioIo;
 use tentacular_demo::Message;
 use tokio::{net::TcpStream, task::JoinSet};
 
-use crate::report::ms;
+use crate::report::{ms, percentile};
 
 /// Connections at once, each with one request at a time.
 pub(crate) const CONNECTIONS: usize = 16;
@@ -140,10 +140,9 @@ async fn round(target: Target, until: Until) -> anyhow::Result<Round> {
         times.extend(load??);
     }
     let elapsed = begun.elapsed();
-    times.sort_unstable();
     let count = u32::try_from(times.len()).context("more requests than are counted")?;
-    let at = |percent: usize| times.get(times.len() * percent / 100).copied().unwrap_or_default();
-    Ok(Round { per_second: f64::from(count) / elapsed.as_secs_f64(), p50: at(50), p99: at(99) })
+    let per_second = f64::from(count) / elapsed.as_secs_f64();
+    Ok(Round { per_second, p50: percentile(&times, 50), p99: percentile(&times, 99) })
 }
 
 /// One connection's requests, one after the other.

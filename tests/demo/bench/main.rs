@@ -1,6 +1,7 @@
 //! Measures and prints; never fails on a figure. Medians of several runs, as machines are noisy; where two things are
 //! compared, the ratio is of runs that alternate.
 
+mod applies;
 mod bare;
 mod changes;
 mod forwarding;
@@ -42,6 +43,8 @@ enum Measure {
     Abandoned,
     /// The time until a change of owner or mode is effective.
     Changes,
+    /// What an apply costs, against the least that it can be.
+    Applies,
 }
 
 #[tokio::main]
@@ -85,6 +88,9 @@ async fn run(only: Option<Measure>) -> anyhow::Result<()> {
     }
     if wanted(Measure::Changes) {
         changes::measure(&stack, &provider).await?;
+    }
+    if wanted(Measure::Applies) {
+        applies::measure(&stack).await?;
     }
     Ok(())
 }

@@ -6,12 +6,10 @@ pub mod key;
 
 use std::{
     convert::Infallible,
-    net::{Ipv4Addr, SocketAddr},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use anyhow::Context as _;
 use http::{Method, Request, Response, StatusCode, header::CONTENT_TYPE};
 use http_body_util::Full;
 use hyper::{
@@ -21,30 +19,22 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 use serde_json::{Map, Value, json};
-use tokio::{
-    net::{TcpListener, TcpSocket},
-    task::{JoinHandle, JoinSet},
-};
+use tokio::{net::TcpListener, task::JoinSet};
 
 use self::key::Key;
-use crate::background;
+use crate::port::Port;
 
 /// The path of the issuer, as Keycloak has it: discovery is below it, not at the root.
 const REALM: &str = "/realms/tentacular";
 const DISCOVERY: &str = "/realms/tentacular/.well-known/openid-configuration";
 const KEYS: &str = "/realms/tentacular/protocol/openid-connect/certs";
 const TOKEN: &str = "/realms/tentacular/protocol/openid-connect/token";
-/// Connections that wait to be accepted.
-const BACKLOG: u32 = 128;
 
-/// The provider. It lives on [`background`] and ends when it is dropped.
+/// The provider. It lives on [`crate::background`] and ends when it is dropped.
 #[derive(Debug)]
 pub struct Provider {
-    address: SocketAddr,
-    /// Bound and never listening: it refuses connections, and keeps the port from others while the provider is down.
-    _port: TcpSocket,
+    port: Port,
     state: Arc<Mutex<State>>,
-    server: Mutex<Option<JoinHandle<()>>>,
 }
 
 /// How often somebody asked.
@@ -68,44 +58,33 @@ struct State {
 impl Provider {
     /// Starts it on a free port. Fails when there is none.
     pub fn start() -> anyhow::Result<Self> {
-        let _runtime = background().enter();
-        let port = socket((Ipv4Addr::LOCALHOST, 0).into())?;
-        let address = port.local_addr()?;
+        let port = Port::reserve()?;
         let state = State {
             current: Key::es256()?,
             encryption: Key::es256()?,
             others: Vec::new(),
-            discovery: discovery(&format!("http://{address}")),
+            discovery: discovery(&format!("http://{}", port.address())),
             fetches: Fetches::default(),
         };
-        let provider = Self { address, _port: port, state: Arc::new(Mutex::new(state)), server: Mutex::default() };
+        let provider = Self { port, state: Arc::new(Mutex::new(state)) };
         provider.listen()?;
         Ok(provider)
     }
 
     fn listen(&self) -> anyhow::Result<()> {
-        let _runtime = background().enter();
-        let listener = socket(self.address)?.listen(BACKLOG).context("cannot listen as a provider")?;
-        let server = background().spawn(serve(listener, Arc::clone(&self.state)));
-        *self.server.lock().unwrap_or_else(PoisonError::into_inner) = Some(server);
-        Ok(())
+        self.port.open(|listener| serve(listener, Arc::clone(&self.state)))
     }
 
     /// Lets it answer, or refuse connections and cut those that there are. Its port stays its own. Fails when it cannot
     /// listen again.
     pub async fn set_up(&self, up: bool) -> anyhow::Result<()> {
-        let server = self.server.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(server) = server {
-            server.abort();
-            // An error here says that it was aborted.
-            let _ = server.await;
-        }
+        self.port.close().await;
         if up { self.listen() } else { Ok(()) }
     }
 
     /// The value of `iss` in its tokens.
     pub fn issuer(&self) -> String {
-        format!("http://{}{REALM}", self.address)
+        format!("http://{}{REALM}", self.port.address())
     }
 
     /// The arguments by which a kernel trusts it, for the client `tentacular-mcp`.
@@ -175,14 +154,6 @@ impl Provider {
     }
 }
 
-impl Drop for Provider {
-    fn drop(&mut self) {
-        if let Some(server) = self.server.get_mut().unwrap_or_else(PoisonError::into_inner) {
-            server.abort();
-        }
-    }
-}
-
 /// Seconds since 1970, as claims have them.
 pub fn now() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is after 1970");
@@ -191,14 +162,6 @@ pub fn now() -> i64 {
 
 fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Several may be bound to one port as long as none but one listens.
-fn socket(address: SocketAddr) -> anyhow::Result<TcpSocket> {
-    let socket = TcpSocket::new_v4()?;
-    socket.set_reuseaddr(true)?;
-    socket.bind(address).with_context(|| format!("cannot bind {address}"))?;
-    Ok(socket)
 }
 
 /// Its connections end with it.

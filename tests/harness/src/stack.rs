@@ -12,7 +12,7 @@ use anyhow::Context as _;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 
 use crate::{
-    Child, Installation, Program, Scratch,
+    Child, FaultProxy, Installation, Program, Scratch,
     mcp::{Era, Mcp, Raw},
     part::{self, Part},
 };
@@ -29,6 +29,7 @@ pub struct Stack {
     engine_url: String,
     installation: Arc<Installation>,
     kubeconfigs: BTreeMap<Part, PathBuf>,
+    sidecar_args: BTreeMap<Part, Vec<String>>,
     scratch: Scratch,
 }
 
@@ -41,6 +42,10 @@ pub struct Options {
     pub listen: Option<String>,
     /// Further arguments of the kernel.
     pub kernel_args: Vec<String>,
+    /// Further arguments of sidecars.
+    pub sidecar_args: BTreeMap<Part, Vec<String>>,
+    /// Parts that speak to the API server through a proxy.
+    pub through: BTreeMap<Part, Arc<FaultProxy>>,
 }
 
 impl Stack {
@@ -51,7 +56,7 @@ impl Stack {
 
     /// The same with options. With a sidecar left out it does not wait for readiness, which needs all three.
     pub async fn start_with(installation: Arc<Installation>, options: Options) -> anyhow::Result<Self> {
-        let Options { without, listen, kernel_args } = options;
+        let Options { without, listen, kernel_args, sidecar_args, through } = options;
         let scratch = Scratch::new()?;
         let run = scratch.path().join("run");
         std::fs::create_dir(&run)?;
@@ -60,7 +65,11 @@ impl Stack {
         std::fs::write(scratch.path().join("token"), &token)?;
         let mut kubeconfigs = BTreeMap::new();
         for part in Part::SIDECARS.into_iter().chain([Part::Kernel]) {
-            kubeconfigs.insert(part, installation.kubeconfig_for(part, scratch.path()).await?);
+            let path = installation.kubeconfig_for(part, scratch.path()).await?;
+            if let Some(proxy) = through.get(&part) {
+                proxy.kubeconfig(installation.control_plane(), part, &path).await?;
+            }
+            kubeconfigs.insert(part, path);
         }
         let mut stack = Self {
             processes: Mutex::default(),
@@ -69,11 +78,12 @@ impl Stack {
             engine_url: String::new(),
             installation,
             kubeconfigs,
+            sidecar_args,
             scratch,
         };
         stack.start_engine().await?;
         for part in Part::SIDECARS.into_iter().filter(|part| !without.contains(part)) {
-            stack.start_part(part, &[])?;
+            stack.restart(part)?;
         }
         let token_path = format!("--token-path={}", stack.scratch.path().join("token").display());
         let listen = format!("--listen={}", listen.as_deref().unwrap_or("127.0.0.1:0"));
@@ -134,9 +144,14 @@ impl Stack {
         Ok(())
     }
 
-    /// Starts a sidecar that was killed or left out.
+    /// Starts a sidecar that was killed or left out, with the arguments that the options have for it.
     pub fn restart(&self, part: Part) -> anyhow::Result<()> {
-        self.start_part(part, &[])
+        self.restart_with(part, self.sidecar_args.get(&part).map_or(&[], Vec::as_slice))
+    }
+
+    /// The same with other further arguments.
+    pub fn restart_with(&self, part: Part, args: &[String]) -> anyhow::Result<()> {
+        self.start_part(part, args)
     }
 
     /// Waits until one of the processes ends, and returns which.

@@ -51,7 +51,7 @@ impl Authority {
     }
 }
 
-fn trusting(roots: RootCertStore, protocols: &[&str]) -> ClientConfig {
+pub(crate) fn trusting(roots: RootCertStore, protocols: &[&str]) -> ClientConfig {
     let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .expect("ring has the default versions")

@@ -1,0 +1,75 @@
+//! Writes docs/tools.md from what the sidecars list, or says whether it is still what they list.
+
+mod listed;
+mod page;
+mod permission;
+mod schema;
+mod text;
+
+use std::{fs, path::Path, process::ExitCode};
+
+use anyhow::{Context as _, ensure};
+use clap::Parser;
+use tentacular_demo::say;
+
+/// Writes docs/tools.md from the tools' own schemas.
+#[derive(Debug, Parser)]
+struct Args {
+    /// Write nothing; fail when the page is not what would be written.
+    #[arg(long)]
+    check: bool,
+}
+
+/// The page.
+const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/tools.md");
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run(&Args::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say(&format!("docs/tools.md: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(args: &Args) -> anyhow::Result<()> {
+    let page = page::page(&listed::all().await?)?;
+    let path = Path::new(PAGE);
+    if !args.check {
+        return fs::write(path, page).context("cannot be written");
+    }
+    let written = fs::read_to_string(path).context("cannot be read; `make docs` writes it")?;
+    if let Some((line, now)) = first_difference(&written, &page) {
+        let cut: String = now.chars().take(100).collect();
+        ensure!(
+            false,
+            "stale from line {line} on, which would be {cut:?}; run `make docs` and commit what it writes"
+        );
+    }
+    Ok(())
+}
+
+/// The number of the first line that differs, and how it should be.
+fn first_difference<'a>(written: &str, page: &'a str) -> Option<(usize, &'a str)> {
+    if written == page {
+        return None;
+    }
+    let same = written.lines().zip(page.lines()).take_while(|(one, other)| one == other).count();
+    Some((same + 1, page.lines().nth(same).unwrap_or_default()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_is_stale_from_its_first_other_line_on() {
+        assert_eq!(first_difference("a\nb\n", "a\nb\n"), None);
+        assert_eq!(first_difference("a\nb\n", "a\nc\n"), Some((2, "c")));
+        assert_eq!(first_difference("a\nb\n", "a\n"), Some((2, "")));
+        assert_eq!(first_difference("a\n", "a\nb\n"), Some((2, "b")));
+        assert_eq!(first_difference("a", "a\n"), Some((2, "")));
+    }
+}

@@ -1,0 +1,91 @@
+//! A kernel and a registrar behind a proxy, in the installation that all share, with an enclave for tentacles to be disturbed.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use anyhow::Context as _;
+use futures::future::try_join_all;
+use kube::api::{DynamicObject, PostParams};
+use serde_json::{from_value, json};
+use tentacular_test_harness::{
+    FaultProxy, Installation, Part, Stack, background,
+    mcp::{Era, Mcp},
+    stack::Options,
+};
+
+use super::{
+    live::{CONFIG_MAP, Content, Live, same},
+    release::six,
+};
+use crate::support::{enclave, unique, until_listed};
+
+/// The tentacle that nobody means.
+const BESIDE: &str = "beside";
+const FOREIGN: &str = "foreign";
+
+pub(super) struct Lane {
+    pub(super) stack: Stack,
+    pub(super) proxy: Arc<FaultProxy>,
+    pub(super) mcp: Mcp,
+    pub(super) live: Live,
+    /// Where the tentacles are, and what stands beside them and is nobody's business.
+    enclaves: Vec<(String, Content)>,
+}
+
+impl Lane {
+    /// With so many enclaves, for as many calls at the same time.
+    pub(super) async fn new(prefix: &str, enclaves: usize) -> anyhow::Result<Self> {
+        let installation = Installation::shared().await?;
+        let proxy = Arc::new(FaultProxy::start(installation.control_plane())?);
+        let live = Live(installation.control_plane().admin()?);
+        let options = Options {
+            without: vec![Part::Scheduler, Part::Auditor],
+            sidecar_args: BTreeMap::from([(Part::Registrar, vec![format!("--identity={}", unique(prefix))])]),
+            through: BTreeMap::from([(Part::Registrar, Arc::clone(&proxy))]),
+            ..Options::default()
+        };
+        let stack = background().spawn(Stack::start_with(installation, options)).await??;
+        until_listed(&stack, "wf_apply", true).await?;
+        let mcp = stack.client(Era::Stateless).await?;
+        let made = (0..enclaves).map(|_| furnished(&mcp, &live, prefix));
+        let enclaves = try_join_all(made).await?;
+        Ok(Self { stack, proxy, mcp, live, enclaves })
+    }
+
+    /// The name of one of its enclaves.
+    pub(super) fn enclave(&self, slot: usize) -> &str {
+        &self.enclaves[slot].0
+    }
+
+    /// Fails unless all that no call was about is as it was.
+    pub(super) async fn beside_is_untouched(&self) -> anyhow::Result<()> {
+        for (enclave, before) in &self.enclaves {
+            same(before, &beside(&self.live, enclave).await?).context("what nobody meant")?;
+        }
+        Ok(())
+    }
+}
+
+/// An enclave with something in it that is nobody's business.
+async fn furnished(mcp: &Mcp, live: &Live, prefix: &str) -> anyhow::Result<(String, Content)> {
+    let enclave = enclave(mcp, prefix).await?;
+    let arguments = json!({ "enclave": enclave, "name": BESIDE, "manifests": six(BESIDE, 1, 0) });
+    mcp.call("wf_apply", arguments).await?;
+    let foreign: DynamicObject = from_value(json!({
+        "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": FOREIGN }, "data": { "of": "nobody" },
+    }))?;
+    live.api(CONFIG_MAP, &enclave).create(&PostParams::default(), &foreign).await?;
+    let before = beside(live, &enclave).await?;
+    Ok((enclave, before))
+}
+
+/// What no call of a test is about: the enclave itself, another tentacle, and to its last member an object of nobody's.
+async fn beside(live: &Live, enclave: &str) -> anyhow::Result<Content> {
+    let mut all = live.enclave(enclave).await?;
+    all.extend(
+        live.release(enclave, BESIDE).await?.into_iter().map(|(name, object)| (format!("{BESIDE} {name}"), object)),
+    );
+    all.insert("uids".to_owned(), json!(live.uids(enclave, BESIDE).await?));
+    let foreign = live.api(CONFIG_MAP, enclave).get(FOREIGN).await?;
+    all.insert(FOREIGN.to_owned(), serde_json::to_value(foreign)?);
+    Ok(all)
+}
