@@ -3,7 +3,7 @@
 use std::{fmt, path::Path, time::Duration};
 
 use backon::{ExponentialBuilder, Retryable};
-use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::{api::core::v1::Namespace, apimachinery::pkg::version::Info};
 use kube::core::PartialObjectMeta;
 use serde::de::DeserializeOwned;
 use tentacular_contract::keys;
@@ -106,6 +106,18 @@ impl Cluster {
         match timeout(PROBE, namespaces.list(&one)).await {
             Ok(answer) => answer.map(drop),
             Err(_) => Err(Error::unanswered(&namespaces.about(None), PROBE)),
+        }
+    }
+
+    /// The version of the API server, such as `v1.33.2`, asked within 5 s.
+    pub async fn version(&self) -> Result<String, Error> {
+        let about =
+            About { kind: "the version".to_owned(), plural: "the version".to_owned(), namespace: None, name: None };
+        let request = http::Request::get("/version").body(Vec::new());
+        let request = request.map_err(|error| Error::invalid(&about, error.to_string()))?;
+        match timeout(PROBE, self.send::<Info>(&about, request, false)).await {
+            Ok(info) => info.map(|info| info.git_version),
+            Err(_) => Err(Error::unanswered(&about, PROBE)),
         }
     }
 

@@ -192,6 +192,14 @@ impl<K: Stored> Objects<K> {
         }
     }
 
+    pub(crate) const fn request(&self) -> &Request {
+        &self.request
+    }
+
+    pub(crate) const fn client(&self) -> &kube::Client {
+        self.cluster.client()
+    }
+
     async fn read<T: DeserializeOwned>(
         &self,
         about: &About,

@@ -21,6 +21,7 @@ use super::{
     rollout,
     standing::{self, Standing},
     validate::{self, Checked, Violations},
+    write::Writing,
 };
 use crate::{locks::Held, registrar::Registrar};
 
@@ -204,11 +205,12 @@ async fn locked(
     }
     plan.rehearse(&stamp).await?;
     if let Some(held) = held {
-        plan.write(&stamp, permitted, held).await?;
+        plan.write(&Writing { registrar, permitted, held, stamp: &stamp }).await?;
     }
     warnings.extend(plan.warnings());
     let (name, enclave) = (tentacle.to_string(), enclave.to_string());
-    Ok(Outcome::of(name, enclave, (new, asked.dry_run), plan.changes(asked.dry_run), warnings))
+    let changes = plan.changes(asked.dry_run);
+    Ok(Outcome::of((name, enclave), (new, asked.dry_run), changes, plan.kept(), warnings))
 }
 
 /// Whoever may create a tentacle may not thereby get at what an earlier one left.

@@ -3,11 +3,12 @@
 
 use std::{fmt, time::Duration};
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use serde_json::json;
 use tentacular_cluster::{Error, Object, Objects, retry_on_conflict_or_outage};
 use tentacular_process::link::ToolError;
 
-use super::{fields, plan::Plan};
+use super::{fields, plan::Plan, release::release_of};
 use crate::locks::Held;
 
 /// How long an object is written again that somebody else changes at the same time, or while the API server is away.
@@ -20,7 +21,7 @@ impl Plan<'_> {
         let (cluster, enclave) = (self.cluster, self.enclave());
         for planned in &mut self.planned {
             let objects = cluster.objects(planned.manifest.kind, enclave.as_str());
-            if let Some(live) = planned.live.take_if(|live| fields::migrated(live).is_some()) {
+            if let Some(live) = planned.live.take_if(|live| to_claim(live).is_some()) {
                 held.require().map_err(nothing_applied)?;
                 planned.live = Some(settle_claim(&objects, live).await.map_err(nothing_applied)?);
             }
@@ -55,9 +56,18 @@ pub(super) async fn settle_claim(objects: &Objects<Object>, made: Object) -> Res
     .await
 }
 
+/// The managed fields that the object has to get, if others than it has. One of no release is only written to be adopted.
+fn to_claim(live: &Object) -> Option<Vec<ManagedFieldsEntry>> {
+    if release_of(live).is_some() || fields::is_applied(live) {
+        fields::migrated(live)
+    } else {
+        fields::adopted(live)
+    }
+}
+
 /// Makes them so in one write, which counts only while the object is as `live`.
 pub(super) async fn claim(objects: &Objects<Object>, live: Object) -> Result<Object, Error> {
-    let Some(managed_fields) = fields::migrated(&live) else { return Ok(live) };
+    let Some(managed_fields) = to_claim(&live) else { return Ok(live) };
     let name = live.metadata.name.unwrap_or_default();
     let patch = json!({ "metadata": {
         "uid": live.metadata.uid, "resourceVersion": live.metadata.resource_version, "managedFields": managed_fields,

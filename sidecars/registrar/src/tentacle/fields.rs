@@ -9,6 +9,8 @@ use tentacular_contract::keys;
 
 const APPLY: &str = "Apply";
 const UPDATE: &str = "Update";
+/// The manager of what Kubernetes' own controllers write.
+const CONTROLLERS: &str = "kube-controller-manager";
 
 /// Whether server-side apply knows what of the object is the server's.
 pub(crate) fn is_applied(object: &Object) -> bool {
@@ -22,8 +24,19 @@ pub(crate) fn migrated(object: &Object) -> Option<Vec<ManagedFieldsEntry>> {
     if is_applied(object) { gathered(object) } else { taken_over(object) }
 }
 
+/// The managed fields of an object that is adopted: whoever wrote it until now, an apply removes what it leaves out. Only
+/// what controllers wrote stays theirs.
+pub(crate) fn adopted(object: &Object) -> Option<Vec<ManagedFieldsEntry>> {
+    made_ours(object, |entry| entry.subresource.is_none() && entry.manager.as_deref() != Some(CONTROLLERS))
+}
+
 fn taken_over(object: &Object) -> Option<Vec<ManagedFieldsEntry>> {
-    let (servers, mut others): (Vec<_>, Vec<_>) = entries(object).iter().cloned().partition(is_servers);
+    made_ours(object, is_servers)
+}
+
+/// With the entries that `are` the server's as one that it applied.
+fn made_ours(object: &Object, are: impl Fn(&ManagedFieldsEntry) -> bool) -> Option<Vec<ManagedFieldsEntry>> {
+    let (servers, mut others): (Vec<_>, Vec<_>) = entries(object).iter().cloned().partition(are);
     let mut servers = servers.into_iter();
     let mut entry = servers.next()?;
     for other in servers {
@@ -151,6 +164,21 @@ mod tests {
         ]);
         assert_eq!(serde_json::to_value(migrated(&before).unwrap()).unwrap(), expected);
         assert!(migrated(&object(&expected)).is_none(), "once is enough");
+    }
+
+    #[test]
+    fn of_an_adopted_object_everything_counts_as_applied_but_what_controllers_wrote() {
+        let mut scaled = entry("hpa", UPDATE, &json!({ "f:spec": { "f:replicas": {} } }));
+        scaled["subresource"] = json!("scale");
+        let controllers = entry(CONTROLLERS, UPDATE, &json!({ "f:metadata": {} }));
+        let object = object(&json!([
+            entry("kubectl-client-side-apply", UPDATE, &json!({ "f:data": { "f:a": {} } })),
+            scaled,
+            controllers,
+            entry("helm", APPLY, &json!({ "f:data": { "f:b": {} } })),
+        ]));
+        let ours = entry(FIELD_MANAGER, APPLY, &json!({ "f:data": { "f:a": {}, "f:b": {} } }));
+        assert_eq!(serde_json::to_value(adopted(&object).unwrap()).unwrap(), json!([scaled, controllers, ours]));
     }
 
     #[test]

@@ -63,7 +63,7 @@ pub(crate) struct Outcome {
     deleted: usize,
     /// How many objects were as they should be.
     unchanged: usize,
-    /// The objects that the tentacle now consists of, as Kind/name.
+    /// The objects that the tentacle now consists of, as Kind/name, volumes that it keeps among them.
     applied: Vec<String>,
     /// What happened to each object.
     objects: Vec<Change>,
@@ -75,12 +75,12 @@ pub(crate) struct Outcome {
 }
 
 impl Outcome {
-    /// Counts `objects`. `new` says that the tentacle was not there before.
+    /// Counts `objects`, beside which the tentacle has `kept`. `new` says that the tentacle was not there before.
     pub(crate) fn of(
-        name: String,
-        enclave: String,
+        (name, enclave): (String, String),
         (new, dry_run): (bool, bool),
         objects: Vec<Change>,
+        kept: Vec<String>,
         warnings: Vec<String>,
     ) -> Self {
         let count = |effect| objects.iter().filter(|change| change.action == effect).count();
@@ -90,7 +90,8 @@ impl Outcome {
             true => Effect::Unchanged,
             false => Effect::Updated,
         };
-        let kept = objects.iter().filter(|change| change.action != Effect::Deleted);
+        let applied = objects.iter().filter(|change| change.action != Effect::Deleted);
+        let applied = applied.map(|change| format!("{}/{}", change.kind, change.name)).chain(kept).collect();
         Self {
             name,
             enclave,
@@ -100,7 +101,7 @@ impl Outcome {
             updated: count(Effect::Updated) + count(Effect::Replaced),
             deleted: count(Effect::Deleted),
             unchanged,
-            applied: kept.map(|change| format!("{}/{}", change.kind, change.name)).collect(),
+            applied,
             objects,
             rollout: None,
             warnings,

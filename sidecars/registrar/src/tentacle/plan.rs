@@ -226,6 +226,11 @@ impl<'a> Plan<'a> {
         planned.chain(removed).collect()
     }
 
+    /// What the tentacle has beside the manifests and keeps, as Kind/name.
+    pub(crate) fn kept(&self) -> Vec<String> {
+        self.superfluous.kept.iter().map(Live::title).collect()
+    }
+
     /// What stays although no manifest has it, and what was nobody's before.
     pub(crate) fn warnings(&self) -> Vec<String> {
         let kept = self.superfluous.kept.iter().map(|live| {

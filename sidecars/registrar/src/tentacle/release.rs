@@ -1,6 +1,10 @@
 //! What an enclave holds of a tentacle: every object that carries the tentacle's release label.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::BTreeSet,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 use futures::future::try_join_all;
 use tentacular_cluster::{
@@ -59,26 +63,27 @@ pub(crate) fn annotations(object: &Object) -> Pairs {
     object.metadata.annotations.clone().unwrap_or_default()
 }
 
-/// Removes the object with that uid; that it is gone, or that another one stands there, is as good. Tried again while the
-/// API server is away or refuses because of something else that is written.
-pub(crate) async fn delete(
-    objects: &Objects<Object>,
-    name: &str,
-    uid: Option<&str>,
-    propagation: Propagation,
-) -> Result<(), Error> {
-    let delete = Delete { uid: uid.map(str::to_owned), propagation, ..Delete::default() };
-    let attempt = || async {
+/// Removes an object of a release as it was read. That it is gone, or that another one or one of nobody or somebody else
+/// stands there, is as good. Tried again while the API server is away or the object is written at the same time.
+pub(crate) async fn delete(objects: &Objects<Object>, live: &Object, propagation: Propagation) -> Result<(), Error> {
+    let name = live.metadata.name.as_deref().unwrap_or_default();
+    let current = Mutex::new(live.metadata.resource_version.clone());
+    retry_on_conflict_or_outage(CONTENDED, || async {
+        let resource_version = current.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let delete = Delete { uid: live.metadata.uid.clone(), resource_version, propagation };
         match objects.delete(name, &delete).await {
             Ok(_) => Ok(()),
             Err(conflict @ Error::Conflict { .. }) => match objects.get(name).await? {
-                Some(live) if live.metadata.uid.as_deref() == uid => Err(conflict),
+                Some(now) if now.metadata.uid == live.metadata.uid && release_of(&now) == release_of(live) => {
+                    *current.lock().unwrap_or_else(PoisonError::into_inner) = now.metadata.resource_version;
+                    Err(conflict)
+                }
                 _ => Ok(()),
             },
             Err(error) => Err(error),
         }
-    };
-    retry_on_conflict_or_outage(CONTENDED, attempt).await
+    })
+    .await
 }
 
 /// Every object of the tentacle, kind by kind. What a controller made is among them only with its maker: labels of what a

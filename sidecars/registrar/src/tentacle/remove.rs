@@ -159,20 +159,20 @@ impl Removal<'_> {
         for live in going {
             let uid = live.uid().unwrap_or_default().to_owned();
             // What a controller made goes with its maker.
-            self.asked.insert(uid.clone(), live.title());
+            self.asked.insert(uid, live.title());
             if !is_terminating(&live.object) && !live.is_controlled() {
-                self.delete_one(live, &uid).await.map_err(|error| self.half_way(&error))?;
+                self.delete_one(live).await.map_err(|error| self.half_way(&error))?;
             }
         }
         Ok(())
     }
 
-    async fn delete_one(&self, live: &Live, uid: &str) -> Result<(), Error> {
+    async fn delete_one(&self, live: &Live) -> Result<(), Error> {
         let runs = STAGES[0].contains(&live.kind);
         let propagation = if runs { Propagation::Foreground } else { Propagation::Background };
         let (enclave, _) = self.place;
         let objects = self.cluster.objects(live.kind, enclave.as_str());
-        release::delete(&objects, live.name(), Some(uid), propagation).await
+        release::delete(&objects, &live.object, propagation).await
     }
 
     /// Waits until all that was asked for is gone, or the time is up.

@@ -15,8 +15,9 @@ use super::{
     ownership::Stamp,
     plan::{AT_ONCE, Plan, Planned},
     release::{self, release_of},
+    standing::Standing,
 };
-use crate::locks::Held;
+use crate::{locks::Held, registrar::Registrar};
 
 /// Longest wait for a Job that is replaced to go, with its pods.
 const GONE_WITHIN: Duration = Duration::from_mins(1);
@@ -42,6 +43,21 @@ impl From<Error> for Failure {
     }
 }
 
+/// In whose name, and by which right, an apply writes.
+pub(crate) struct Writing<'a> {
+    pub(crate) registrar: &'a Registrar,
+    pub(crate) permitted: &'a Permitted,
+    pub(crate) held: &'a Held,
+    pub(crate) stamp: &'a Stamp<'a>,
+}
+
+impl Writing<'_> {
+    /// Decides once more whether the caller may, as time has passed since it was decided.
+    async fn recheck(&self) -> Result<(), ToolError> {
+        Standing::read(self.registrar, self.permitted).await.map(drop)
+    }
+}
+
 /// An apply under way: what was written so far.
 struct Progress<'a> {
     permitted: &'a Permitted,
@@ -56,11 +72,12 @@ impl Progress<'_> {
         self.permitted.progress(count(self.done.len()), Some(count(self.total)), what).await;
     }
 
-    fn half_way(&self, what: &str, failure: &Failure) -> ToolError {
-        let Failure { error, unknown } = failure;
-        let stopped =
-            if *unknown { format!("whether {what} was written is not known: {error}") } else { error.to_string() };
-        if self.done.is_empty() && !unknown {
+    fn half_way(&self, failures: &[(String, Failure)]) -> ToolError {
+        let told = failures.iter().map(|(what, Failure { error, unknown })| {
+            if *unknown { format!("whether {what} was written is not known: {error}") } else { error.to_string() }
+        });
+        let stopped = told.collect::<Vec<_>>().join("; ");
+        if self.done.is_empty() && !failures.iter().any(|(_, failure)| failure.unknown) {
             return ToolError::new(format_args!("nothing was applied: {stopped}; try again"));
         }
         let done = if self.done.is_empty() { "nothing".to_owned() } else { self.done.join(", ") };
@@ -72,23 +89,22 @@ impl Progress<'_> {
 
 impl Plan<'_> {
     /// Writes what the rehearsal found to be different, and removes what is superfluous.
-    pub(crate) async fn write(
-        &mut self,
-        stamp: &Stamp<'_>,
-        permitted: &Permitted,
-        held: &Held,
-    ) -> Result<(), ToolError> {
+    pub(crate) async fn write(&mut self, writing: &Writing<'_>) -> Result<(), ToolError> {
+        let Writing { permitted, held, .. } = *writing;
         let due = self.planned.iter().filter(|planned| planned.effect != Effect::Unchanged).count();
         let mut progress = Progress { permitted, total: due + self.superfluous.removed.len(), done: Vec::new() };
         for kind in Kind::ALL {
-            self.write_kind(kind, stamp, held, &mut progress).await?;
+            self.write_kind(kind, writing, &mut progress).await?;
         }
         for live in &self.superfluous.removed {
             let title = live.title();
-            held.require().map_err(|error| progress.half_way(&title, &error.into()))?;
-            self.remove(live.kind, live.name(), live.uid(), Propagation::Background)
-                .await
-                .map_err(|error| progress.half_way(&title, &error.into()))?;
+            let removed = match held.require() {
+                Ok(()) => self.remove(live.kind, &live.object, Propagation::Background).await.map_err(Failure::from),
+                Err(lost) => Err(lost.into()),
+            };
+            if let Err(failure) = removed {
+                return Err(progress.half_way(&[(title, failure)]));
+            }
             progress.report(title).await;
         }
         Ok(())
@@ -98,8 +114,7 @@ impl Plan<'_> {
     async fn write_kind(
         &mut self,
         kind: Kind,
-        stamp: &Stamp<'_>,
-        held: &Held,
+        writing: &Writing<'_>,
         progress: &mut Progress<'_>,
     ) -> Result<(), ToolError> {
         let is_due = |planned: &Planned| planned.manifest.kind == kind && planned.effect != Effect::Unchanged;
@@ -107,14 +122,14 @@ impl Plan<'_> {
         let plan = &*self;
         let writes = due.into_iter().map(|index| async move {
             let planned = &plan.planned[index];
-            let written = match held.require() {
-                Ok(()) => plan.write_one(planned, stamp).await,
+            let written = match writing.held.require() {
+                Ok(()) => plan.write_one(planned, writing).await,
                 Err(lost) => Err(lost.into()),
             };
             (index, written)
         });
         let answers: Vec<_> = stream::iter(writes.collect::<Vec<_>>()).buffered(AT_ONCE).collect().await;
-        let mut failed = None;
+        let mut failed = Vec::new();
         for (index, answer) in answers {
             let planned = &mut self.planned[index];
             let title = planned.manifest.to_string();
@@ -124,13 +139,13 @@ impl Plan<'_> {
                     planned.made = object.metadata.uid;
                     progress.report(title).await;
                 }
-                Err(failure) => failed = failed.or(Some((title, failure))),
+                Err(failure) => failed.push((title, failure)),
             }
         }
-        failed.map_or(Ok(()), |(title, failure)| Err(progress.half_way(&title, &failure)))
+        if failed.is_empty() { Ok(()) } else { Err(progress.half_way(&failed)) }
     }
 
-    async fn write_one(&self, planned: &Planned, stamp: &Stamp<'_>) -> Result<(Effect, Object), Failure> {
+    async fn write_one(&self, planned: &Planned, writing: &Writing<'_>) -> Result<(Effect, Object), Failure> {
         let objects = self.cluster.objects(planned.manifest.kind, self.enclave().as_str());
         let replaced = planned.effect == Effect::Replaced;
         if replaced {
@@ -140,7 +155,7 @@ impl Plan<'_> {
         let mut attempts = 0;
         let attempt = || {
             attempts += 1;
-            self.attempt(planned, expected, &objects, stamp, attempts > 1)
+            self.attempt(planned, expected, &objects, writing, attempts > 1)
         };
         let (effect, object) = retry_on_conflict_or_outage(CONTENDED, attempt).await??;
         Ok((if replaced { Effect::Replaced } else { effect }, object))
@@ -153,10 +168,14 @@ impl Plan<'_> {
         planned: &Planned,
         expected: Option<&Object>,
         objects: &Objects<Object>,
-        stamp: &Stamp<'_>,
+        writing: &Writing<'_>,
         again: bool,
     ) -> Result<Result<(Effect, Object), ToolError>, Error> {
+        let stamp = writing.stamp;
         let live = if again { objects.get(&planned.manifest.name).await? } else { expected.cloned() };
+        if again && let Err(denied) = writing.recheck().await {
+            return Ok(Err(denied));
+        }
         let object = self.stamped(planned, || match &live {
             Some(before) => stamp.updated(&release::annotations(before)),
             None => stamp.created(),
@@ -211,8 +230,9 @@ impl Plan<'_> {
     /// Removes a Job that is to be made anew, and waits until it is gone.
     async fn clear(&self, planned: &Planned) -> Result<(), Failure> {
         let Manifest { kind, name, .. } = &planned.manifest;
-        let uid = planned.live.as_ref().and_then(|live| live.metadata.uid.as_deref());
-        self.remove(*kind, name, uid, Propagation::Foreground).await?;
+        let Some(before) = &planned.live else { return Ok(()) };
+        let uid = before.metadata.uid.as_deref();
+        self.remove(*kind, before, Propagation::Foreground).await?;
         let begun = Instant::now();
         let objects = self.cluster.objects(*kind, self.enclave().as_str());
         while objects.get(name).await?.is_some_and(|live| live.metadata.uid.as_deref() == uid) {
@@ -229,8 +249,8 @@ impl Plan<'_> {
         Ok(())
     }
 
-    async fn remove(&self, kind: Kind, name: &str, uid: Option<&str>, how: Propagation) -> Result<(), Error> {
-        release::delete(&self.cluster.objects(kind, self.enclave().as_str()), name, uid, how).await
+    async fn remove(&self, kind: Kind, live: &Object, how: Propagation) -> Result<(), Error> {
+        release::delete(&self.cluster.objects(kind, self.enclave().as_str()), live, how).await
     }
 
     fn is_ours(&self, live: &Object) -> bool {
