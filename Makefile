@@ -50,6 +50,7 @@ bench: ## Measurements on a release build; they print and never fail on a figure
 	cargo build --workspace --bins --locked --release
 	cargo run --locked --quiet --release --package tentacular-demo --bin bench -- $(if $(ONLY),--only=$(ONLY))
 
-soak: ## Mixed load while tokens, keys, certificates and sidecars change; fails on a wrong answer. MINUTES=10.
+soak: ## Mixed load while tokens, keys, certificates and sidecars change, then 200 kills of leading schedulers. MINUTES=10.
 	cargo build --workspace --bins --locked --release
 	cargo run --locked --quiet --release --package tentacular-demo --bin soak -- $(if $(MINUTES),--minutes=$(MINUTES))
+	SCHEDULE_ROUNDS=200 cargo test --locked --release --package tentacular-end-to-end --test end_to_end e2e_schedule_faults

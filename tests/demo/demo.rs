@@ -28,6 +28,8 @@ struct Args {
 
 /// The enclave of the tour.
 const ENCLAVE: &str = "team-a";
+/// Its schedule in the end.
+const EVERY_MINUTE: &str = "* * * * *";
 /// The tentacle of the tour.
 const TENTACLE: &str = "word-count";
 
@@ -62,6 +64,7 @@ async fn run(args: Args) -> anyhow::Result<()> {
     let mcp = stack.client(Era::Stateless).await?;
     tour(&mcp).await?;
     webhook(&stack).await?;
+    schedule(&mcp).await?;
     say("the tour is over");
     say(&format!("MCP_URL={}", stack.url()));
     say(&format!("MCP_TOKEN={}", stack.token()));
@@ -134,6 +137,38 @@ async fn webhook(stack: &Stack) -> anyhow::Result<()> {
         Err(error) => Err(error).context("the API server did not answer"),
         Ok(_) => bail!("the webhook let a bad cron annotation pass"),
     }
+}
+
+/// A schedule fires without anybody calling.
+async fn schedule(mcp: &Mcp) -> anyhow::Result<()> {
+    let mut manifests = manifests()?;
+    for manifest in manifests.as_array_mut().context("the manifests are no list")? {
+        if manifest["kind"] == "Deployment" {
+            manifest["metadata"]["annotations"]["tentacular.io/cron-schedule"] = json!(EVERY_MINUTE);
+        }
+    }
+    let place = json!({ "enclave": ENCLAVE, "name": TENTACLE });
+    mcp.call("wf_apply", json!({ "enclave": ENCLAVE, "name": TENTACLE, "manifests": manifests })).await?;
+    say(&format!("8. wf_apply gives it the schedule {EVERY_MINUTE:?}; waiting for the full minute"));
+    let until = Instant::now() + Duration::from_mins(2);
+    let run = loop {
+        let shown = mcp.call("wf_runs", place.clone()).await?;
+        let scheduled = shown["runs"].as_array().into_iter().flatten().filter(|run| run["by"] == "schedule");
+        let ended: Vec<_> = scheduled.filter(|run| run["state"] != "claimed").cloned().collect();
+        if let [run] = &ended[..] {
+            break run.clone();
+        }
+        ensure!(ended.is_empty() && Instant::now() < until, "wf_runs shows {shown}");
+        sleep(Duration::from_millis(200)).await;
+    };
+    ensure!(run["state"] == "succeeded", "the run of the schedule did not succeed: {run}");
+    say(&format!(
+        "9. it fired at {}, {} ms late, once; wf_runs shows {}",
+        text(&run["instant"]),
+        run["lateness_ms"],
+        text(&run["state"])
+    ));
+    Ok(())
 }
 
 async fn until_ready(mcp: &Mcp, place: &Value) -> anyhow::Result<()> {

@@ -89,10 +89,11 @@ fn telemetry(tentacles: &Tentacles, tentacle: String) -> Arc<Telemetry> {
 
 /// One run: the nodes `split` and `count`, and what the input asks for to try a client out.
 async fn run(telemetry: &Telemetry, headers: &HeaderMap, body: &[u8]) -> Response<Full<Bytes>> {
-    let event = telemetry.begin();
     let (started_at, since) = (epoch_ms(), Instant::now());
     // As in the real engine, what is no JSON counts as empty.
     let input = serde_json::from_slice::<Value>(body).unwrap_or_default();
+    let run_id = headers.get(RUN_ID_HEADER).and_then(|id| id.to_str().ok());
+    let event = telemetry.begin(run_id, input["trigger"].as_str());
     if let Some(ms) = input["sleep_ms"].as_u64() {
         sleep(Duration::from_millis(ms.min(LONGEST_SLEEP_MS))).await;
     }
@@ -110,7 +111,7 @@ async fn run(telemetry: &Telemetry, headers: &HeaderMap, body: &[u8]) -> Respons
     if failure.is_none() {
         outputs.insert("count".to_owned(), words::count(&words));
     }
-    if let Some(id) = headers.get(RUN_ID_HEADER).and_then(|id| id.to_str().ok()) {
+    if let Some(id) = run_id {
         outputs.insert("metadata".to_owned(), json!({ "runId": id }));
     }
     let errors = failure.map_or_else(|| json!({}), |message| json!({ "count": message }));

@@ -36,10 +36,10 @@ impl Default for Telemetry {
 }
 
 impl Telemetry {
-    /// A run begins.
-    pub(crate) fn begin(&self) -> Event<'_> {
+    /// A run begins: its id, and the name of the trigger that it was fired by, where there are such.
+    pub(crate) fn begin(&self, run_id: Option<&str>, trigger: Option<&str>) -> Event<'_> {
         self.counters().in_flight += 1;
-        Event(self)
+        Event { telemetry: self, run: json!({ "type": "run", "runId": run_id, "trigger": trigger }) }
     }
 
     /// The answer of `/health?detail=1`.
@@ -72,12 +72,18 @@ fn rate(errors: u64, total: u64) -> f64 {
 
 /// A run in flight. One whose client left counts as neither done nor failed.
 #[derive(Debug)]
-pub(crate) struct Event<'a>(&'a Telemetry);
+pub(crate) struct Event<'a> {
+    telemetry: &'a Telemetry,
+    /// What is told of it once it is over.
+    run: Value,
+}
 
 impl Event<'_> {
     /// The run is over; `failure` says why it failed.
-    pub(crate) fn end(self, failure: Option<&str>) {
-        let mut counters = self.0.counters();
+    pub(crate) fn end(mut self, failure: Option<&str>) {
+        let mut run = self.run.take();
+        (run["at"], run["success"]) = (json!(epoch_ms()), json!(failure.is_none()));
+        let mut counters = self.telemetry.counters();
         counters.total += 1;
         counters.last_run_failed = failure.is_some();
         if let Some(failure) = failure {
@@ -87,13 +93,13 @@ impl Event<'_> {
         if counters.recent.len() == RECENT {
             counters.recent.pop_front();
         }
-        counters.recent.push_back(json!({ "type": "run", "at": epoch_ms(), "success": failure.is_none() }));
+        counters.recent.push_back(run);
     }
 }
 
 impl Drop for Event<'_> {
     fn drop(&mut self) {
-        self.0.counters().in_flight -= 1;
+        self.telemetry.counters().in_flight -= 1;
     }
 }
 

@@ -58,7 +58,8 @@ async fn what_is_no_json_counts_as_empty() {
 #[tokio::test]
 async fn each_tentacle_has_its_own_counters() {
     let engine = engine().await;
-    let (status, report) = json_of(engine, Method::POST, "/a/x/run", r#"{"fail": "no luck"}"#).await;
+    let input = r#"{"fail": "no luck", "trigger": "nightly"}"#;
+    let (status, report) = json_of(engine, Method::POST, "/a/x/run", input).await;
     assert_eq!((status, &report["success"]), (StatusCode::INTERNAL_SERVER_ERROR, &json!(false)));
     assert_eq!(report["errors"], json!({ "count": "no luck" }));
     let (_, health) = json_of(engine, Method::GET, "/a/x/health?detail=1", "").await;
@@ -66,6 +67,11 @@ async fn each_tentacle_has_its_own_counters() {
     assert_eq!(
         (&health["totalEvents"], &health["errorRate"], &health["inFlight"]),
         (&json!(1), &json!(1.0), &json!(0))
+    );
+    let told = &health["recentEvents"][0];
+    assert_eq!(
+        (&told["runId"], &told["trigger"], &told["success"]),
+        (&json!("r1"), &json!("nightly"), &json!(false))
     );
     let (_, health) = json_of(engine, Method::GET, "/a/y/health?detail=1", "").await;
     assert_eq!((&health["totalEvents"], &health["lastError"]), (&json!(0), &Value::Null));

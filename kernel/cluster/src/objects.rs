@@ -80,24 +80,37 @@ impl<K: Stored> Objects<K> {
 
     /// All objects that `wanted` selects, read page by page.
     pub async fn list(&self, wanted: &Selector) -> Result<Vec<K>, Error> {
+        self.fold(wanted, Vec::new, Vec::push).await
+    }
+
+    /// What `add` makes of all objects that `wanted` selects, beginning with what `start` makes; no more than a page of
+    /// them is held at a time. It may begin anew.
+    pub async fn fold<T>(
+        &self,
+        wanted: &Selector,
+        start: impl Fn() -> T,
+        add: impl Fn(&mut T, K),
+    ) -> Result<T, Error> {
         let about = self.about(None);
         let mut params = wanted.params();
-        let mut found = Vec::new();
+        let (mut made, mut found) = (start(), 0);
         loop {
             let page = match self.page(&about, &params).await {
                 // The state that the pages show was compacted away: once more, in one piece.
                 Err(Error::Expired { .. }) if params.continue_token.is_some() => {
                     params = ListParams { limit: None, continue_token: None, ..params };
-                    found.clear();
+                    (made, found) = (start(), 0);
                     continue;
                 }
                 page => page?,
             };
-            found.extend(page.items);
+            for item in page.items.into_iter().take(wanted.limit() - found) {
+                add(&mut made, item);
+                found += 1;
+            }
             let more = page.metadata.continue_.filter(|token| !token.is_empty());
-            if more.is_none() || wanted.is_reached(found.len()) {
-                found.truncate(wanted.limit());
-                return Ok(found);
+            if more.is_none() || wanted.is_reached(found) {
+                return Ok(made);
             }
             params.continue_token = more;
         }

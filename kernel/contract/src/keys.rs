@@ -95,6 +95,11 @@ pub const LEDGER_PREFIX: &str = "tentacular-runs-";
 /// `ConfigMap`: marks a ledger of runs, whatever the value.
 pub const LEDGER: &str = "tentacular.io/ledger";
 
+/// `ConfigMap` in the server's namespace: what is known of the backing services (see [`crate::backing`]).
+pub const BACKING_SERVICES: &str = "tentacular-backing-services";
+/// Lease in the server's namespace: the scheduler that leads.
+pub const SCHEDULER_LEASE: &str = "tentacular-scheduler";
+
 /// `_meta` of `server/discover`: the version of the contract between kernel and sidecar.
 pub const CONTRACT_META: &str = "tentacular.io/contract";
 /// The contract version of this build. One minor more or less works both ways, another major does not join.

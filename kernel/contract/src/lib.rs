@@ -4,6 +4,7 @@
 //! with it before they write, and the webhook validates with the same parsers that the others read with.
 
 pub mod authz;
+pub mod backing;
 pub mod caller;
 pub mod cron;
 pub mod evaluate;
@@ -13,12 +14,14 @@ pub mod keys;
 pub mod limits;
 pub mod mode;
 pub mod names;
+pub mod network;
 pub mod permit;
 pub mod platform;
 pub mod pod_security;
 pub mod pod_state;
 pub mod reach;
 pub mod tentacle_url;
+pub mod text;
 pub mod workflow;
 
 pub use authz::{Absent, Authz, Frozen, Needs, On};

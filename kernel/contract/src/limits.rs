@@ -23,6 +23,8 @@ pub const MANIFEST_BYTES: usize = 1024 * 1024;
 pub const RUN_OUTPUT_BYTES: usize = 4 * 1024 * 1024;
 /// Answer of one health probe that is read, in bytes.
 pub const HEALTH_BODY_BYTES: usize = 1024 * 1024;
+/// Log lines that one call shows, in bytes.
+pub const LOG_BYTES: usize = 1024 * 1024;
 /// Longest run, in seconds.
 pub const RUN_SECONDS: u64 = 600;
 /// Deadline of a tool that names none, in seconds.

@@ -97,6 +97,12 @@ impl Mode {
         self.0 >> class.shift() & bit.mask() != 0
     }
 
+    /// The same mode with that one bit of the class the other way round.
+    #[must_use]
+    pub const fn toggled(self, class: Class, bit: Bit) -> Self {
+        Self(self.0 ^ bit.mask() << class.shift())
+    }
+
     /// The preset name of this mode, if it has one.
     pub fn preset(self) -> Option<&'static str> {
         PRESETS.iter().find(|(_, mode)| *mode == self).map(|(name, _)| *name)

@@ -4,6 +4,14 @@ use clap::Args;
 
 use crate::names::is_subdomain;
 
+/// The `ClusterRole`s bound in each enclave by bindings of their names, and which of the accounts in the server's namespace
+/// gets each of them there.
+pub const ENCLAVE_BINDINGS: [(&str, &str); 3] = [
+    ("tentacular-enclave-registrar", "tentacular-registrar"),
+    ("tentacular-enclave-scheduler", "tentacular-scheduler"),
+    ("tentacular-enclave-reader", "tentacular-mcp"),
+];
+
 /// What is the same for every process of one installation.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Platform (the same for every process)")]

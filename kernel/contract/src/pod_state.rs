@@ -2,6 +2,8 @@
 
 use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Pod};
 
+use crate::text;
+
 /// Characters of a message of Kubernetes that are told.
 const CHARACTERS: usize = 300;
 /// Reasons that only say that a container has not begun yet.
@@ -9,8 +11,8 @@ const BEGINNING: [&str; 2] = ["ContainerCreating", "PodInitializing"];
 
 /// Why `pod` is not ready; `None` when it is ready, has done its work, or is being deleted.
 ///
-/// Messages come from the kubelet and from whoever wrote the pod: control characters are taken out, and more than 300
-/// characters are cut.
+/// Messages come from the kubelet and from whoever wrote the pod: what does not show is taken out, and of each no more
+/// than 300 characters are told.
 pub fn why_not_ready(pod: &Pod) -> Option<String> {
     let status = pod.status.clone().unwrap_or_default();
     let phase = status.phase.as_deref().unwrap_or_default();
@@ -20,9 +22,10 @@ pub fn why_not_ready(pod: &Pod) -> Option<String> {
     if pod.metadata.deletion_timestamp.is_some() || phase == "Succeeded" || is("Ready", "True") {
         return None;
     }
-    if phase == "Failed" {
+    // A pod has a reason of its own where it failed as a whole, or its node is not heard of any more.
+    if phase == "Failed" || status.reason.is_some() {
         let (reason, message) = (status.reason.as_deref(), status.message.as_deref());
-        let said = said(reason.unwrap_or("Failed"), message);
+        let said = said(reason.unwrap_or(phase), message);
         let containers = status.container_statuses.unwrap_or_default();
         return Some(containers.iter().find_map(ended).map_or(said.clone(), |ended| format!("{said}; {ended}")));
     }
@@ -52,11 +55,18 @@ fn trouble(container: &ContainerStatus) -> Option<String> {
     if let Some(waiting) = state.waiting {
         let reason = waiting.reason.filter(|reason| !BEGINNING.contains(&reason.as_str()))?;
         let said = said(&reason, waiting.message.as_deref());
-        let last = exit(container.last_state.as_ref())
-            .map(|exit| format!("; it ended {exit} the last time, after {} restarts", container.restart_count));
-        return Some(format!("container {}: {said}{}", plain(&container.name), last.unwrap_or_default()));
+        return Some(format!("container {}: {said}{}", plain(&container.name), last(container)));
     }
     ended(container)
+}
+
+/// How a container that was started again had ended before, where it had not done well.
+fn last(container: &ContainerStatus) -> String {
+    let told = |exit| {
+        let count = container.restart_count;
+        format!("; it ended {exit} the last time, after {count} restart{}", if count == 1 { "" } else { "s" })
+    };
+    exit(container.last_state.as_ref()).map(told).unwrap_or_default()
 }
 
 /// How a container ended, unless it did well.
@@ -77,7 +87,9 @@ fn delay(container: &ContainerStatus) -> Option<String> {
     let state = container.state.clone().unwrap_or_default();
     match (state.running, container.ready) {
         (_, true) => None,
-        (Some(_), false) => Some(format!("container {name} runs, and its readiness probe has not succeeded")),
+        (Some(_), false) => {
+            Some(format!("container {name} runs, and its readiness probe has not succeeded{}", last(container)))
+        }
         (None, false) if state.terminated.is_some() => None,
         (None, false) => Some(format!("container {name} is being created")),
     }
@@ -91,11 +103,7 @@ fn said(reason: &str, message: Option<&str>) -> String {
 }
 
 fn plain(text: &str) -> String {
-    let text: String = text.trim().chars().map(|char| if char.is_control() { ' ' } else { char }).collect();
-    match text.char_indices().nth(CHARACTERS) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text,
-    }
+    text::line(text, CHARACTERS)
 }
 
 #[cfg(test)]
@@ -146,7 +154,20 @@ mod tests {
                 container(&json!({ "state": { "running": {} } })),
                 "container engine runs, and its readiness probe has not succeeded",
             ),
+            (
+                container(&json!({
+                    "state": { "running": {} },
+                    "lastState": { "terminated": { "exitCode": 1, "reason": "Error" } },
+                })),
+                "container engine runs, and its readiness probe has not succeeded; it ended with exit code 1 (Error) the \
+                 last time, after 4 restarts",
+            ),
             (json!({ "phase": "Failed", "reason": "Evicted", "message": "low on memory" }), "Evicted: low on memory"),
+            (json!({ "phase": "Failed" }), "Failed"),
+            (
+                json!({ "phase": "Running", "reason": "NodeLost", "message": "node n is\u{202e} silent" }),
+                "NodeLost: node n is silent",
+            ),
             (json!({ "phase": "Pending" }), "has not been started by its node yet"),
         ] {
             assert_eq!(why(&status).as_deref(), Some(sentence), "{status}");

@@ -18,6 +18,7 @@ mod volume;
 pub use among::Names;
 pub use neighbours::Neighbours;
 pub use object::Object;
+pub use selector::Selector;
 pub use violation::{Rule, Violation};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;

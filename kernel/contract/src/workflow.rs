@@ -82,6 +82,14 @@ pub fn cron_triggers(text: &str) -> Result<Vec<CronTrigger>, Unreadable> {
         .collect())
 }
 
+/// The whole of a file that a client wrote in YAML, as JSON.
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn json(text: &str) -> Result<serde_json::Value, Unreadable> {
+    read(text, "a key in it is no text")
+}
+
 fn read<T: DeserializeOwned>(text: &str, otherwise: &'static str) -> Result<T, Unreadable> {
     serde_saphyr::from_str_with_options(text, limited())
         .map_err(|error| Unreadable { error: Box::new(error), otherwise })
@@ -146,6 +154,16 @@ mod tests {
         for file in ["", "# nothing", "name: x", "triggers:", "triggers: []", "null"] {
             assert_eq!(cron_triggers(file).expect(file), [], "{file}");
         }
+    }
+
+    #[test]
+    fn a_file_is_read_as_json() {
+        let file = "name: x\nnodes:\n  a: {path: ./a.ts, n: 1.5}\nlist: [true, ~, '1']\n";
+        let value = serde_json::json!({
+            "name": "x", "nodes": { "a": { "path": "./a.ts", "n": 1.5 } }, "list": [true, null, "1"],
+        });
+        assert_eq!(json(file).expect("a file"), value);
+        assert!(json("a: *hunter2").is_err_and(|error| !error.to_string().contains("hunter2")));
     }
 
     #[test]

@@ -4,7 +4,11 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::{probe::ProbeError, tentacle::Replicas, text};
+use crate::{
+    probe::{Probe, ProbeError},
+    tentacle::Replicas,
+    text,
+};
 
 /// How a tentacle is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
@@ -33,8 +37,16 @@ impl Verdict {
     }
 }
 
+/// The judgement on a tentacle; where a pod of it is ready, its engine is asked at `health_url`.
+pub(crate) async fn judge<P: Probe>(probe: &P, health_url: &str, replicas: Replicas) -> Verdict {
+    match without_engine(replicas) {
+        Some(verdict) => verdict,
+        None => by_engine(replicas, probe.ask(health_url).await),
+    }
+}
+
 /// The judgement on a tentacle whose engine need not be asked: none of its pods answers.
-pub(crate) fn without_engine(replicas: Replicas) -> Option<Verdict> {
+fn without_engine(replicas: Replicas) -> Option<Verdict> {
     let Replicas { desired, ready, .. } = replicas;
     match (desired, ready) {
         // Somebody wants it so, and it is no failure; but it cannot run.

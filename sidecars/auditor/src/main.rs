@@ -1,14 +1,24 @@
 //! The auditor of tentacular-mcp: observes and judges. It writes nothing.
 
 mod args;
+mod audit;
 mod auditor;
+mod backing;
 mod clock;
+mod cluster_facts;
+mod events;
 mod health;
+mod mask;
 mod observed;
+mod page;
+mod pods;
 mod probe;
+mod quantity;
+mod reach;
 mod tentacle;
 mod text;
 mod tools;
+mod view;
 
 fn main() -> std::process::ExitCode {
     tentacular_process::main(auditor::run)

@@ -3,7 +3,7 @@
 use std::{future::Future, sync::Arc, time::Duration};
 
 use k8s_openapi::api::apps::v1::Deployment;
-use tentacular_cluster::{Cluster, Enclaves, Error, PerEnclave, Selector};
+use tentacular_cluster::{Cluster, Enclaves, Error, Namespaced, PerEnclave, Selector};
 use tentacular_contract::{Enclave, EnclaveName, Platform, TentacleName, keys, limits::SIDECAR_PATIENCE};
 use tentacular_process::{Context, link::ToolError};
 use tokio::time::{Instant, sleep, timeout};
@@ -54,13 +54,17 @@ impl Observed {
         Ok(self.enclaves.list())
     }
 
-    /// The enclave of that name.
+    /// The enclave of that name; an error where there is none.
     pub(crate) async fn enclave(&self, name: &EnclaveName) -> Result<Arc<Enclave>, ToolError> {
-        let seen = match self.enclaves.get(name).filter(|_| !self.enclaves.freshness().is_stale(Instant::now())) {
+        self.find(name).await?.ok_or_else(|| ToolError::new(format_args!("there is no enclave {name}")))
+    }
+
+    /// The enclave of that name, if there is one.
+    pub(crate) async fn find(&self, name: &EnclaveName) -> Result<Option<Arc<Enclave>>, ToolError> {
+        Ok(match self.enclaves.get(name).filter(|_| !self.enclaves.freshness().is_stale(Instant::now())) {
             Some(enclave) => Some(enclave),
             None => self.enclaves.read(name).await?.map(Arc::new),
-        };
-        seen.ok_or_else(|| ToolError::new(format_args!("there is no enclave {name}")))
+        })
     }
 
     /// The Deployments of the enclave's tentacles, in the order of their names, as far as the watch is to be trusted.
@@ -73,15 +77,24 @@ impl Observed {
         if let Some(watched) = self.watched(&enclave.name) {
             return Ok(watched);
         }
-        let deployments = self.cluster.namespaced::<Deployment>(enclave.name.as_str());
-        let selector = Selector::labels(keys::MANAGED_SELECTOR);
-        let mut found = match patiently(|| deployments.list(&selector)).await {
-            // Its bindings may go before its last object does.
-            Err(Error::Forbidden { .. }) if enclave.terminating => Vec::new(),
-            answer => answer?,
-        };
+        let mut found = self.select::<Deployment>(enclave, &Selector::labels(keys::MANAGED_SELECTOR)).await?;
         found.sort_by(|one, other| one.metadata.name.cmp(&other.metadata.name));
         Ok(found.into_iter().map(Arc::new).collect())
+    }
+
+    /// All objects of one kind in the enclave, as they are now.
+    pub(crate) async fn list<K: Namespaced>(&self, enclave: &Enclave) -> Result<Vec<K>, Error> {
+        self.select(enclave, &Selector::all()).await
+    }
+
+    /// Those of them that `wanted` selects.
+    pub(crate) async fn select<K: Namespaced>(&self, enclave: &Enclave, wanted: &Selector) -> Result<Vec<K>, Error> {
+        let objects = self.cluster.namespaced::<K>(enclave.name.as_str());
+        match patiently(|| objects.list(wanted)).await {
+            // Its bindings may go before its last object does.
+            Err(Error::Forbidden { .. }) if enclave.terminating => Ok(Vec::new()),
+            answer => answer,
+        }
     }
 
     /// The Deployment of that name, as last seen where the watch is to be trusted, else as it is now.
@@ -116,7 +129,7 @@ async fn endless(follow: impl Future<Output = ()>) -> anyhow::Result<()> {
 }
 
 /// Reads again for a moment when access is refused: a new enclave's role bindings take some milliseconds to count.
-async fn patiently<T, F: Future<Output = Result<T, Error>>>(read: impl Fn() -> F) -> Result<T, Error> {
+pub(crate) async fn patiently<T, F: Future<Output = Result<T, Error>>>(read: impl Fn() -> F) -> Result<T, Error> {
     for _ in 1..ATTEMPTS {
         match read().await {
             Err(Error::Forbidden { .. }) => sleep(PAUSE).await,

@@ -64,7 +64,8 @@ impl<'a> Seen<'a> {
         Replicas::of(self.deployment)
     }
 
-    fn annotations(&self) -> &'a Pairs {
+    /// All annotations.
+    pub(crate) fn annotations(&self) -> &'a Pairs {
         static NONE: LazyLock<Pairs> = LazyLock::new(Pairs::new);
         self.deployment.metadata.annotations.as_ref().unwrap_or(&NONE)
     }
@@ -112,12 +113,12 @@ pub(crate) fn trouble(deployment: &Deployment) -> Option<String> {
         return None;
     }
     let conditions = deployment.status.as_ref().and_then(|status| status.conditions.as_deref());
-    let failed = conditions.unwrap_or_default().iter().find(|condition| {
-        matches!(
-            (condition.type_.as_str(), condition.status.as_str()),
-            ("ReplicaFailure", "True") | ("Progressing", "False")
-        )
-    });
+    let is = |kind: &str, status: &str| {
+        let mut conditions = conditions.unwrap_or_default().iter();
+        conditions.find(|condition| condition.type_ == kind && condition.status == status)
+    };
+    // What is said of pods that were refused (quota, Pod Security, a webhook) is the cause of the other.
+    let failed = is("ReplicaFailure", "True").or_else(|| is("Progressing", "False"));
     let counted = format!("{}/{} replicas available", replicas.available, replicas.desired);
     Some(match failed.and_then(|condition| condition.message.as_deref()) {
         _ if !replicas.observed => format!("{counted}, and the last change has not been taken up yet"),
@@ -195,7 +196,10 @@ pub(crate) mod tests {
 
     #[test]
     fn trouble_is_told_in_the_words_of_kubernetes() {
-        let failing = json!([{ "type": "ReplicaFailure", "status": "True", "message": "exceeded quota" }]);
+        let failing = json!([
+            { "type": "Progressing", "status": "False", "message": "has timed out progressing" },
+            { "type": "ReplicaFailure", "status": "True", "message": "exceeded quota" },
+        ]);
         for (with, trouble) in [
             (json!({}), None),
             (json!({ "spec": { "replicas": 0 }, "status": { "availableReplicas": 0 } }), None),

@@ -4,26 +4,37 @@
 mod due;
 mod fire;
 mod kept;
+mod leading;
+mod look;
 mod metrics;
+mod standing;
+mod tell;
 mod timetable;
 mod wheel;
 
 use std::{panic::resume_unwind, sync::Arc, time::Duration};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use k8s_openapi::api::apps::v1::Deployment;
 use tentacular_cluster::{Cluster, Election, Enclaves, Leadership, Metadata, PerEnclave};
 use tentacular_contract::{EnclaveName, TentacleName};
-use tokio::{sync::Semaphore, task::JoinSet, time::timeout};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task::JoinSet,
+    time::{Instant, sleep_until, timeout},
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::{
-    kept::Standing,
+    kept::Running,
+    leading::Leading,
+    standing::Standing,
     wheel::{Key, Wheel},
 };
 pub(crate) use self::{
     metrics::Measures,
-    timetable::{Timetable, is_ambiguous, relevant},
+    tell::triggers,
+    timetable::{Entry, Timetable, is_ambiguous, names, relevant},
 };
 use crate::{
     clock::Clock,
@@ -34,16 +45,22 @@ use crate::{
 
 type Time = DateTime<Utc>;
 
-/// Claims that are made at the same time.
-const CLAIMS: usize = 64;
-/// Runs that go on at the same time. More wait, in the order of their lateness.
+/// Looks, and with them claims, at the same time. More wait, in the order of their lateness.
+const LOOKS: usize = 64;
+/// Runs that go on at the same time. As long as there are so many, nothing is claimed.
 const RUNS: usize = 2000;
+/// Outcomes that are written at the same time.
+const OUTCOMES: usize = 32;
 /// Longest pause between two looks at the clock, which somebody may have set.
 const LOOK: Duration = Duration::from_millis(250);
 /// Changes that follow each other so closely are taken up together.
 const TOGETHER: Duration = Duration::from_millis(50);
+/// Longest pause before what could not be taken up is tried again. It begins with [`TOGETHER`] and doubles.
+const RETRY: Duration = Duration::from_secs(5);
 /// How often what was left open is looked after.
-const TIDY: Duration = Duration::from_secs(5);
+const TIDY: TimeDelta = TimeDelta::seconds(5);
+/// How long claims that were begun may take when the lead is given up.
+const LAST_CLAIMS: Duration = Duration::from_secs(1);
 
 /// Where a tentacle is.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -70,9 +87,11 @@ pub(crate) struct Clockwork<E, C> {
 struct Lead<E, C> {
     clockwork: Arc<Clockwork<E, C>>,
     term: Term,
-    leading: kept::Leading,
-    claims: Arc<Semaphore>,
+    leading: Leading,
+    running: Running,
     runs: Arc<Semaphore>,
+    outcomes: Arc<Semaphore>,
+    /// Runs, which end after it.
     tracker: TaskTracker,
 }
 
@@ -82,8 +101,9 @@ impl<E, C> Clone for Lead<E, C> {
             clockwork: Arc::clone(&self.clockwork),
             term: self.term,
             leading: self.leading.clone(),
-            claims: Arc::clone(&self.claims),
+            running: self.running.clone(),
             runs: Arc::clone(&self.runs),
+            outcomes: Arc::clone(&self.outcomes),
             tracker: self.tracker.clone(),
         }
     }
@@ -93,7 +113,7 @@ impl<E: Engine, C: Clock + Clone> Clockwork<E, C> {
     /// Stands for leader, and fires schedules while it leads, until `draining`. Runs that were begun then have `drain_time`
     /// to end.
     pub(crate) async fn run(self: Arc<Self>, election: Election, draining: CancellationToken, drain_time: Duration) {
-        let tracker = TaskTracker::new();
+        let (tracker, running) = (TaskTracker::new(), Running::default());
         tokio::select! {
             () = self.deployments.ready() => {}
             () = draining.cancelled() => return,
@@ -105,83 +125,149 @@ impl<E: Engine, C: Clock + Clone> Clockwork<E, C> {
             };
             self.measures.leads(true);
             tracing::info!(term = leadership.term(), "leading: schedules are fired here");
-            let fenced = tokio::select! {
-                fenced = Arc::clone(&self).lead(&leadership, &tracker) => fenced,
+            let lead = Lead::new(Arc::clone(&self), &leadership, &tracker, &running);
+            let mut looks = Looks::default();
+            let later = tokio::select! {
+                later = lead.turn(&mut looks) => later,
                 () = leadership.lost() => 0,
                 () = draining.cancelled() => 0,
             };
+            lead.leading.end();
+            // So that their runs are made.
+            let _ = timeout(LAST_CLAIMS, looks.end()).await;
             self.measures.leads(false);
             tracing::info!(term = leadership.term(), "leading no more");
-            leadership.resign(fenced).await;
+            leadership.resign(later).await;
         }
         tracker.close();
         let _ = timeout(drain_time, tracker.wait()).await;
     }
-
-    /// Fires until a ledger shows a later term, which is returned.
-    async fn lead(self: Arc<Self>, leadership: &Leadership, tracker: &TaskTracker) -> Term {
-        let lead = Lead {
-            term: leadership.term(),
-            leading: kept::Leading::of(leadership),
-            claims: Arc::new(Semaphore::new(CLAIMS)),
-            runs: Arc::new(Semaphore::new(RUNS)),
-            tracker: tracker.clone(),
-            clockwork: self,
-        };
-        lead.turn().await
-    }
 }
 
 impl<E: Engine, C: Clock + Clone> Lead<E, C> {
-    /// Turns the wheel.
-    async fn turn(&self) -> Term {
-        let clockwork = &*self.clockwork;
-        let (mut deployments, mut enclaves) = (clockwork.deployments.changes(), clockwork.enclaves.changes());
+    fn new(
+        clockwork: Arc<Clockwork<E, C>>,
+        leadership: &Leadership,
+        tracker: &TaskTracker,
+        running: &Running,
+    ) -> Self {
+        Self {
+            clockwork,
+            term: leadership.term(),
+            leading: Leading::new(leadership.until()),
+            running: running.clone(),
+            runs: Arc::new(Semaphore::new(RUNS)),
+            outcomes: Arc::new(Semaphore::new(OUTCOMES)),
+            tracker: tracker.clone(),
+        }
+    }
+
+    /// Turns the wheel, until a ledger shows a later term, which is returned.
+    async fn turn(&self, looks: &mut Looks) -> Term {
+        let clock = &self.clockwork.clock;
+        let (mut deployments, mut enclaves) =
+            (self.clockwork.deployments.changes(), self.clockwork.enclaves.changes());
         let (mut wheel, mut standing) = (Wheel::default(), Standing::default());
-        let mut looks: JoinSet<(Key, u64, Option<Time>)> = JoinSet::new();
-        let mut tidied = clockwork.clock.time();
-        let mut complete = standing.refresh(self, &mut wheel).await;
+        let mut tidied = None;
+        let (mut refresh, mut retry) = (Some(Instant::now()), TOGETHER);
         loop {
-            let now = clockwork.clock.time();
-            while let Some((_, key)) = wheel.pop(now) {
-                if let Some(kept) = standing.get(&key.0) {
-                    let (lead, kept) = (self.clone(), Arc::clone(kept));
-                    looks.spawn(async move {
-                        let next = lead.look(&kept, key.1).await;
-                        (key, kept.generation, next)
-                    });
+            if refresh.is_some_and(|at| at <= Instant::now()) {
+                if standing.refresh(self, &mut wheel).await {
+                    (refresh, retry) = (None, TOGETHER);
+                } else {
+                    retry = (retry * 2).min(RETRY);
+                    refresh = Some(Instant::now() + retry);
                 }
             }
-            if (now - tidied).abs().to_std().unwrap_or_default() >= TIDY {
-                tidied = now;
-                self.tidy(&standing);
+            let now = clock.time();
+            while looks.has_room()
+                && let Ok(room) = Arc::clone(&self.runs).try_acquire_owned()
+                && let Some(key) = wheel.pop(now)
+            {
+                looks.begin(self, &standing, key, room);
             }
-            let pause = wheel.next().map_or(LOOK, |next| (next - now).to_std().unwrap_or_default().min(LOOK));
+            if tidied.is_none_or(|tidied: Time| (now - tidied).abs() >= TIDY) {
+                tidied = Some(now);
+                self.tidy(&standing, looks);
+            }
+            let next = wheel.next().filter(|_| looks.has_room() && self.runs.available_permits() > 0);
+            let pause = next.map_or(LOOK, |next| (next - now).to_std().unwrap_or_default().min(LOOK));
+            let soon = Instant::now() + TOGETHER;
             tokio::select! {
-                () = deployments.changed() => complete = false,
-                () = enclaves.changed() => complete = false,
-                Some(looked) = looks.join_next() => {
-                    let (key, generation, next) = looked.unwrap_or_else(|error| resume_unwind(error.into_panic()));
-                    let counts = standing.get(&key.0).is_some_and(|kept| kept.generation == generation);
-                    if let Some(next) = next.filter(|_| counts) {
+                () = deployments.changed() => refresh = refresh.min(Some(soon)).or(Some(soon)),
+                () = enclaves.changed() => refresh = refresh.min(Some(soon)).or(Some(soon)),
+                () = sleep_until(refresh.unwrap_or(soon)), if refresh.is_some() => {}
+                Some(looked) = looks.ended() => {
+                    if let Some((key, number, Some(next))) = looked
+                        && standing.get(&key.0).is_some_and(|kept| kept.number == number)
+                    {
                         wheel.set(key, next);
                     }
                 }
-                () = clockwork.clock.sleep(pause) => {}
+                () = clock.sleep(pause) => {}
                 later = self.leading.fenced() => return later,
-            }
-            if !complete {
-                clockwork.clock.sleep(TOGETHER).await;
-                complete = standing.refresh(self, &mut wheel).await;
             }
         }
     }
 
     /// Closes what an earlier leader, or a lost outcome, left open, and makes again what is to be made up for.
-    fn tidy(&self, standing: &Standing) {
+    fn tidy(&self, standing: &Standing, looks: &mut Looks) {
         for kept in standing.all().filter(|kept| kept.is_open()) {
             let (lead, kept) = (self.clone(), Arc::clone(kept));
-            self.tracker.spawn(async move { lead.look_after(&kept).await });
+            looks.tasks.spawn(async move {
+                lead.look_after(&kept).await;
+                None
+            });
         }
     }
 }
+
+/// A look at a schedule that has ended: at which, of which number, and when to look again.
+type Looked = (Key, u64, Option<Time>);
+
+/// What goes on of looking at schedules and after tentacles.
+#[derive(Default)]
+struct Looks {
+    /// Looks at schedules among the tasks.
+    count: usize,
+    tasks: JoinSet<Option<Looked>>,
+}
+
+impl Looks {
+    const fn has_room(&self) -> bool {
+        self.count < LOOKS
+    }
+
+    /// Looks at a schedule; `room` is for the run that it may begin.
+    fn begin<E: Engine, C: Clock + Clone>(
+        &mut self,
+        lead: &Lead<E, C>,
+        standing: &Standing,
+        key: Key,
+        room: OwnedSemaphorePermit,
+    ) {
+        let Some(kept) = standing.get(&key.0) else { return };
+        let (lead, kept) = (lead.clone(), Arc::clone(kept));
+        self.count += 1;
+        self.tasks.spawn(async move {
+            let next = lead.look(&kept, key.1, room).await;
+            Some((key, kept.number, next))
+        });
+    }
+
+    /// Waits until something has ended; none when nothing goes on. A panic goes on here, and ends the process.
+    async fn ended(&mut self) -> Option<Option<Looked>> {
+        let ended = self.tasks.join_next().await?;
+        let looked = ended.unwrap_or_else(|error| resume_unwind(error.into_panic()));
+        self.count -= usize::from(looked.is_some());
+        Some(looked)
+    }
+
+    /// Waits until all have ended.
+    async fn end(&mut self) {
+        while self.ended().await.is_some() {}
+    }
+}
+
+#[cfg(test)]
+mod tests;

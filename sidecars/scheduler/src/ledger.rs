@@ -17,7 +17,7 @@ pub(crate) use self::{
     book::Book,
     bounds::SCHEDULES,
     change::{Change, Claim, Firing, Outcome, Refused, Skip},
-    page::{Cursor, InvalidCursor},
+    page::Cursor,
     run::{Run, ScheduleId, State},
     store::{ChangeError, Held, Ledgers},
 };

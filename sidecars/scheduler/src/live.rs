@@ -1,16 +1,19 @@
-//! The second look before a run: the kernel decided by what its watch had seen, a run goes by what stands there now.
+//! What stands at a place now, and the second look before a run: the kernel decided by what its watch had seen.
 
 use k8s_openapi::api::{apps::v1::Deployment, core::v1::Namespace};
 use tentacular_cluster::{Cluster, Error, Metadata, enclave_of};
-use tentacular_contract::{Caller, Enclave, EnclaveName, Frozen, Permit, Place, Platform, Tentacle, TentacleName};
+use tentacular_contract::{
+    Caller, Enclave, EnclaveName, Frozen, Permit, Place, Platform, Status, Tentacle, TentacleName, facts::Pairs,
+};
 use tentacular_process::link::ToolError;
 
 /// What stands at a place now.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Live {
     protected: bool,
     enclave: Option<Enclave>,
     tentacle: Option<Tentacle>,
+    annotations: Pairs,
 }
 
 impl Live {
@@ -22,28 +25,41 @@ impl Live {
         tentacle: &TentacleName,
     ) -> Result<Self, Error> {
         if platform.is_protected(enclave.as_str()) {
-            return Ok(Self { protected: true, enclave: None, tentacle: None });
+            return Ok(Self { protected: true, ..Self::default() });
         }
         let namespaces = cluster.all::<Metadata<Namespace>>();
         let deployments = cluster.namespaced::<Metadata<Deployment>>(enclave.as_str());
         let namespace = namespaces.get(enclave.as_str()).await?;
         let Some(enclave) = namespace.and_then(|namespace| enclave_of(&namespace.metadata, platform)) else {
-            return Ok(Self { protected: false, enclave: None, tentacle: None });
+            return Ok(Self::default());
         };
-        let tentacle = deployments.get(tentacle.as_str()).await?.and_then(tentacle_of);
-        Ok(Self { protected: false, enclave: Some(enclave), tentacle })
+        let metadata = deployments.get(tentacle.as_str()).await?.map(|deployment| deployment.metadata);
+        let metadata = metadata.unwrap_or_default();
+        let (labels, annotations) = (metadata.labels.unwrap_or_default(), metadata.annotations.unwrap_or_default());
+        let tentacle = Tentacle::from_metadata(&labels, &annotations);
+        Ok(Self { protected: false, enclave: Some(enclave), tentacle, annotations })
     }
 
-    /// Whether the run that `permit` allows is still allowed.
+    /// The annotations of the tentacle's Deployment.
+    pub(crate) const fn annotations(&self) -> &Pairs {
+        &self.annotations
+    }
+
+    /// Whether the enclave is frozen.
+    pub(crate) fn is_frozen(&self) -> bool {
+        self.enclave.as_ref().is_some_and(|enclave| enclave.status == Status::Frozen)
+    }
+
+    /// Whether what `permit` allows is still allowed; `frozen` is what the tool declares of frozen enclaves.
     ///
-    /// A frozen enclave refuses; that the tentacle does not exist is told only to whom the evaluator lets know.
-    pub(crate) fn check(&self, permit: &Permit, caller: &Caller) -> Result<(), ToolError> {
+    /// That the tentacle does not exist is told only to whom the evaluator lets know.
+    pub(crate) fn check(&self, permit: &Permit, caller: &Caller, frozen: Option<Frozen>) -> Result<(), ToolError> {
         let place = match &self.enclave {
             _ if self.protected => Place::Protected,
             Some(enclave) => Place::Enclave(enclave),
             None => Place::NoEnclave,
         };
-        permit.recheck(caller, Some(Frozen::Refuse), place, self.tentacle.as_ref())?;
+        permit.recheck(caller, frozen, place, self.tentacle.as_ref())?;
         match (permit.enclave(), permit.tentacle()) {
             (Some(enclave), Some(tentacle)) if self.tentacle.is_none() => Err(ToolError::new(format_args!(
                 "tentacle {enclave}/{tentacle} does not exist; wf_list names those that do"
@@ -51,11 +67,6 @@ impl Live {
             _ => Ok(()),
         }
     }
-}
-
-fn tentacle_of(deployment: Metadata<Deployment>) -> Option<Tentacle> {
-    let labels = deployment.metadata.labels.unwrap_or_default();
-    Tentacle::from_metadata(&labels, &deployment.metadata.annotations.unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -106,7 +117,7 @@ mod tests {
     #[test]
     fn what_stands_there_now_decides() {
         let (bearer, member) = (Caller::Bearer, caller("m@x.io"));
-        let now = |enclave, tentacle| Live { protected: false, enclave, tentacle };
+        let now = |enclave, tentacle| Live { enclave, tentacle, ..Live::default() };
         let (active, open) = (|| Some(enclave("active", false)), || Some(tentacle("rwxr-x---")));
         for (caller, live, said) in [
             (&member, now(active(), open()), None),
@@ -117,9 +128,10 @@ mod tests {
             (&bearer, now(active(), None), Some("tentacle team-a/report does not exist")),
             (&member, now(active(), None), Some("does not exist")),
             (&bearer, now(None, None), Some("there is no enclave team-a")),
-            (&bearer, Live { protected: true, enclave: None, tentacle: None }, Some("protected")),
+            (&bearer, Live { protected: true, ..Live::default() }, Some("protected")),
         ] {
-            let checked = live.check(&permit(caller), caller).map_err(|error| error.to_string());
+            let checked =
+                live.check(&permit(caller), caller, Some(Frozen::Refuse)).map_err(|error| error.to_string());
             match said {
                 None => assert_eq!(checked, Ok(())),
                 Some(said) => {

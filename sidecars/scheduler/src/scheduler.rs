@@ -14,7 +14,11 @@ use crate::{
     clockwork::{Clockwork, Measures},
     ledger::Ledgers,
     run::Runner,
-    tools::wf_run::{self, WfRun},
+    tools::{
+        wf_run::{self, WfRun},
+        wf_runs::{self, WfRuns},
+        wf_schedule::{self, WfSchedule},
+    },
 };
 
 /// The Lease of the scheduler that leads, in the server's namespace.
@@ -54,9 +58,19 @@ pub(crate) async fn run(args: Args, context: Context) -> anyhow::Result<()> {
     });
     let identity = identity.unwrap_or_else(|| format!("scheduler-{}", Uuid::now_v7()));
     let election = Election::new(&cluster, &platform.server_namespace, LEASE, &identity, ElectionTimes::default());
-    let wf_run = Arc::new(WfRun { cluster, platform, runner });
+    let (ledgers, clock) = (clockwork.ledgers.clone(), SystemClock);
+    let wf_runs = Arc::new(WfRuns { ledgers: ledgers.clone(), clock });
+    let wf_schedule = Arc::new(WfSchedule {
+        cluster: cluster.clone(),
+        platform: platform.clone(),
+        ledgers: ledgers.clone(),
+        clock,
+    });
+    let wf_run = Arc::new(WfRun { cluster, platform, runner, ledgers, clock });
     let tools = Sidecar::new(Args::NAME)
-        .tool(wf_run::spec(), move |permitted, arguments| Arc::clone(&wf_run).call(permitted, arguments));
+        .tool(wf_run::spec(), move |permitted, arguments| Arc::clone(&wf_run).call(permitted, arguments))
+        .tool(wf_runs::spec(), move |permitted, arguments| Arc::clone(&wf_runs).call(permitted, arguments))
+        .tool(wf_schedule::spec(), move |permitted, arguments| Arc::clone(&wf_schedule).call(permitted, arguments));
     let (draining, drain_time) = (context.draining.clone(), context.drain_time);
     let firing = async {
         // A panic ends the process, and a clockwork that ends by itself does.

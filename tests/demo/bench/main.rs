@@ -5,9 +5,11 @@ mod applies;
 mod bare;
 mod changes;
 mod forwarding;
+mod lists;
 mod load;
 mod memory;
 mod report;
+mod schedules;
 mod start;
 mod throughput;
 
@@ -45,6 +47,10 @@ enum Measure {
     Changes,
     /// What an apply costs, against the least that it can be.
     Applies,
+    /// Lists of many tentacles, and what the auditor needs to keep these in mind.
+    Lists,
+    /// Many tentacles that are due in the same minute.
+    Schedules,
 }
 
 #[tokio::main]
@@ -91,6 +97,13 @@ async fn run(only: Option<Measure>) -> anyhow::Result<()> {
     }
     if wanted(Measure::Applies) {
         applies::measure(&stack).await?;
+    }
+    if wanted(Measure::Schedules) {
+        schedules::measure(&stack).await?;
+    }
+    // Last, as what it makes is in everybody's way.
+    if wanted(Measure::Lists) {
+        lists::measure(&stack).await?;
     }
     Ok(())
 }

@@ -48,7 +48,7 @@ pub(crate) async fn abandoned(stack: &Stack) -> anyhow::Result<()> {
 }
 
 /// In MB of 1,000,000 bytes.
-fn resident(stack: &Stack, part: Part) -> anyhow::Result<f64> {
+pub(crate) fn resident(stack: &Stack, part: Part) -> anyhow::Result<f64> {
     let pid = stack.process(part)?.pid();
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
     let line = status.lines().find(|line| line.starts_with("VmRSS:")).context("no VmRSS")?;

@@ -177,6 +177,16 @@ impl Child {
         self.signal(Signal::KILL)
     }
 
+    /// Lets it stand still, by SIGSTOP, until [`Self::resume`]. Does nothing when it has ended already.
+    pub fn pause(&self) -> anyhow::Result<()> {
+        self.signal(Signal::STOP)
+    }
+
+    /// Lets it go on, by SIGCONT.
+    pub fn resume(&self) -> anyhow::Result<()> {
+        self.signal(Signal::CONT)
+    }
+
     /// What it wrote to stdout and stderr so far; empty when the log cannot be read.
     pub fn log(&self) -> String {
         let bytes = std::fs::read(&self.log).unwrap_or_default();

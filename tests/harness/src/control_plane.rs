@@ -20,7 +20,7 @@ use crate::{
     child::Child,
     credentials::{Endpoint, Identity},
     eventually::eventually,
-    node::Node,
+    node::{ContainerLogs, Node},
     scratch::Scratch,
 };
 
@@ -61,6 +61,11 @@ impl ControlPlane {
             self.node = Some(Node::join(self.admin()?).await?);
         }
         Ok(())
+    }
+
+    /// What the containers on its node wrote. Fails where no node has joined.
+    pub fn container_logs(&self) -> anyhow::Result<&ContainerLogs> {
+        self.node.as_ref().map(Node::logs).context("the control plane has no node")
     }
 
     /// Keeps a permit until the control plane is gone.

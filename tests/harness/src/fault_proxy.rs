@@ -16,16 +16,14 @@ use http_body_util::BodyExt as _;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use rustls::{
-    RootCertStore, ServerConfig,
-    crypto::ring,
-    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
+    RootCertStore,
+    pki_types::{CertificateDer, pem::PemObject as _},
 };
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::watch,
     task::JoinSet,
 };
-use tokio_rustls::TlsAcceptor;
 
 use self::record::Record;
 pub use self::{fault::Fault, record::Call};
@@ -35,7 +33,7 @@ use crate::{
     installation::SERVER_NAMESPACE,
     part::Part,
     port::Port,
-    tls::{self, Authority},
+    tls::{self, Acceptor, Authority},
 };
 
 /// The proxy. It has an authority of its own and lives on [`crate::background`] until it is dropped. Client certificates do
@@ -56,15 +54,6 @@ struct Way {
     record: Mutex<Record>,
     /// Told after each change of the record.
     changed: watch::Sender<()>,
-}
-
-#[derive(Clone)]
-struct Acceptor(TlsAcceptor);
-
-impl std::fmt::Debug for Acceptor {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Acceptor").finish_non_exhaustive()
-    }
 }
 
 impl FaultProxy {
@@ -89,7 +78,7 @@ impl FaultProxy {
             record: Mutex::default(),
             changed: watch::Sender::default(),
         };
-        let proxy = Self { port, endpoint, acceptor: acceptor(&authority)?, way: Arc::new(way) };
+        let proxy = Self { port, endpoint, acceptor: Acceptor::new(&authority)?, way: Arc::new(way) };
         proxy.open()?;
         Ok(proxy)
     }
@@ -148,20 +137,6 @@ impl FaultProxy {
     }
 }
 
-/// HTTP/1.1 alone: a connection carries one request at a time, so that closing one hits that request and no other.
-fn acceptor(authority: &Authority) -> anyhow::Result<Acceptor> {
-    let pair = authority.server()?;
-    let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()?
-        .with_no_client_auth()
-        .with_single_cert(
-            vec![CertificateDer::from_pem_slice(pair.certificate.as_bytes())?],
-            PrivateKeyDer::from_pem_slice(pair.key.as_bytes())?,
-        )?;
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(Acceptor(TlsAcceptor::from(Arc::new(config))))
-}
-
 /// Its connections end with it.
 async fn serve(listener: TcpListener, acceptor: Acceptor, way: Arc<Way>) {
     let mut connections = JoinSet::new();
@@ -174,7 +149,7 @@ async fn serve(listener: TcpListener, acceptor: Acceptor, way: Arc<Way>) {
 }
 
 /// Ends at the peer's will or at a fault; there is nobody to tell which.
-async fn connection(stream: TcpStream, Acceptor(acceptor): Acceptor, way: Arc<Way>) {
+async fn connection(stream: TcpStream, acceptor: Acceptor, way: Arc<Way>) {
     // Else the two pieces of an answer wait for each other's acknowledgement.
     let _ = stream.set_nodelay(true);
     if let Ok(stream) = acceptor.accept(stream).await {

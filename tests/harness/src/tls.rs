@@ -1,8 +1,14 @@
 //! TLS as the tests use it: ring for everything, authorities made for one test, and clients that trust only them.
 
-use std::sync::Arc;
+use std::{fmt, io, sync::Arc};
 
-use rustls::{ClientConfig, RootCertStore, crypto::ring};
+use rustls::{
+    ClientConfig, RootCertStore, ServerConfig,
+    crypto::ring,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
+};
+use tokio::net::TcpStream;
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 pub use crate::certificates::Pair;
 use crate::certificates::{self, Issuer};
@@ -59,4 +65,35 @@ pub(crate) fn trusting(roots: RootCertStore, protocols: &[&str]) -> ClientConfig
         .with_no_client_auth();
     config.alpn_protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
     config
+}
+
+/// The server's side of TLS. HTTP/1.1 alone: a connection carries one request at a time, so that closing one hits that
+/// request and no other.
+#[derive(Clone)]
+pub(crate) struct Acceptor(TlsAcceptor);
+
+impl fmt::Debug for Acceptor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Acceptor").finish_non_exhaustive()
+    }
+}
+
+impl Acceptor {
+    /// With a certificate of this authority for loopback.
+    pub(crate) fn new(authority: &Authority) -> anyhow::Result<Self> {
+        let pair = authority.server()?;
+        let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()?
+            .with_no_client_auth()
+            .with_single_cert(
+                vec![CertificateDer::from_pem_slice(pair.certificate.as_bytes())?],
+                PrivateKeyDer::from_pem_slice(pair.key.as_bytes())?,
+            )?;
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(Self(TlsAcceptor::from(Arc::new(config))))
+    }
+
+    pub(crate) async fn accept(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+        self.0.accept(stream).await
+    }
 }

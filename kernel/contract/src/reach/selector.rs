@@ -22,7 +22,7 @@ pub(super) struct Chooser {
 
 /// A label selector (`matchLabels` and `matchExpressions`, all of which must hold).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Selector(Vec<Requirement>);
+pub struct Selector(Vec<Requirement>);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Requirement {
@@ -87,8 +87,13 @@ impl Requirement {
 
 impl Selector {
     /// Whether a pod with these labels is selected.
-    pub(super) fn matches(&self, labels: &Labels) -> bool {
+    pub fn matches(&self, labels: &Labels) -> bool {
         self.0.iter().all(|requirement| requirement.is_met_by(labels))
+    }
+
+    /// Whether it asks for nothing, and so selects everything.
+    pub const fn selects_all(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// Whether it asks for a value of some label. One that does not also matches pods that nobody thought of yet.

@@ -8,7 +8,7 @@ use tentacular_contract::{Authz, Needs, On, tentacle_url::TentacleUrl};
 use tentacular_process::link::{Permitted, ToolError, ToolSpec};
 
 use crate::{
-    health::{Light, by_engine, without_engine},
+    health::{Light, judge},
     observed::Observed,
     probe::Probe,
     tentacle::Seen,
@@ -83,10 +83,7 @@ impl<P: Probe> WfHealth<P> {
             ToolError::new(format_args!("tentacle {enclave}/{tentacle} does not exist; wf_list names those that do"))
         };
         let replicas = deployment.as_deref().and_then(Seen::of).ok_or_else(absent)?.replicas();
-        let verdict = match without_engine(replicas) {
-            Some(verdict) => verdict,
-            None => by_engine(replicas, self.probe.ask(&self.url.health_url(enclave, tentacle)).await),
-        };
+        let verdict = judge(&self.probe, &self.url.health_url(enclave, tentacle), replicas).await;
         Ok(Health {
             name: tentacle.to_string(),
             enclave: enclave.to_string(),

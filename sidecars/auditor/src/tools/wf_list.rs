@@ -1,7 +1,5 @@
 //! `wf_list`: the tentacles that the caller may read. It answers from the watches and costs no API call.
 
-mod page;
-
 use std::sync::Arc;
 
 use k8s_openapi::{api::apps::v1::Deployment, jiff::Timestamp};
@@ -10,11 +8,12 @@ use serde::{Deserialize, Serialize};
 use tentacular_contract::{Authz, Caller, Enclave, Needs, On, evaluate::may, keys};
 use tentacular_process::link::{Permitted, ToolError, ToolSpec};
 
-use self::page::{Cursor, Page};
 use crate::{
     clock::{Clock, age},
     observed::Observed,
+    page::{self, Cursor, Page},
     tentacle::Seen,
+    text::Untrusted,
 };
 
 /// The arguments of `wf_list`.
@@ -57,6 +56,8 @@ pub(crate) struct Tentacles {
     /// What could not be listed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     warnings: Vec<String>,
+    /// What the texts in it are.
+    untrusted: Untrusted,
 }
 
 /// A tentacle in a list.
@@ -144,7 +145,8 @@ impl<C: Clock> WfList<C> {
             }
         }
         let (workflows, next_cursor) = page.end();
-        Ok(Tentacles { workflows, truncated: next_cursor.is_some(), next_cursor, warnings })
+        let truncated = next_cursor.is_some();
+        Ok(Tentacles { workflows, truncated, next_cursor, warnings, untrusted: Untrusted::Content })
     }
 }
 
@@ -172,7 +174,13 @@ impl Wanted {
     }
 
     /// Adds the tentacles of an enclave to the page.
-    fn list(&self, enclave: &Enclave, deployments: &[Arc<Deployment>], now: Timestamp, page: &mut Page<Listed>) {
+    fn list(
+        &self,
+        enclave: &Enclave,
+        deployments: &[Arc<Deployment>],
+        now: Timestamp,
+        page: &mut Page<Cursor, Listed>,
+    ) {
         for seen in deployments.iter().filter_map(|deployment| Seen::of(deployment)) {
             let facts = seen.facts();
             if may(&self.caller, self.authorization, Needs::Read, enclave, Some((&seen.name, &facts)))

@@ -1,8 +1,6 @@
 //! `wf_status`: what a tentacle consists of and whether it is ready; with `detail`, its pods and events too. It asks the
 //! API server each time: whoever asks has just changed something.
 
-mod events;
-mod pods;
 mod resources;
 
 use std::sync::Arc;
@@ -12,12 +10,21 @@ use serde::{Deserialize, Serialize};
 use tentacular_contract::{Authz, Needs, On};
 use tentacular_process::link::{Permitted, ToolError, ToolSpec};
 
-use self::{events::Event, pods::Pod, resources::Resource};
+use self::resources::Resource;
 use crate::{
+    clock::Clock,
+    events::{self, Event, Happened},
     observed::Observed,
+    pods::{self, Pod},
     tentacle::{Replicas, Seen, trouble},
-    text,
+    text::{self, Untrusted},
+    view::View,
 };
+
+/// Pods that are shown: more than an enclave's largest quota has room for.
+const PODS: usize = 200;
+/// Events that are shown.
+const EVENTS: usize = 50;
 
 /// The arguments of `wf_status`.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -54,7 +61,7 @@ pub(crate) struct Status {
     /// Its pods, with `detail`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pods: Option<Vec<Pod>>,
-    /// What happened to it and its pods lately, the newest first, with `detail`.
+    /// What happened lately to it and to all that belongs to it, the newest first, with `detail`.
     #[serde(skip_serializing_if = "Option::is_none")]
     events: Option<Vec<Event>>,
     /// How many replicas there are to be.
@@ -63,12 +70,14 @@ pub(crate) struct Status {
     available: i32,
     /// Whether all replicas are available. A tentacle with 0 replicas is ready.
     ready: bool,
-    /// Why it is not ready.
+    /// Why it is not ready, in one sentence.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
     /// What could not be read or is not shown.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     warnings: Vec<String>,
+    /// What the texts in it are.
+    untrusted: Untrusted,
 }
 
 /// What the kernel and clients are told of `wf_status`.
@@ -82,11 +91,12 @@ pub(crate) fn spec() -> ToolSpec {
 
 /// The tool.
 #[derive(Debug)]
-pub(crate) struct WfStatus {
+pub(crate) struct WfStatus<C> {
     pub(crate) observed: Observed,
+    pub(crate) clock: C,
 }
 
-impl WfStatus {
+impl<C: Clock> WfStatus<C> {
     /// Answers one call.
     pub(crate) async fn call(
         self: Arc<Self>,
@@ -104,18 +114,17 @@ impl WfStatus {
         if let Some(deployment) = &deployment {
             resources::include(&mut resources, deployment);
         }
+        let absent = || Some(format!("tentacle {enclave}/{tentacle} does not exist"));
+        let mut reason = deployment.as_ref().map_or_else(absent, trouble);
         let (mut pods, mut events) = (None, None);
         if arguments.detail {
-            let family = pods::family(cluster, enclave, tentacle, deployment.as_ref()).await?;
-            let happened = events::read(cluster, enclave, tentacle, &family).await?;
-            warnings.extend(happened.warning);
-            warnings.extend(family.warning);
-            (pods, events) = (Some(family.pods), Some(happened.events));
+            let detail = self.detail(&permitted).await?;
+            reason = reason.map(|reason| detail.because(reason));
+            warnings.extend(detail.warnings);
+            (pods, events) = (Some(detail.pods), Some(detail.events));
         }
         let seen = deployment.as_ref().and_then(Seen::of);
         let replicas = seen.as_ref().map(Seen::replicas);
-        let absent = || Some(format!("tentacle {enclave}/{tentacle} does not exist"));
-        let reason = deployment.as_ref().map_or_else(absent, trouble);
         Ok(Status {
             name: tentacle.to_string(),
             enclave: enclave.to_string(),
@@ -128,6 +137,38 @@ impl WfStatus {
             ready: replicas.is_some_and(Replicas::is_ready),
             reason,
             warnings: warnings.iter().map(|warning| text::line(warning)).collect(),
+            untrusted: Untrusted::Content,
         })
+    }
+
+    async fn detail(&self, permitted: &Permitted) -> Result<Detail, ToolError> {
+        let mut view = View::open(&self.observed, permitted).await?;
+        let (pods, now) = (view.pods(&self.observed).await?, self.clock.now());
+        let happened = events::read(&self.observed, &mut view).await?;
+        let cut = |what: &str, shown: usize, all: usize| {
+            (all > shown).then(|| format!("only {shown} of {all} {what} are shown; wf_{what} shows them all"))
+        };
+        let warnings = cut("pods", PODS, pods.len()).into_iter().chain(cut("events", EVENTS, happened.len()));
+        Ok(Detail {
+            warnings: warnings.collect(),
+            events: happened.iter().take(EVENTS).map(Happened::shown).collect(),
+            pods: pods.into_iter().take(PODS).map(|(belongs, pod)| pods::shown(belongs, &pod, now)).collect(),
+        })
+    }
+}
+
+struct Detail {
+    pods: Vec<Pod>,
+    events: Vec<Event>,
+    warnings: Vec<String>,
+}
+
+impl Detail {
+    /// The reason, and the cause that a pod shows.
+    fn because(&self, reason: String) -> String {
+        match self.pods.iter().find_map(|pod| Some((&pod.name, pod.reason.as_ref()?))) {
+            Some((pod, why)) => format!("{reason}; pod {pod}: {why}"),
+            None => reason,
+        }
     }
 }

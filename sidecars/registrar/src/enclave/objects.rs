@@ -20,6 +20,7 @@ use k8s_openapi::{
     },
 };
 use tentacular_contract::keys;
+pub(crate) use tentacular_contract::platform::ENCLAVE_BINDINGS as BINDINGS;
 
 use super::quota::QuotaPreset;
 
@@ -28,13 +29,6 @@ pub(crate) const WORKFLOW_ACCOUNT: &str = "tentacular-workflow";
 
 /// The enclave's quota.
 pub(crate) const QUOTA: &str = "tentacular-quota";
-
-/// The `ClusterRole`s bound in each enclave, and which of the server's accounts gets them there.
-pub(crate) const BINDINGS: [(&str, &str); 3] = [
-    ("tentacular-enclave-registrar", "tentacular-registrar"),
-    ("tentacular-enclave-scheduler", "tentacular-scheduler"),
-    ("tentacular-enclave-reader", "tentacular-mcp"),
-];
 
 type Pairs = BTreeMap<String, String>;
 

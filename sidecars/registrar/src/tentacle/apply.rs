@@ -16,12 +16,13 @@ use super::{
     outcome::Outcome,
     ownership::Stamp,
     plan::{Plan, Wishes},
-    pod_security, prune,
+    pod_security,
+    progress::Writing,
+    prune,
     release::{self, Live},
     rollout,
     standing::{self, Standing},
     validate::{self, Checked, Violations},
-    write::Writing,
 };
 use crate::{locks::Held, registrar::Registrar};
 

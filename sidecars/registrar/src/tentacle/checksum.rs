@@ -22,10 +22,11 @@ pub(crate) fn of<'a>(
         let named = |(kind, name): &(String, String)| kind == manifest.kind.as_str() && *name == manifest.name;
         matches!(manifest.kind, Kind::ConfigMap | Kind::Secret) && read.iter().any(named)
     };
+    let mut manifests: Vec<_> = manifests.filter(is_read).collect();
+    // In whatever order they were given.
+    manifests.sort_by_key(|manifest| (manifest.kind, &manifest.name));
     let mut digest = Sha256::new();
-    let mut any = false;
-    for manifest in manifests.filter(is_read) {
-        any = true;
+    for manifest in &manifests {
         let salt = if manifest.kind == Kind::Secret { uid(manifest) } else { None };
         // By length, so that no two different lists of parts run together to the same bytes.
         for part in [manifest.kind.as_str(), &manifest.name, salt.unwrap_or_default(), &content(&manifest.body)] {
@@ -33,7 +34,7 @@ pub(crate) fn of<'a>(
             digest.update(part);
         }
     }
-    any.then(|| {
+    (!manifests.is_empty()).then(|| {
         let digest = digest.finalize();
         digest.iter().take(16).fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
     })
@@ -72,10 +73,11 @@ mod tests {
             let mut manifests = base();
             manifests.retain(|other| (other.kind, &other.name) != (manifest.kind, &manifest.name));
             manifests.push(manifest);
-            manifests.sort_by_key(|manifest| manifest.kind);
             checksum(&manifests, "u")
         };
         assert_eq!(with(manifest(Kind::ConfigMap, "readme", "2")), first);
+        let turned: Vec<_> = base().into_iter().rev().collect();
+        assert_eq!(checksum(&turned, "u"), first, "the order in which they are given is none of it");
         assert_ne!(with(manifest(Kind::ConfigMap, "code", "2")), first);
         assert_ne!(with(manifest(Kind::Secret, "s", "2")), first);
         assert_eq!(checksum(&[manifest(Kind::ConfigMap, "readme", "1")], "u"), None);

@@ -1,6 +1,6 @@
 //! What would change in an object, field by field.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -56,17 +56,15 @@ fn compare(path: &str, before: Option<&Value>, after: Option<&Value>, found: &mu
             }
         }
         (Some(Value::Array(one)), Some(Value::Array(other))) => {
-            if let (Some(one_names), Some(other_names)) = (names(one), names(other)) {
-                let (all, told): (BTreeSet<_>, _) = (one_names.iter().chain(&other_names).collect(), found.len());
+            if let (Some(one_named), Some(other_named)) = (named(one), named(other)) {
+                let (all, told): (BTreeSet<_>, _) =
+                    (one_named.keys().chain(other_named.keys()).collect(), found.len());
                 for name in all {
-                    let at = |list: &[Value], names: &[&str]| {
-                        names.iter().position(|other| other == name).and_then(|index| list.get(index)).cloned()
-                    };
-                    let (one, other) = (at(one, &one_names), at(other, &other_names));
-                    compare(&format!("{path}[{name}]"), one.as_ref(), other.as_ref(), found);
+                    let (one, other) = (one_named.get(name).copied(), other_named.get(name).copied());
+                    compare(&format!("{path}[{name}]"), one, other, found);
                 }
                 // The same things in another order.
-                if found.len() == told && one_names != other_names {
+                if found.len() == told {
                     found.push(difference(path, before, after));
                 }
             } else {
@@ -79,10 +77,11 @@ fn compare(path: &str, before: Option<&Value>, after: Option<&Value>, found: &mu
     }
 }
 
-/// The names of a list's items, when each has one of its own.
-fn names(list: &[Value]) -> Option<Vec<&str>> {
-    let names: Vec<_> = list.iter().map(|item| item.get("name")?.as_str()).collect::<Option<_>>()?;
-    (names.iter().collect::<BTreeSet<_>>().len() == names.len()).then_some(names)
+/// A list's items by their names, when each has one of its own.
+fn named(list: &[Value]) -> Option<BTreeMap<&str, &Value>> {
+    let named = list.iter().map(|item| Some((item.get("name")?.as_str()?, item)));
+    let named: BTreeMap<_, _> = named.collect::<Option<_>>()?;
+    (named.len() == list.len()).then_some(named)
 }
 
 fn difference(path: &str, before: Option<&Value>, after: Option<&Value>) -> Difference {
@@ -134,6 +133,20 @@ mod tests {
         );
         let labels = |value: &str| json!({ "metadata": { "name": "a", "labels": { "x.io/y": value } } });
         assert_eq!(between(Kind::Service, &labels("1"), &labels("2")), ["metadata.labels[\"x.io/y\"]: 1 > 2"]);
+    }
+
+    #[test]
+    fn named_things_are_compared_by_name_however_many_there_are() {
+        let list = |range: &mut dyn Iterator<Item = u32>| -> Value {
+            json!({ "spec": { "env": range.map(|n| json!({ "name": format!("v{n}") })).collect::<Value>() } })
+        };
+        let (few, turned) = (list(&mut (0..2)), list(&mut (0..2).rev()));
+        let order = r#"spec.env: [{"name":"v0"},{"name":"v1"}] > [{"name":"v1"},{"name":"v0"}]"#;
+        assert_eq!(between(Kind::Deployment, &few, &turned), [order]);
+        // More than an object has room for; to look each of them up in a list would take minutes.
+        let (many, more) = (list(&mut (0..100_000)), list(&mut (1..100_001).rev()));
+        let ends = ["spec.env[v0]: {\"name\":\"v0\"} > -", "spec.env[v100000]: - > {\"name\":\"v100000\"}"];
+        assert_eq!(between(Kind::Deployment, &many, &more), ends);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! read and check manifests and write annotations; the others read and write the cluster.
 
 pub(crate) mod apply;
+mod begin;
 mod change;
 mod checksum;
 mod claim;
@@ -21,6 +22,7 @@ pub(crate) mod permissions_get;
 pub(crate) mod permissions_set;
 mod plan;
 mod pod_security;
+mod progress;
 mod prune;
 mod rehearse;
 mod release;

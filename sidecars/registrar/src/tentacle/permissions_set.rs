@@ -15,7 +15,7 @@ use super::{
     permissions_get::{email, sub},
     release,
 };
-use crate::registrar::Registrar;
+use crate::{locks::Held, registrar::Registrar};
 
 /// Characters of a subject (OpenID Connect Core 1.0, section 2).
 const SUB: usize = 255;
@@ -107,6 +107,7 @@ pub(crate) async fn set(
     };
     let now = Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true);
     let written = change(&registrar, &permitted, |standing, live| {
+        held.as_ref().map_or(Ok(()), Held::require)?;
         let annotations = release::annotations(live);
         let before = Tentacle::from_annotations(&annotations);
         let owner = asked.new_owner(caller, &standing.enclave, &before)?;

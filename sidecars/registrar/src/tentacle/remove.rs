@@ -1,6 +1,6 @@
 //! `wf_remove`: removes everything that carries a tentacle's release label, and waits until it is gone.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -13,7 +13,7 @@ use super::{
     release::{self, Live, is_terminating},
     standing::{self, Standing},
 };
-use crate::registrar::Registrar;
+use crate::{locks::Held, registrar::Registrar};
 
 /// Seconds within which the call ends.
 const DEADLINE_SECONDS: u64 = 400;
@@ -98,13 +98,18 @@ pub(crate) async fn remove(
         )));
     }
     let held = standing::lock(&registrar, &permitted).await?;
-    let outcome = locked(&registrar, &permitted, Duration::from_secs(wait)).await;
+    let outcome = locked(&registrar, &permitted, &held, Duration::from_secs(wait)).await;
     held.release().await;
     outcome
 }
 
 /// Removes the tentacle while its lock is held, so that nobody makes anything of it at the same time.
-async fn locked(registrar: &Registrar, permitted: &Permitted, wait: Duration) -> Result<Outcome, ToolError> {
+async fn locked(
+    registrar: &Registrar,
+    permitted: &Permitted,
+    held: &Held,
+    wait: Duration,
+) -> Result<Outcome, ToolError> {
     let (enclave, tentacle) = (permitted.enclave()?, permitted.tentacle()?);
     let standing = Standing::read(registrar, permitted).await?;
     let release = release::read(&registrar.cluster, enclave, tentacle).await?;
@@ -117,6 +122,7 @@ async fn locked(registrar: &Registrar, permitted: &Permitted, wait: Duration) ->
         cluster: &registrar.cluster,
         place: (enclave, tentacle),
         permitted,
+        held,
         until: Instant::now() + wait,
         asked: BTreeMap::new(),
         remaining: Vec::new(),
@@ -145,6 +151,7 @@ struct Removal<'a> {
     cluster: &'a Cluster,
     place: (&'a EnclaveName, &'a TentacleName),
     permitted: &'a Permitted,
+    held: &'a Held,
     until: Instant,
     /// Title of each object whose removal was asked for, by uid.
     asked: BTreeMap<String, String>,
@@ -159,10 +166,16 @@ impl Removal<'_> {
         for live in going {
             let uid = live.uid().unwrap_or_default().to_owned();
             // What a controller made goes with its maker.
-            self.asked.insert(uid, live.title());
             if !is_terminating(&live.object) && !live.is_controlled() {
-                self.delete_one(live).await.map_err(|error| self.half_way(&error))?;
+                self.require()?;
+                if let Err(error) = self.delete_one(live).await {
+                    if error.is_unavailable() {
+                        self.asked.insert(uid, live.title());
+                    }
+                    return Err(self.half_way(error));
+                }
             }
+            self.asked.insert(uid, live.title());
         }
         Ok(())
     }
@@ -175,13 +188,19 @@ impl Removal<'_> {
         release::delete(&objects, &live.object, propagation).await
     }
 
+    /// Nothing is deleted once another call may be at work: it may rely on what this one would still delete.
+    fn require(&self) -> Result<(), ToolError> {
+        self.held.require().map_err(|lost| self.half_way(lost))
+    }
+
     /// Waits until all that was asked for is gone, or the time is up.
     async fn wait(&mut self) -> Result<(), ToolError> {
         let mut tell = Instant::now() + TELL;
         while !self.asked.is_empty() {
             let (enclave, tentacle) = self.place;
             let release = release::read(self.cluster, enclave, tentacle).await;
-            let release = release.map_err(|error| self.half_way(&error))?;
+            let release = release.map_err(|error| self.half_way(error))?;
+            self.require()?;
             let is_asked = |live: &Live| live.uid().is_some_and(|uid| self.asked.contains_key(uid));
             self.remaining = release.into_iter().filter(is_asked).collect();
             if self.remaining.is_empty() || Instant::now() >= self.until {
@@ -212,7 +231,7 @@ impl Removal<'_> {
         self.permitted.progress(done, None, message).await;
     }
 
-    fn half_way(&self, error: &Error) -> ToolError {
+    fn half_way(&self, error: impl fmt::Display) -> ToolError {
         if self.asked.is_empty() {
             return ToolError::new(format_args!("nothing was removed: {error}"));
         }

@@ -19,6 +19,8 @@ const LOOK: Duration = Duration::from_millis(500);
 const TELL: Duration = Duration::from_secs(2);
 /// Pods of which is told why they do not start.
 const PODS: usize = 10;
+/// Label of a pod that a Deployment's `ReplicaSet` made: the end of the `ReplicaSet`'s name.
+const HASH: &str = "pod-template-hash";
 
 /// How far the pods of a tentacle are.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
@@ -119,15 +121,22 @@ async fn obstacles(
 ) -> Result<Vec<String>, Error> {
     let release = Selector::labels(&format!("{}={tentacle}", keys::RELEASE));
     let pods = cluster.namespaced::<Pod>(enclave.as_str()).list(&release).await?;
-    let made_for = |pod: &Pod| {
-        let mut owners = pod.metadata.owner_references.iter().flatten();
-        owners.any(|owner| owner.kind == "ReplicaSet" && owner.name.starts_with(&format!("{tentacle}-")))
-    };
-    let told = pods.iter().filter(|pod| made_for(pod)).filter_map(|pod| {
+    let told = pods.iter().filter(|pod| is_made_for(tentacle, pod)).filter_map(|pod| {
         let name = pod.metadata.name.as_deref().unwrap_or_default();
         why_not_ready(pod).map(|why| format!("pod {name} {why}"))
     });
     Ok(told.take(PODS).collect())
+}
+
+/// Whether the pod was made for the Deployment that the tentacle is. Its `ReplicaSet` is named after the Deployment and the
+/// pod's hash, and a release may have other Deployments with a longer name.
+fn is_made_for(tentacle: &TentacleName, Pod { metadata, .. }: &Pod) -> bool {
+    let hash = metadata.labels.as_ref().and_then(|labels| labels.get(HASH));
+    let mut owners = metadata.owner_references.iter().flatten();
+    hash.is_some_and(|hash| {
+        let name = format!("{tentacle}-{hash}");
+        owners.any(|owner| owner.kind == "ReplicaSet" && owner.name == name)
+    })
 }
 
 #[cfg(test)]
@@ -163,6 +172,19 @@ mod tests {
         }
         let none = deployment(&json!({ "observedGeneration": 3 }), &json!({ "replicas": 0 }));
         assert!(progress(&none).ready);
+    }
+
+    #[test]
+    fn only_the_pods_of_the_deployment_itself_are_looked_at() {
+        let pod = |replica_set: &str, hash: &str| -> Pod {
+            let owner = json!({ "apiVersion": "apps/v1", "kind": "ReplicaSet", "name": replica_set, "uid": "u" });
+            let labels = json!({ "tentacular.io/release": "a", HASH: hash });
+            serde_json::from_value(json!({ "metadata": { "labels": labels, "ownerReferences": [owner] } })).unwrap()
+        };
+        let tentacle = "a".parse().unwrap();
+        assert!(is_made_for(&tentacle, &pod("a-5d4f", "5d4f")));
+        assert!(!is_made_for(&tentacle, &pod("a-worker-5d4f", "5d4f")));
+        assert!(!is_made_for(&tentacle, &Pod::default()));
     }
 
     #[test]

@@ -1,98 +1,40 @@
 //! Writing a plan: only what the rehearsal found to be different, kind by kind, and then the removal of what is
 //! superfluous. Every write is for the object that was read and no other.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::{Duration, Instant},
+};
 
 use futures::{StreamExt as _, stream};
 use tentacular_cluster::{Conflicts, Error, Kind, Object, Objects, Propagation, retry_on_conflict_or_outage};
-use tentacular_process::link::{Permitted, ToolError};
+use tentacular_process::link::ToolError;
 use tokio::time::sleep;
 
 use super::{
     claim::{CONTENDED, claim, settle_claim},
     manifest::Manifest,
     outcome::Effect,
-    ownership::Stamp,
     plan::{AT_ONCE, Plan, Planned},
+    progress::{Failure, Progress, Writing},
     release::{self, release_of},
-    standing::Standing,
 };
-use crate::{locks::Held, registrar::Registrar};
 
 /// Longest wait for a Job that is replaced to go, with its pods.
 const GONE_WITHIN: Duration = Duration::from_mins(1);
 /// Pause between two looks.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// A write that did not end well.
-struct Failure {
-    error: ToolError,
-    /// Whether it may have been carried out all the same.
-    unknown: bool,
-}
-
-impl From<ToolError> for Failure {
-    fn from(error: ToolError) -> Self {
-        Self { error, unknown: false }
-    }
-}
-
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
-        Self { unknown: error.is_unavailable(), error: error.into() }
-    }
-}
-
-/// In whose name, and by which right, an apply writes.
-pub(crate) struct Writing<'a> {
-    pub(crate) registrar: &'a Registrar,
-    pub(crate) permitted: &'a Permitted,
-    pub(crate) held: &'a Held,
-    pub(crate) stamp: &'a Stamp<'a>,
-}
-
-impl Writing<'_> {
-    /// Decides once more whether the caller may, as time has passed since it was decided.
-    async fn recheck(&self) -> Result<(), ToolError> {
-        Standing::read(self.registrar, self.permitted).await.map(drop)
-    }
-}
-
-/// An apply under way: what was written so far.
-struct Progress<'a> {
-    permitted: &'a Permitted,
-    total: usize,
-    done: Vec<String>,
-}
-
-impl Progress<'_> {
-    async fn report(&mut self, what: String) {
-        let count = |number: usize| u32::try_from(number).map_or(f64::MAX, f64::from);
-        self.done.push(what.clone());
-        self.permitted.progress(count(self.done.len()), Some(count(self.total)), what).await;
-    }
-
-    fn half_way(&self, failures: &[(String, Failure)]) -> ToolError {
-        let told = failures.iter().map(|(what, Failure { error, unknown })| {
-            if *unknown { format!("whether {what} was written is not known: {error}") } else { error.to_string() }
-        });
-        let stopped = told.collect::<Vec<_>>().join("; ");
-        if self.done.is_empty() && !failures.iter().any(|(_, failure)| failure.unknown) {
-            return ToolError::new(format_args!("nothing was applied: {stopped}; try again"));
-        }
-        let done = if self.done.is_empty() { "nothing".to_owned() } else { self.done.join(", ") };
-        ToolError::new(format_args!(
-            "stopped half way: {stopped}; written before that: {done}; apply the same again to go on"
-        ))
-    }
-}
-
 impl Plan<'_> {
     /// Writes what the rehearsal found to be different, and removes what is superfluous.
     pub(crate) async fn write(&mut self, writing: &Writing<'_>) -> Result<(), ToolError> {
         let Writing { permitted, held, .. } = *writing;
         let due = self.planned.iter().filter(|planned| planned.effect != Effect::Unchanged).count();
-        let mut progress = Progress { permitted, total: due + self.superfluous.removed.len(), done: Vec::new() };
+        let mut progress = Progress::of(permitted, due + self.superfluous.removed.len());
+        match self.begin(writing).await {
+            Ok(begun) => progress.begun = begun,
+            Err(failed) => return Err(progress.half_way(&[failed])),
+        }
         for kind in Kind::ALL {
             self.write_kind(kind, writing, &mut progress).await?;
         }
@@ -145,7 +87,11 @@ impl Plan<'_> {
         if failed.is_empty() { Ok(()) } else { Err(progress.half_way(&failed)) }
     }
 
-    async fn write_one(&self, planned: &Planned, writing: &Writing<'_>) -> Result<(Effect, Object), Failure> {
+    pub(super) async fn write_one(
+        &self,
+        planned: &Planned,
+        writing: &Writing<'_>,
+    ) -> Result<(Effect, Object), Failure> {
         let objects = self.cluster.objects(planned.manifest.kind, self.enclave().as_str());
         let replaced = planned.effect == Effect::Replaced;
         if replaced {
@@ -153,12 +99,24 @@ impl Plan<'_> {
         }
         let expected = planned.live.as_ref().filter(|_| !replaced);
         let mut attempts = 0;
+        let lost = AtomicBool::new(false);
         let attempt = || {
             attempts += 1;
-            self.attempt(planned, expected, &objects, writing, attempts > 1)
+            let attempt = Box::pin(self.attempt(planned, expected, &objects, writing, attempts > 1));
+            let lost = &lost;
+            async move {
+                let ended = attempt.await;
+                lost.fetch_or(ended.as_ref().is_err_and(Error::is_unavailable), Ordering::Relaxed);
+                ended
+            }
         };
-        let (effect, object) = retry_on_conflict_or_outage(CONTENDED, attempt).await??;
-        Ok((if replaced { Effect::Replaced } else { effect }, object))
+        let written = retry_on_conflict_or_outage(CONTENDED, attempt).await;
+        // An attempt before the one that was refused may have been carried out.
+        let failed = |error| Failure { error, unknown: lost.load(Ordering::Relaxed) };
+        let (effect, object) = written.map_err(|error| failed(error.into()))?.map_err(failed)?;
+        // What was begun is made by this apply all the same.
+        let settled = matches!(planned.effect, Effect::Created | Effect::Replaced);
+        Ok((if settled { planned.effect } else { effect }, object))
     }
 
     /// One attempt to write an object that stood there as `expected`, or did not. What was read before is good enough for
@@ -177,6 +135,7 @@ impl Plan<'_> {
             return Ok(Err(denied));
         }
         let object = self.stamped(planned, || match &live {
+            Some(begun) if planned.effect == Effect::Created => stamp.kept(&release::annotations(begun)),
             Some(before) => stamp.updated(&release::annotations(before)),
             None => stamp.created(),
         });

@@ -6,6 +6,7 @@
 mod applying;
 mod deprovisioning;
 mod enclaves;
+mod half_way;
 mod hostile;
 mod permission;
 mod permissions;

@@ -20,7 +20,7 @@ use tentacular_contract::{
 };
 use tentacular_process::link::client::LinkClient;
 use tentacular_test_harness::{
-    Child, ControlPlane, Program, Scratch,
+    Child, ControlPlane, FaultProxy, Part, Program, Scratch,
     installation::{self, SERVER_NAMESPACE},
 };
 use tokio::sync::OnceCell;
@@ -50,12 +50,24 @@ pub(crate) struct Permitted {
 impl World {
     /// Starts a registrar in the shared control plane and waits until it serves.
     pub(crate) async fn start() -> anyhow::Result<Self> {
+        Self::start_behind(None).await
+    }
+
+    /// The same with a proxy before the API server.
+    pub(crate) async fn start_through(proxy: &FaultProxy) -> anyhow::Result<Self> {
+        Self::start_behind(Some(proxy)).await
+    }
+
+    async fn start_behind(proxy: Option<&FaultProxy>) -> anyhow::Result<Self> {
         let control_plane = ControlPlane::shared().await?;
         let admin = Cluster::from_kubeconfig("test", control_plane.admin_kubeconfig()).await?;
         install(control_plane).await?;
         let scratch = Scratch::new()?;
         let kubeconfig = scratch.path().join("registrar.kubeconfig");
-        control_plane.kubeconfig_as(SERVER_NAMESPACE, "tentacular-registrar", &kubeconfig).await?;
+        match proxy {
+            Some(proxy) => proxy.kubeconfig(control_plane, Part::Registrar, &kubeconfig).await?,
+            None => control_plane.kubeconfig_as(SERVER_NAMESPACE, "tentacular-registrar", &kubeconfig).await?,
+        }
         let registrar = Program::new(env!("CARGO_BIN_EXE_tentacular-registrar"))
             .env("KUBECONFIG", &kubeconfig)
             .env("TENTACULAR_INGRESS_DOMAIN", INGRESS_DOMAIN)

@@ -159,10 +159,10 @@ mod tests {
     }
 
     #[test]
-    fn a_gap_of_years_is_taken_a_piece_at_a_time() {
+    fn a_long_gap_is_taken_a_piece_at_a_time() {
         for missed in [Missed::Skip, Missed::Once] {
             let minutely = timetable("* * * * *", missed, 0);
-            let (mut newest, now) = (at("01T00:00:00"), at("01T00:00:30") + TimeDelta::days(365));
+            let (mut newest, now) = (at("01T00:00:00"), at("01T00:00:30") + TimeDelta::days(30));
             let mut counted = 0;
             let fired = loop {
                 match due(&minutely, &minutely.entries[0], newest, now) {
@@ -177,7 +177,7 @@ mod tests {
                     Due::Wait(_) => panic!("the last minute is due"),
                 }
             };
-            assert_eq!((fired, counted), (now - TimeDelta::seconds(30), 365 * 24 * 60));
+            assert_eq!((fired, counted), (now - TimeDelta::seconds(30), 30 * 24 * 60));
         }
     }
 

@@ -8,7 +8,7 @@ use prometheus_client::{
 };
 use tentacular_process::metrics::Metrics;
 
-use super::fire::Why;
+use super::look::Why;
 
 /// Bounds of the lateness histogram, in seconds.
 const SECONDS: [f64; 10] = [0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 600.0];

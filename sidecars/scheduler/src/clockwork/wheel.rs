@@ -41,16 +41,16 @@ impl Wheel {
     }
 
     /// The schedule whose time came first, if it has come.
-    pub(super) fn pop(&mut self, now: Time) -> Option<(Time, Key)> {
+    pub(super) fn pop(&mut self, now: Time) -> Option<Key> {
         loop {
             let Reverse((at, _, _)) = self.heap.peek()?;
             if *at > now {
                 return None;
             }
-            let Reverse((at, count, key)) = self.heap.pop()?;
+            let Reverse((_, count, key)) = self.heap.pop()?;
             if self.valid.get(&key) == Some(&count) {
                 self.valid.remove(&key);
-                return Some((at, key));
+                return Some(key);
             }
         }
     }
@@ -75,7 +75,7 @@ mod tests {
             wheel.set((place.clone(), 0), next_year);
         }
         assert!(wheel.heap.len() <= SPARE + 3, "{}", wheel.heap.len());
-        assert_eq!(wheel.pop(next_year), Some((next_year, (place, 0))));
+        assert_eq!(wheel.pop(next_year), Some((place, 0)));
         assert_eq!(wheel.pop(next_year), None);
     }
 
@@ -96,7 +96,7 @@ mod tests {
         wheel.remove(&place("d"), 1);
         assert_eq!((wheel.next(), wheel.pop(at(0))), (Some(at(1)), None));
         let mut order = Vec::new();
-        while let Some((_, (place, _))) = wheel.pop(at(9)) {
+        while let Some((place, _)) = wheel.pop(at(9)) {
             order.push(place.tentacle.to_string());
         }
         assert_eq!(order, ["b", "c", "a"]);

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -53,14 +54,14 @@ impl fmt::Display for ScheduleId {
 }
 
 /// Where a run stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum State {
-    /// It is going on, or whoever made it has not written its end.
+    /// It goes on, or its end is not written yet.
     Claimed,
     /// It went well.
     Succeeded,
-    /// It did not.
+    /// It did not go well.
     Failed,
     /// It was not made, for a reason.
     Skipped,

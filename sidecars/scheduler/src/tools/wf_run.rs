@@ -1,5 +1,7 @@
 //! `wf_run`: runs a tentacle once and answers with what it answered.
 
+mod entry;
+
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use bytes::Bytes;
@@ -14,9 +16,11 @@ use tentacular_contract::{
 use tentacular_process::link::{Permitted, ToolError, ToolSpec};
 use tokio::time::Instant;
 
+use self::entry::Entry;
 use crate::{
     clock::Clock,
     engine::Engine,
+    ledger::{Ledgers, Outcome},
     live::Live,
     run::{Run, Runner, millis},
 };
@@ -56,7 +60,7 @@ pub(crate) struct Ran {
     name: String,
     /// Enclave of the tentacle.
     enclave: String,
-    /// Id of the run, which the tentacle got as header `Tentacular-Run-Id`.
+    /// Id of the run, which the tentacle got as header `Tentacular-Run-Id`, and by which `wf_runs` names it.
     run_id: String,
     /// Whether the run went well: the engine answered 200 and its report does not say `success: false`.
     success: bool,
@@ -64,7 +68,7 @@ pub(crate) struct Ran {
     output: Value,
     /// How long the run took, in milliseconds, waiting for the tentacle to be reachable included.
     duration_ms: u64,
-    /// What was not done quite as asked.
+    /// What was not done quite as asked, and what the ledger does not tell of the run.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     warnings: Vec<String>,
 }
@@ -73,7 +77,8 @@ pub(crate) struct Ran {
 pub(crate) fn spec() -> ToolSpec {
     let description = "Runs a tentacle once and waits for its answer. A run that failed is a result with success \
                        false and the engine's report in output; an error means that the run did not begin or its end \
-                       is not known. It cannot be cancelled: it goes on when the caller leaves.";
+                       is not known. It cannot be cancelled: it goes on when the caller leaves, and wf_runs tells how \
+                       it ended. While it goes on, schedules of the tentacle with cron-overlap skip do not fire.";
     ToolSpec::new("wf_run", "Run a tentacle", description, authz())
 }
 
@@ -91,6 +96,8 @@ pub(crate) struct WfRun<E, C> {
     pub(crate) cluster: Cluster,
     pub(crate) platform: Platform,
     pub(crate) runner: Arc<Runner<E, C>>,
+    pub(crate) ledgers: Ledgers,
+    pub(crate) clock: C,
 }
 
 impl<E: Engine, C: Clock> WfRun<E, C> {
@@ -98,7 +105,7 @@ impl<E: Engine, C: Clock> WfRun<E, C> {
     pub(crate) async fn call(self: Arc<Self>, permitted: Permitted, arguments: Arguments) -> Result<Ran, ToolError> {
         let (enclave, tentacle) = (permitted.enclave()?, permitted.tentacle()?);
         let live = Live::read(&self.cluster, &self.platform, enclave, tentacle).await?;
-        live.check(permitted.permit(), permitted.caller())?;
+        live.check(permitted.permit(), permitted.caller(), authz().frozen)?;
 
         let (limit, warning) = limit(arguments.timeout_seconds);
         let run = Run {
@@ -108,10 +115,13 @@ impl<E: Engine, C: Clock> WfRun<E, C> {
             body: body(arguments.input.as_ref()),
             limit,
         };
-        let outcome = tokio::select! {
-            outcome = self.runner.run(&run) => outcome?,
+        let entry = Entry::claim(&self.ledgers, &run, permitted.caller().label(), self.clock.time()).await;
+        let ended = tokio::select! {
+            ended = self.runner.run(&run) => ended,
             never = tell(&permitted, &run) => match never {},
         };
+        let unwritten = entry.end(Outcome::of(&ended, self.clock.time())).await;
+        let outcome = ended?;
         Ok(Ran {
             name: tentacle.to_string(),
             enclave: enclave.to_string(),
@@ -119,18 +129,18 @@ impl<E: Engine, C: Clock> WfRun<E, C> {
             success: outcome.success,
             output: outcome.output,
             duration_ms: millis(outcome.duration),
-            warnings: warning.into_iter().collect(),
+            warnings: warning.into_iter().chain(unwritten).collect(),
         })
     }
 }
 
-/// Tells the caller every few seconds that the run is under way.
+/// Tells the caller at once, and then every few seconds, that the run is under way.
 async fn tell(permitted: &Permitted, run: &Run) -> Infallible {
     let begun = Instant::now();
     loop {
-        tokio::time::sleep(PROGRESS).await;
         let message = format!("tentacle {}/{} is running (run {})", run.enclave, run.tentacle, run.id);
         permitted.progress(begun.elapsed().as_secs_f64(), Some(run.limit.as_secs_f64()), message).await;
+        tokio::time::sleep(PROGRESS).await;
     }
 }
 

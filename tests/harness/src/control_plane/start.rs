@@ -172,6 +172,8 @@ fn api_server_flags(folder: &Path, port: u16) -> Vec<String> {
         format!("--tls-private-key-file={pki}/server.key"),
         format!("--client-ca-file={pki}/ca.crt"),
         "--authorization-mode=Node,RBAC".into(),
+        // Where the node's kubelet is: of its addresses this one is on loopback.
+        "--kubelet-preferred-address-types=ExternalIP".into(),
         // PodSecurity, ServiceAccount, ResourceQuota, LimitRanger and the webhooks are on by default.
         "--enable-admission-plugins=NodeRestriction".into(),
         // As every distribution does: privileged pods are for admission to refuse, not for validation.

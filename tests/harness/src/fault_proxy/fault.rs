@@ -22,6 +22,8 @@ pub enum Fault {
     CloseAfter,
     /// The API server carries it out, and before the answer this process is killed.
     Kill(Arc<Child>),
+    /// It does not reach the API server, and this process is killed.
+    KillBefore(Arc<Child>),
 }
 
 impl Fault {
@@ -32,6 +34,9 @@ impl Fault {
 
     /// What it makes of a request that arrived. An error closes the connection.
     pub(super) fn answer(self) -> anyhow::Result<Response<reqwest::Body>> {
+        if let Self::KillBefore(child) = &self {
+            child.kill()?;
+        }
         let Self::Status(code, wait) = self else { bail!("closed before the request was carried out") };
         let status = StatusCode::from_u16(code)?;
         let text = json!({

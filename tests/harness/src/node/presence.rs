@@ -13,7 +13,7 @@ use kube::{
 };
 use serde_json::{Value, json};
 
-use super::NODE_NAME;
+use super::{NODE_NAME, kubelet};
 
 /// As a kubelet's; the node counts as lost after 50 seconds without a sign of life.
 const RENEWAL: Duration = Duration::from_secs(10);
@@ -22,8 +22,8 @@ const RETRY: Duration = Duration::from_secs(1);
 /// An address for documentation (RFC 5737), as an endpoint must not be on loopback.
 pub(super) const ADDRESS: &str = "192.0.2.1";
 
-/// Creates the node, or takes it over, and reports it ready.
-pub(super) async fn register(client: &Client) -> anyhow::Result<Presence> {
+/// Creates the node, or takes it over, and reports it ready, with its kubelet on this port.
+pub(super) async fn register(client: &Client, kubelet_port: u16) -> anyhow::Result<Presence> {
     let nodes = Api::<Node>::all(client.clone());
     let node = json!({
         "apiVersion": "v1",
@@ -35,8 +35,8 @@ pub(super) async fn register(client: &Client) -> anyhow::Result<Presence> {
         }},
     });
     nodes.patch(NODE_NAME, &ours(), &Patch::Apply(node)).await.context("the node was refused")?;
-    let presence =
-        Presence { client: client.clone(), version: client.apiserver_version().await?.git_version, since: now() };
+    let version = client.apiserver_version().await?.git_version;
+    let presence = Presence { client: client.clone(), version, since: now(), kubelet_port };
     presence.report().await.context("the node's status was refused")?;
     Ok(presence)
 }
@@ -46,6 +46,7 @@ pub(super) struct Presence {
     client: Client,
     version: String,
     since: String,
+    kubelet_port: u16,
 }
 
 impl Presence {
@@ -82,7 +83,9 @@ impl Presence {
                 "addresses": [
                     { "type": "InternalIP", "address": ADDRESS },
                     { "type": "Hostname", "address": NODE_NAME },
+                    { "type": "ExternalIP", "address": kubelet::ADDRESS },
                 ],
+                "daemonEndpoints": { "kubeletEndpoint": { "Port": self.kubelet_port } },
                 "conditions": [
                     condition("Ready", "True", "KubeletReady"),
                     condition("MemoryPressure", "False", "KubeletHasSufficientMemory"),

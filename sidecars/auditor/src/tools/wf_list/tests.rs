@@ -91,7 +91,7 @@ fn a_tentacle_is_listed_with_what_clients_read() {
     assert_eq!(
         serde_json::to_value(listed).expect("JSON"),
         json!({
-            "name": "words", "enclave": "team-a", "version": "1.2", "description": "Counts[2J words",
+            "name": "words", "enclave": "team-a", "version": "1.2", "description": "Counts words",
             "owner": "ann@x.io", "mode": "rwxr-x---", "preset": "member-read", "tags": ["a", "b"],
             "deployed_by": "bob@x.io", "age": "72h3m0s", "ready": false,
         })

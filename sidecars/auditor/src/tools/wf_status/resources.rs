@@ -1,21 +1,17 @@
 //! The objects of a tentacle, by their release label, and whether each of them is ready.
 
-use k8s_openapi::{
-    NamespaceResourceScope,
-    api::{
-        apps::v1::Deployment,
-        batch::v1::{CronJob, Job},
-        core::v1::{ConfigMap, PersistentVolumeClaim, Service},
-        networking::v1::{Ingress, NetworkPolicy},
-    },
-    apimachinery::pkg::apis::meta::v1::ObjectMeta,
+use k8s_openapi::api::{
+    apps::v1::Deployment,
+    batch::v1::{CronJob, Job},
+    core::v1::{ConfigMap, PersistentVolumeClaim, Service},
+    networking::v1::{Ingress, NetworkPolicy},
 };
 use schemars::JsonSchema;
 use serde::Serialize;
 use tentacular_cluster::{Cluster, Error, Metadata, Namespaced, Selector};
 use tentacular_contract::{EnclaveName, TentacleName, keys};
 
-use crate::{tentacle::trouble, text};
+use crate::{tentacle::trouble, text, view::Known};
 
 /// An object of a tentacle.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
@@ -29,16 +25,6 @@ pub(crate) struct Resource {
     /// Why it is not ready.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
-}
-
-/// A kind with a type of its own in the API.
-trait Known:
-    Namespaced + k8s_openapi::Resource<Scope = NamespaceResourceScope> + k8s_openapi::Metadata<Ty = ObjectMeta>
-{
-}
-impl<K> Known for K where
-    K: Namespaced + k8s_openapi::Resource<Scope = NamespaceResourceScope> + k8s_openapi::Metadata<Ty = ObjectMeta>
-{
 }
 
 type Found = Result<Vec<Resource>, Error>;

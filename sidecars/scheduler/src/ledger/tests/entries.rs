@@ -1,7 +1,7 @@
 //! What one entry says, what is refused, and what a person's edits do.
 
 use super::*;
-use crate::ledger::{Cursor, InvalidCursor, Run, State};
+use crate::ledger::{Cursor, Run, State, page::InvalidCursor};
 
 type Judge = fn(&Book) -> Result<Change, Refused>;
 
@@ -211,6 +211,11 @@ fn what_a_person_broke_counts_for_nothing_and_goes_with_the_next_change() {
 
     data.insert("term".to_owned(), "-1".to_owned());
     assert_eq!(Book::read(&data).term(), 0);
+    // Nothing that somebody writes there makes it unwritable for good.
+    data.insert("term".to_owned(), Term::MAX.to_string());
+    let book = Book::read(&data);
+    assert_eq!(book.term(), 0);
+    assert!(book.claim(&firing(1, 90, 5)).expect("allowed").data().contains_key("term"));
 }
 
 #[test]

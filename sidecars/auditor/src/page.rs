@@ -1,41 +1,47 @@
-//! Pages of a list that is in the order of enclave and name. A page begins behind the last tentacle of the one before,
-//! so that nothing is shown twice or missed when others come and go.
+//! Pages of a list that is in some order, such as that of enclave and name. A page begins behind the last item of the one
+//! before, so that nothing is shown twice or missed when others come and go.
 
-use std::str::FromStr;
+use std::{fmt, str::FromStr};
 
 use tentacular_contract::{EnclaveName, TentacleName};
 use tentacular_process::link::ToolError;
 
-/// Tentacles on a page when the caller names no number: more than an enclave's quota has room for.
+/// Items on a page when the caller names no number: more than an enclave's quota has room for.
 const DEFAULT: usize = 200;
-/// Most tentacles on a page.
+/// Most items on a page.
 const MOST: usize = 1000;
 
-/// The number of tentacles on a page.
-pub(super) fn limit(asked: Option<usize>) -> Result<usize, ToolError> {
+/// The number of items on a page.
+pub(crate) fn limit(asked: Option<usize>) -> Result<usize, ToolError> {
     match asked.unwrap_or(DEFAULT) {
         limit @ 1..=MOST => Ok(limit),
         limit => Err(ToolError::new(format_args!("limit {limit} is out of range: give 1 to {MOST}"))),
     }
 }
 
-/// A place in the list, written `enclave/name`.
+/// The place of a tentacle in a list of several enclaves, written `enclave/name`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Cursor {
+pub(crate) struct Cursor {
     enclave: EnclaveName,
     tentacle: TentacleName,
 }
 
 impl Cursor {
-    pub(super) fn at(enclave: &EnclaveName, tentacle: &TentacleName) -> Self {
+    pub(crate) fn at(enclave: &EnclaveName, tentacle: &TentacleName) -> Self {
         Self { enclave: enclave.clone(), tentacle: tentacle.clone() }
+    }
+}
+
+impl fmt::Display for Cursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.enclave, self.tentacle)
     }
 }
 
 /// A cursor that no page named.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("invalid cursor: give next_cursor of the page before as it is, or leave it out")]
-pub(super) struct InvalidCursor;
+pub(crate) struct InvalidCursor;
 
 impl FromStr for Cursor {
     type Err = InvalidCursor;
@@ -47,23 +53,23 @@ impl FromStr for Cursor {
     }
 }
 
-/// A page that is being filled, in order.
+/// A page that is being filled, in order; a place `P` is shown as the cursor that it is read from.
 #[derive(Debug)]
-pub(super) struct Page<T> {
-    after: Option<Cursor>,
+pub(crate) struct Page<P, T> {
+    after: Option<P>,
     limit: usize,
     items: Vec<T>,
-    last: Option<Cursor>,
+    last: Option<P>,
     more: bool,
 }
 
-impl<T> Page<T> {
-    pub(super) const fn new(after: Option<Cursor>, limit: usize) -> Self {
+impl<P: Ord + fmt::Display, T> Page<P, T> {
+    pub(crate) const fn new(after: Option<P>, limit: usize) -> Self {
         Self { after, limit, items: Vec::new(), last: None, more: false }
     }
 
     /// Offers what stands at `place`; it is made when it is on this page.
-    pub(super) fn offer(&mut self, place: Cursor, item: impl FnOnce() -> T) {
+    pub(crate) fn offer(&mut self, place: P, item: impl FnOnce() -> T) {
         if self.after.as_ref().is_some_and(|after| place <= *after) {
             return;
         }
@@ -76,13 +82,13 @@ impl<T> Page<T> {
     }
 
     /// Whether nothing further can change the page.
-    pub(super) const fn is_full(&self) -> bool {
+    pub(crate) const fn is_full(&self) -> bool {
         self.more
     }
 
     /// The page, and the cursor of the next one.
-    pub(super) fn end(self) -> (Vec<T>, Option<String>) {
-        let next = self.last.filter(|_| self.more).map(|last| format!("{}/{}", last.enclave, last.tentacle));
+    pub(crate) fn end(self) -> (Vec<T>, Option<String>) {
+        let next = self.last.filter(|_| self.more).map(|last| last.to_string());
         (self.items, next)
     }
 }
@@ -92,7 +98,7 @@ mod tests {
     use super::*;
 
     fn read(after: Option<&str>, limit: usize) -> (Vec<String>, Option<String>) {
-        let mut page = Page::new(after.map(|after| after.parse().expect("a cursor")), limit);
+        let mut page = Page::<Cursor, _>::new(after.map(|after| after.parse().expect("a cursor")), limit);
         for place in ["a/x", "a/y", "a-b/c", "b/a", "b/c"] {
             page.offer(place.parse().expect("a place"), || place.to_owned());
         }

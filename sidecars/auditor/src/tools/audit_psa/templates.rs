@@ -1,0 +1,210 @@
+//! Templates of pods that run, and pods that no template made, held to level `restricted`.
+
+use std::collections::BTreeSet;
+
+use k8s_openapi::{
+    api::{
+        apps::v1::{Deployment, ReplicaSet},
+        batch::v1::{CronJob, Job},
+        core::v1::{Pod, PodSpec},
+    },
+    apimachinery::pkg::apis::meta::v1::ObjectMeta,
+};
+use serde_json::{Value, json};
+use tentacular_contract::{
+    facts::Pairs,
+    pod_security::{Level, VERSION, Violation, violations},
+};
+
+use super::mend::mend;
+use crate::audit::{Finding, Method, Remedy, Severity, Target, test};
+
+/// What may make pods, or is one.
+#[derive(Debug)]
+pub(super) enum Maker {
+    Deployment(Deployment),
+    ReplicaSet(ReplicaSet),
+    Job(Job),
+    CronJob(CronJob),
+    Pod(Pod),
+}
+
+/// How a template is changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Change {
+    /// In place.
+    Patch,
+    /// It cannot be; the Job can be suspended.
+    Suspend,
+    /// It cannot be.
+    Delete,
+}
+
+/// A template that runs, or a pod.
+#[derive(Debug)]
+pub(super) struct Template<'a> {
+    api_version: &'static str,
+    kind: &'static str,
+    pub(super) metadata: &'a ObjectMeta,
+    /// What stands before the paths in the pod.
+    prefix: &'static str,
+    annotations: Option<&'a Pairs>,
+    spec: &'a PodSpec,
+    /// The object as JSON.
+    object: Value,
+    change: Change,
+}
+
+fn json_of(object: &impl serde::Serialize) -> Value {
+    serde_json::to_value(object).unwrap_or_default()
+}
+
+/// The kind of what controls an object.
+fn controller(metadata: &ObjectMeta) -> Option<&str> {
+    let owners = metadata.owner_references.iter().flatten();
+    owners.filter(|owner| owner.controller == Some(true)).map(|owner| owner.kind.as_str()).next()
+}
+
+impl Maker {
+    /// Its template, if it runs and nothing else stands for it.
+    pub(super) fn template(&self) -> Option<Template<'_>> {
+        match self {
+            Self::Deployment(deployment) => {
+                let spec = deployment.spec.as_ref().filter(|spec| spec.replicas != Some(0))?;
+                Template::of("apps/v1", "Deployment", &deployment.metadata, &spec.template, Change::Patch, deployment)
+            }
+            Self::ReplicaSet(set) => {
+                let spec = set.spec.as_ref().filter(|spec| spec.replicas != Some(0))?;
+                let template = spec.template.as_ref().filter(|_| controller(&set.metadata) != Some("Deployment"))?;
+                Template::of("apps/v1", "ReplicaSet", &set.metadata, template, Change::Patch, set)
+            }
+            Self::Job(job) => {
+                let ended =
+                    job.status.iter().flat_map(|status| status.conditions.iter().flatten()).any(|condition| {
+                        matches!(condition.type_.as_str(), "Complete" | "Failed") && condition.status == "True"
+                    });
+                let spec = job.spec.as_ref().filter(|spec| !ended && spec.suspend != Some(true))?;
+                let template = Some(&spec.template).filter(|_| controller(&job.metadata) != Some("CronJob"))?;
+                Template::of("batch/v1", "Job", &job.metadata, template, Change::Suspend, job)
+            }
+            Self::CronJob(cron_job) => {
+                let spec = cron_job.spec.as_ref().filter(|spec| spec.suspend != Some(true))?;
+                let template = &spec.job_template.spec.as_ref()?.template;
+                let found =
+                    Template::of("batch/v1", "CronJob", &cron_job.metadata, template, Change::Patch, cron_job)?;
+                Some(Template { prefix: "spec.jobTemplate.spec.template.", ..found })
+            }
+            Self::Pod(pod) => {
+                let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+                let made = matches!(controller(&pod.metadata), Some("ReplicaSet" | "Job"));
+                if made || matches!(phase, Some("Succeeded" | "Failed")) || pod.metadata.deletion_timestamp.is_some()
+                {
+                    return None;
+                }
+                Some(Template {
+                    api_version: "v1",
+                    kind: "Pod",
+                    metadata: &pod.metadata,
+                    prefix: "",
+                    annotations: pod.metadata.annotations.as_ref(),
+                    spec: pod.spec.as_ref()?,
+                    object: Value::Null,
+                    change: Change::Delete,
+                })
+            }
+        }
+    }
+}
+
+impl<'a> Template<'a> {
+    fn of(
+        api_version: &'static str,
+        kind: &'static str,
+        metadata: &'a ObjectMeta,
+        template: &'a k8s_openapi::api::core::v1::PodTemplateSpec,
+        change: Change,
+        object: &impl serde::Serialize,
+    ) -> Option<Self> {
+        Some(Self {
+            api_version,
+            kind,
+            metadata,
+            prefix: "spec.template.",
+            annotations: template.metadata.as_ref().and_then(|metadata| metadata.annotations.as_ref()),
+            spec: template.spec.as_ref()?,
+            object: json_of(object),
+            change,
+        })
+    }
+
+    /// What level `restricted` holds against it, in an enclave that enforces `enforced`.
+    pub(super) fn findings(&self, enclave: &str, enforced: Level) -> Vec<Finding> {
+        let held = |level| violations(level, self.prefix, self.annotations, self.spec);
+        let found = held(Level::Restricted);
+        if found.is_empty() {
+            return Vec::new();
+        }
+        let severe: BTreeSet<_> = held(Level::Baseline).into_iter().map(|violation| violation.field).collect();
+        let object = self.target(enclave);
+        let remedy = self.remedy(&object, &found);
+        let finding = |violation: &Violation| {
+            let level = if severe.contains(&violation.field) { Level::Baseline } else { Level::Restricted };
+            Finding {
+                severity: if level == Level::Baseline { Severity::High } else { Severity::Medium },
+                object: object.title(),
+                field: violation.field.clone(),
+                message: message(violation, level, enforced),
+                remediation: self.remediation(violation),
+                remedy: remedy.clone(),
+            }
+        };
+        found.iter().map(finding).collect()
+    }
+
+    fn target(&self, enclave: &str) -> Target {
+        let name = self.metadata.name.as_deref().unwrap_or_default();
+        Target::in_namespace(self.api_version, self.kind, enclave, name)
+    }
+
+    fn remediation(&self, violation: &Violation) -> String {
+        let fix = violation.fix;
+        match (self.change, controller(self.metadata)) {
+            (Change::Patch, _) => {
+                format!("{fix}; the patch mends all fields of the object that are found fault with")
+            }
+            (Change::Suspend, _) => format!("{fix}, in a new Job: this one cannot be changed; the patch suspends it"),
+            (Change::Delete, None) => format!("{fix}, in a new pod: this one cannot be changed; delete it"),
+            (Change::Delete, Some(owner)) => format!("{fix}, in the {owner} that made the pod; then delete the pod"),
+        }
+    }
+
+    /// One for all: some settings are taken only together, such as no escalation of privileges and no privileges.
+    fn remedy(&self, object: &Target, found: &[Violation]) -> Remedy {
+        match self.change {
+            Change::Patch => {
+                let mut operations = vec![test("/metadata/generation", &self.metadata.generation)];
+                operations.extend(mend(&self.object, found));
+                Remedy::json(object.clone(), operations)
+            }
+            Change::Suspend => Remedy::merge(object.clone(), json!({ "spec": { "suspend": true } })),
+            Change::Delete => Remedy { object: object.clone(), method: Method::Delete, patch: Value::Null },
+        }
+    }
+}
+
+fn message(violation: &Violation, level: Level, enforced: Level) -> String {
+    let rule = format!("Pod Security {}:{VERSION} (rule {})", level.as_str(), violation.rule.as_str());
+    let stands = match &violation.value {
+        Some(value) => format!("{value} is forbidden by {rule}"),
+        None => format!("it is not set, but has to be by {rule}"),
+    };
+    if level <= enforced {
+        format!("{stands}; the API server refuses such pods here")
+    } else {
+        format!("{stands}; the enclave does not enforce that, so such pods run")
+    }
+}
+
+#[cfg(test)]
+#[path = "templates_tests.rs"]
+mod tests;

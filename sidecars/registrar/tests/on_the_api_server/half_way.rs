@@ -1,0 +1,213 @@
+//! What becomes of a tentacle when a call about it ends half way.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use http::Method;
+use k8s_openapi::api::{apps::v1::Deployment, coordination::v1::Lease, core::v1::ConfigMap};
+use serde_json::{Value, json};
+use tentacular_contract::{Caller, keys};
+use tentacular_test_harness::{
+    ControlPlane, FaultProxy,
+    fault_proxy::{Call, Fault},
+};
+use tokio::time::{sleep, timeout};
+
+use crate::{
+    applying::{call, config_map, deployment},
+    world::{World, person},
+};
+
+/// A registrar, and the proxy between it and the API server.
+async fn disturbed() -> (World, FaultProxy) {
+    let proxy = FaultProxy::start(ControlPlane::shared().await.unwrap()).unwrap();
+    (World::start_through(&proxy).await.unwrap(), proxy)
+}
+
+/// The writes of that method about the object of that name.
+fn write(method: Method, resource: &'static str, name: &'static str) -> impl Fn(&Call) -> bool + Clone + Send {
+    move |call| {
+        let named = call.path.ends_with(&format!("/{name}")) || call.body["metadata"]["name"] == name;
+        call.is_write() && call.method == method && call.resource() == resource && named
+    }
+}
+
+async fn until(is_so: impl AsyncFn() -> bool) {
+    let looking = async {
+        while !is_so().await {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(Duration::from_mins(1), looking).await.expect("it does not come to pass");
+}
+
+#[tokio::test]
+async fn whoever_began_a_tentacle_goes_on_with_it_or_removes_it() {
+    let (world, proxy) = disturbed().await;
+    let enclave = world.provision("begun").await;
+    let bob = person("bob@x.io");
+    for tool in ["wf_apply", "wf_remove"] {
+        let manifests = [config_map("a", "1"), deployment("report", "i:1")];
+        let arguments = call(&enclave, "report", &manifests);
+        proxy.fail(0..1, write(Method::POST, "configmaps", "a"), Fault::Status(403, None));
+        let error = world.call(&bob, "wf_apply", arguments.clone()).await.unwrap_err();
+        assert!(
+            error.contains("stopped half way") && error.contains("before that: Deployment/report (paused);"),
+            "{error}"
+        );
+        let deployments = world.admin.namespaced::<Deployment>(&enclave);
+        let begun = deployments.get("report").await.unwrap().unwrap();
+        assert_eq!(begun.spec.unwrap().paused, Some(true), "no pod starts before all is there");
+        let eve = world.call(&person("eve@x.io"), "wf_apply", arguments.clone()).await.unwrap_err();
+        assert!(eve.contains("permission denied"), "{eve}");
+        if tool == "wf_remove" {
+            let removed = world.call(&bob, tool, json!({ "enclave": enclave, "name": "report" })).await.unwrap();
+            assert_eq!((&removed["deleted"], &removed["remaining"]), (&json!(1), &json!([])), "{removed}");
+            continue;
+        }
+        world.call(&bob, tool, arguments.clone()).await.unwrap();
+        let report = deployments.get("report").await.unwrap().unwrap();
+        assert_eq!(report.spec.unwrap().paused, None);
+        assert_eq!(report.metadata.annotations.unwrap()[keys::OWNER], "bob@x.io");
+        let again = world.call(&bob, tool, arguments).await.unwrap();
+        assert_eq!(again["status"], "unchanged", "{again}");
+        world.call(&bob, "wf_remove", json!({ "enclave": enclave, "name": "report" })).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_removal_that_lost_its_lock_deletes_nothing_more() {
+    let world = World::start().await.unwrap();
+    let enclave = world.provision("lost").await;
+    let manifests = [config_map("a", "1"), deployment("report", "i:1")];
+    world.call(&person("ann@x.io"), "wf_apply", call(&enclave, "report", &manifests)).await.unwrap();
+    let deployments = world.admin.namespaced::<Deployment>(&enclave);
+    let kept = |finalizers: Value| json!({ "metadata": { "finalizers": finalizers } });
+    deployments.patch("report", &kept(json!(["x.io/kept"]))).await.unwrap();
+    let ann = person("ann@x.io");
+    let arguments = json!({ "enclave": enclave, "name": "report", "wait_seconds": 30 });
+    let removal = world.call(&ann, "wf_remove", arguments);
+    let somebody_else = async {
+        let going = |report: Deployment| report.metadata.deletion_timestamp.is_some();
+        until(async || deployments.get("report").await.unwrap().is_none_or(going)).await;
+        let leases = world.admin.namespaced::<Lease>(&enclave);
+        leases.patch("tentacular-report", &json!({ "spec": { "holderIdentity": "another" } })).await.unwrap();
+    };
+    let (removed, ()) = tokio::join!(removal, somebody_else);
+    let error = removed.unwrap_err();
+    assert!(error.contains("the lock was lost") && error.contains("wf_remove again"), "{error}");
+    assert!(world.admin.namespaced::<ConfigMap>(&enclave).get("a").await.unwrap().is_some());
+    deployments.patch("report", &kept(json!(null))).await.unwrap();
+}
+
+fn given_to_ann() -> Value {
+    let owner = json!({ keys::OWNER: "ann@x.io", keys::OWNER_EMAIL: "ann@x.io", keys::OWNER_SUB: null });
+    json!({ "metadata": { "annotations": owner } })
+}
+
+#[tokio::test]
+async fn a_right_that_ends_while_a_write_is_tried_again_counts_no_more() {
+    let (world, proxy) = disturbed().await;
+    let enclave = world.provision("revoked").await;
+    let bob = person("bob@x.io");
+    let update = |image: &str, mode: &str| {
+        let mut arguments = call(&enclave, "report", &[deployment("report", image)]);
+        arguments["mode"] = json!(mode);
+        arguments
+    };
+    world.call(&bob, "wf_apply", update("i:1", "private")).await.unwrap();
+    let patch = write(Method::PATCH, "deployments", "report");
+    proxy.start_afresh();
+    proxy.fail(0..1000, patch.clone(), Fault::Status(503, None));
+    let arguments = update("i:2", "open-run");
+    let deployments = world.admin.namespaced::<Deployment>(&enclave);
+    let taken = async {
+        proxy.until(patch).await;
+        deployments.patch("report", &given_to_ann()).await.unwrap();
+        proxy.start_afresh();
+    };
+    let (applied, ()) = tokio::join!(world.call(&bob, "wf_apply", arguments), taken);
+    let error = applied.unwrap_err();
+    assert!(error.contains("permission denied"), "{error}");
+    let report = deployments.get("report").await.unwrap().unwrap();
+    assert_eq!(report.metadata.annotations.unwrap()[keys::MODE], "rwx------");
+}
+
+#[tokio::test]
+async fn a_write_that_was_carried_out_is_not_denied_when_a_later_try_of_it_is_refused() {
+    let (world, proxy) = disturbed().await;
+    let enclave = world.provision("denied").await;
+    let bob = person("bob@x.io");
+    let update = |image: &str| call(&enclave, "report", &[deployment("report", image)]);
+    world.call(&bob, "wf_apply", update("i:1")).await.unwrap();
+    let patch = write(Method::PATCH, "deployments", "report");
+    let sent = Arc::new(AtomicBool::new(false));
+    proxy.start_afresh();
+    let (seen, struck) = (Arc::clone(&sent), patch.clone());
+    proxy.fail(0..1, move |call| struck(call) && !seen.swap(true, Ordering::SeqCst), Fault::CloseAfter);
+    // Not read again before it is Ann's.
+    let read = |call: &Call| call.method == Method::GET && call.path.ends_with("/deployments/report");
+    proxy.fail(0..1000, move |call| sent.load(Ordering::SeqCst) && read(call), Fault::Status(503, None));
+    let deployments = world.admin.namespaced::<Deployment>(&enclave);
+    let taken = async {
+        proxy.until(patch).await;
+        let written = |report: Deployment| report.metadata.generation == Some(2);
+        until(async || deployments.get("report").await.unwrap().is_some_and(written)).await;
+        deployments.patch("report", &given_to_ann()).await.unwrap();
+        proxy.start_afresh();
+    };
+    let (applied, ()) = tokio::join!(world.call(&bob, "wf_apply", update("i:2")), taken);
+    let error = applied.unwrap_err();
+    assert!(error.contains("whether Deployment/report was written is not known: permission denied"), "{error}");
+}
+
+#[tokio::test]
+async fn who_gives_a_tentacle_away_without_the_lock_writes_nothing() {
+    let (world, proxy) = disturbed().await;
+    let enclave = world.provision("given").await;
+    world.call(&Caller::Bearer, "wf_apply", call(&enclave, "report", &[deployment("report", "i:1")])).await.unwrap();
+    let patch = write(Method::PATCH, "deployments", "report");
+    proxy.start_afresh();
+    proxy.fail(0..1000, patch.clone(), Fault::Status(409, None));
+    let arguments = json!({ "enclave": enclave, "name": "report", "owner_email": "bob@x.io" });
+    let stolen = async {
+        proxy.until(patch).await;
+        let leases = world.admin.namespaced::<Lease>(&enclave);
+        leases.patch("tentacular.enclave", &json!({ "spec": { "holderIdentity": "another" } })).await.unwrap();
+    };
+    let (given, ()) = tokio::join!(world.call(&Caller::Bearer, "permissions_set", arguments), stolen);
+    let error = given.unwrap_err();
+    assert!(error.contains("the lock was lost"), "{error}");
+}
+
+#[tokio::test]
+async fn names_may_be_as_long_as_kubernetes_allows() {
+    let world = World::start().await.unwrap();
+    let enclave = world.provision("long").await;
+    let name = "a".repeat(63);
+    let job = |image: &str| {
+        let pod = json!({ "restartPolicy": "Never", "containers": [{ "name": "c", "image": image }] });
+        json!({ "apiVersion": "batch/v1", "kind": "Job", "metadata": { "name": name },
+            "spec": { "template": { "spec": pod } } })
+    };
+    let apply = |image: &str| {
+        let manifests = [config_map(&format!("{name}-code"), image), deployment(&name, "i:1"), job(image)];
+        let mut arguments = call(&enclave, &name, &manifests);
+        arguments["replace_jobs"] = json!(true);
+        arguments
+    };
+    let ann = person("ann@x.io");
+    world.call(&ann, "wf_apply", apply("i:1")).await.unwrap();
+    let replaced = world.call(&ann, "wf_apply", apply("i:2")).await.unwrap();
+    let job = replaced["objects"].as_array().unwrap().iter().find(|object| object["kind"] == "Job").unwrap();
+    assert_eq!(job["action"], "replaced", "{replaced}");
+    let set = json!({ "enclave": enclave, "name": name, "owner_email": "bob@x.io" });
+    world.call(&ann, "permissions_set", set).await.unwrap();
+    let removed = world.call(&ann, "wf_remove", json!({ "enclave": enclave, "name": name })).await.unwrap();
+    assert_eq!((&removed["deleted"], &removed["remaining"]), (&json!(3), &json!([])), "{removed}");
+}

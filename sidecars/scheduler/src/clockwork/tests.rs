@@ -1,0 +1,7 @@
+//! The clockwork with a clock and an engine of the test's, on a real API server.
+
+mod changes;
+mod faults;
+mod gaps;
+mod world;
+mod zones;

@@ -1,0 +1,119 @@
+//! The API server goes away, a leader is left behind, a claim is left open.
+
+use std::time::Duration;
+
+use tentacular_contract::cron::{self, Splits};
+
+use super::world::{TestClock, World, time};
+use crate::{
+    clockwork::{Clock as _, Looks},
+    ledger::{Claim, Firing, Ledgers, ScheduleId},
+    run::RunId,
+};
+
+const MINUTELY: [(&str, &str); 1] = [("cron-schedule", "* * * * *")];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_a_minute_without_the_api_server_it_goes_on_where_it_was() {
+    let world = World::new('u', "03-10T12:00:00").await;
+    world.apply("report", &MINUTELY).await;
+    let scheduler = world.start().await;
+    world.until_at("report", "* * * * *", "03-10T12:00:00").await;
+    world.engine.hold(true);
+    world.clock.set("03-10T12:01:00");
+    world.until("report", &["claimed 10 12:01"]).await;
+
+    world.proxy.set_up(false).await.unwrap();
+    // The run ends while nobody can be told, and an instant passes.
+    world.engine.hold(false);
+    for second in [20, 40, 60] {
+        world.clock.set(&format!("03-10T12:0{}:{:02}", 1 + second / 60, second % 60));
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    assert_eq!(world.runs("report").await, ["claimed 10 12:01"]);
+    world.proxy.set_up(true).await.unwrap();
+    // What fails at first is tried again after some seconds.
+    let goes_on = async {
+        for second in 0..50 {
+            world.clock.set(&format!("03-10T12:02:{second:02}"));
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    tokio::join!(goes_on, world.until("report", &["succeeded 10 12:02", "succeeded 10 12:01"]));
+    assert_eq!(world.engine.calls("report").len(), 2);
+    scheduler.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_that_stood_still_and_believes_to_lead_fires_nothing_after_another_and_is_told_so() {
+    let world = World::new('k', "03-10T12:00:00").await;
+    world.apply("report", &MINUTELY).await;
+    let still = TestClock::at("03-10T12:00:00");
+    let (one, other) = (world.watch_by(&still).await, world.watch().await);
+    let (old, new) = (one.forged(5), other.forged(6));
+    let old = tokio::spawn(async move { old.turn(&mut Looks::default()).await });
+    world.until_at("report", "* * * * *", "03-10T12:00:00").await;
+    still.set("03-10T12:01:00");
+    world.until("report", &["succeeded 10 12:01"]).await;
+
+    world.clock.set("03-10T12:01:00");
+    let new = tokio::spawn(async move { new.turn(&mut Looks::default()).await });
+    let mut wanted = vec!["succeeded 10 12:01"];
+    for (minute, run) in [("03-10T12:02:00", "succeeded 10 12:02"), ("03-10T12:03:00", "succeeded 10 12:03")] {
+        world.clock.set(minute);
+        wanted.insert(0, run);
+        world.until("report", &wanted).await;
+    }
+    // Now the other goes on where it stood.
+    still.set("03-10T12:02:00");
+    let fenced = tokio::time::timeout(Duration::from_mins(1), old).await.expect("it is told").unwrap();
+    assert_eq!(
+        (fenced, world.runs("report").await, world.engine.calls("report").len()),
+        (6, wanted.into_iter().map(str::to_owned).collect(), 3)
+    );
+    let held = world.ledger("report").await;
+    let terms: Vec<_> = held.book().runs().filter_map(|run| run.term).collect();
+    assert_eq!(terms, [6, 6, 5]);
+    new.abort();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_claim_that_was_left_open_is_closed_and_made_again_only_where_that_is_wanted() {
+    let world = World::new('j', "03-10T12:00:00").await;
+    for (tentacle, missed) in [("skipping", "skip"), ("catching", "once")] {
+        world.apply(tentacle, &[("cron-schedule", "@hourly"), ("cron-missed", missed)]).await;
+        // As a leader that was killed leaves it.
+        let (enclave, tentacle) = (&world.enclave, tentacle.parse().unwrap());
+        let Ok(Splits::One(schedules)) = cron::parse("@hourly") else { panic!("@hourly") };
+        let instant = time("03-10T12:00:00");
+        let claim = Claim {
+            id: RunId::of(cron::run_id(enclave, &tentacle, &schedules[0], instant)),
+            at: world.clock.time(),
+            deadline: time("03-10T12:10:30"),
+            by: String::new(),
+            firing: Some(Firing {
+                schedule: ScheduleId::new("@hourly"),
+                trigger: None,
+                instant,
+                term: 1,
+                lateness_ms: 0,
+                again: false,
+                alone: true,
+            }),
+        };
+        let ledgers = Ledgers::new(world.admin.clone());
+        let mut held = ledgers.load(enclave, &tentacle).await.unwrap();
+        ledgers.change(&mut held, Duration::ZERO, |book| book.claim(&claim)).await.unwrap();
+    }
+    let _scheduler = world.start().await;
+    for tentacle in ["skipping", "catching"] {
+        world.until(tentacle, &["interrupted 10 12:00"]).await;
+    }
+    assert!(world.engine.calls("catching").is_empty(), "its maker may still be at it");
+    world.clock.set("03-10T12:10:31");
+    world.until("catching", &["succeeded 10 12:00"]).await;
+    world.clock.set("03-10T13:00:00");
+    world.until("catching", &["succeeded 10 13:00", "succeeded 10 12:00"]).await;
+    world.until("skipping", &["succeeded 10 13:00", "interrupted 10 12:00"]).await;
+    assert_eq!((world.engine.calls("skipping").len(), world.engine.calls("catching").len()), (1, 2));
+}

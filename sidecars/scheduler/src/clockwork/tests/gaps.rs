@@ -1,0 +1,81 @@
+//! What becomes of instants that passed while nobody could fire them.
+
+use super::world::World;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_missed_without_a_leader_is_skipped_or_made_up_for_once() {
+    let world = World::new('q', "03-10T12:00:00").await;
+    for (tentacle, missed) in [("skipping", "skip"), ("catching", "once")] {
+        world.apply(tentacle, &[("cron-schedule", "*/5 * * * *"), ("cron-missed", missed)]).await;
+    }
+    let scheduler = world.start().await;
+    for tentacle in ["skipping", "catching"] {
+        world.until_at(tentacle, "*/5 * * * *", "03-10T12:00:00").await;
+    }
+    world.clock.set("03-10T12:05:02");
+    for tentacle in ["skipping", "catching"] {
+        world.until(tentacle, &["succeeded 10 12:05"]).await;
+    }
+    scheduler.stop().await;
+
+    world.clock.set("03-10T12:22:30");
+    let scheduler = world.start().await;
+    let [first, last] = ["skipped 10 12:10–10 12:20 3 missed", "succeeded 10 12:05"];
+    world.until("skipping", &[first, last]).await;
+    let [first, second] = ["succeeded 10 12:20", "skipped 10 12:10–10 12:15 2 missed"];
+    world.until("catching", &[first, second, last]).await;
+    assert_eq!((world.engine.calls("skipping").len(), world.engine.calls("catching").len()), (1, 2));
+
+    // What is only late is fired by both.
+    scheduler.stop().await;
+    world.clock.set("03-10T12:25:59");
+    let _scheduler = world.start().await;
+    world.until("skipping", &["succeeded 10 12:25", "skipped 10 12:10–10 12:20 3 missed", last]).await;
+    world.until("catching", &["succeeded 10 12:25", first, second, last]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_fell_into_a_freeze_is_skipped_for_that_and_nothing_is_made_up_for() {
+    let world = World::new('x', "03-10T12:00:00").await;
+    world.apply("report", &[("cron-schedule", "* * * * *"), ("cron-missed", "once")]).await;
+    let _scheduler = world.start().await;
+    world.until_at("report", "* * * * *", "03-10T12:00:00").await;
+    world.clock.set("03-10T12:01:00");
+    world.until("report", &["succeeded 10 12:01"]).await;
+
+    world.freeze(true).await;
+    // When a later change is taken up, so is this.
+    let other = format!("{}-2", world.enclave).parse().unwrap();
+    world.make_enclave(&other).await;
+    world.apply_in(&other, "canary", &[("cron-schedule", "@yearly")]).await;
+    world.until_at_in(&other, "canary", "@yearly", "03-10T12:01:00").await;
+
+    world.clock.set("03-10T12:06:30");
+    world.freeze(false).await;
+    let frozen = "skipped 10 12:02–10 12:06 5 frozen";
+    world.until("report", &[frozen, "succeeded 10 12:01"]).await;
+    world.clock.set("03-10T12:07:00");
+    world.until("report", &["succeeded 10 12:07", frozen, "succeeded 10 12:01"]).await;
+    assert_eq!(world.engine.calls("report").len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_clock_that_is_set_forward_and_back_fires_no_instant_twice() {
+    let world = World::new('y', "03-10T12:00:00").await;
+    world.apply("report", &[("cron-schedule", "* * * * *")]).await;
+    let _scheduler = world.start().await;
+    world.until_at("report", "* * * * *", "03-10T12:00:00").await;
+    world.clock.set("03-10T12:01:00");
+    world.until("report", &["succeeded 10 12:01"]).await;
+    let forward = ["succeeded 10 12:11", "skipped 10 12:02–10 12:10 9 missed", "succeeded 10 12:01"];
+    world.clock.set("03-10T12:11:00");
+    world.until("report", &forward).await;
+    for minute in 6..=11 {
+        world.clock.set(&format!("03-10T12:{minute:02}:00"));
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    world.clock.set("03-10T12:12:00");
+    let [first, second, third] = forward;
+    world.until("report", &["succeeded 10 12:12", first, second, third]).await;
+    assert_eq!(world.engine.calls("report").len(), 3);
+}
