@@ -30,6 +30,7 @@ mod pass_through;
 mod permissions;
 mod pod_security;
 mod preflight;
+mod profile;
 mod protocol_edges;
 mod protocol_eras;
 mod protocol_http;

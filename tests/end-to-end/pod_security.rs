@@ -15,7 +15,7 @@ use tentacular_test_harness::ControlPlane;
 use cases::{Case, cases};
 
 #[path = "../../kernel/contract/src/pod_security/cases.rs"]
-mod cases;
+pub(crate) mod cases;
 
 /// Requests to the API server at the same time.
 const AT_ONCE: usize = 32;

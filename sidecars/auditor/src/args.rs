@@ -21,6 +21,9 @@ pub(crate) struct Args {
     /// URL of the platform's documentation, which `platform_config` tells.
     #[arg(long, env = "TENTACULAR_DOCS_URL", default_value = "", hide_default_value = true)]
     pub(crate) docs_url: String,
+    /// Namespace of the module proxy.
+    #[arg(long, env = "PROXY_NAMESPACE", default_value = "tentacular-support")]
+    pub(crate) proxy_namespace: String,
     #[command(flatten)]
     pub(crate) provider: ProviderArgs,
     #[command(flatten)]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tentacular_cluster::Cluster;
-use tentacular_contract::tentacle_url::TentacleUrl;
+use tentacular_contract::{Platform, tentacle_url::TentacleUrl};
 use tentacular_process::{Context, Part, engine::EngineClient, link::Sidecar};
 
 use crate::{
@@ -16,12 +16,13 @@ use crate::{
         audit_rbac::{self, AuditRbac},
         audit_resources::{self, AuditResources},
         authz_explain::{self, AuthzExplain},
-        cluster_preflight::{self, ClusterPreflight},
+        cluster_preflight::{self, ClusterPreflight, Issuer},
         cluster_profile::{self, ClusterProfile},
         health_cluster_summary::{self, HealthClusterSummary},
         health_nodes::{self, HealthNodes},
         health_ns_usage::{self, HealthNsUsage},
         platform_config::{self, PlatformConfig},
+        proxy_status::{self, ProxyStatus},
         wf_describe::{self, WfDescribe},
         wf_events::{self, WfEvents},
         wf_health::{self, WfHealth},
@@ -35,44 +36,25 @@ use crate::{
 };
 
 pub(crate) async fn run(args: Args, context: Context) -> anyhow::Result<()> {
-    let Args { tentacle_url, chroma_url, docs_url, provider, link, platform, process: _ } = args;
+    let Args { tentacle_url, chroma_url, docs_url, proxy_namespace, provider, link, platform, process: _ } = args;
     let url = TentacleUrl::new(&tentacle_url, &platform.cluster_domain)?;
     let cluster = Cluster::connect(Args::NAME).await?;
 
-    let issuer = provider.issuer();
-    let preflight = Arc::new(ClusterPreflight {
-        cluster: cluster.clone(),
-        platform: platform.clone(),
-        issuer: issuer.clone(),
-        clock: SystemClock,
-    });
     let server_namespace = platform.server_namespace.clone();
-    let summary = Arc::new(HealthClusterSummary { cluster: cluster.clone() });
-    let nodes = Arc::new(HealthNodes { cluster: cluster.clone() });
     let observed = Observed::watch(cluster, platform.clone(), &context);
-    let usage = Arc::new(HealthNsUsage { observed: observed.clone() });
-    let profile = Arc::new(ClusterProfile {
-        observed: observed.clone(),
-        platform: platform.clone(),
-        issuer,
-        clock: SystemClock,
-    });
-    let config = Arc::new(PlatformConfig { chroma_url, docs_url });
-    let explain = Arc::new(AuthzExplain { observed: observed.clone(), platform });
+    let surroundings = Surroundings { platform, issuer: provider.issuer(), proxy_namespace };
+    let config = PlatformConfig { chroma_url, docs_url };
     let list = Arc::new(WfList { observed: observed.clone(), clock: SystemClock });
     let status = Arc::new(WfStatus { observed: observed.clone(), clock: SystemClock });
     let describe = Arc::new(WfDescribe { observed: observed.clone(), clock: SystemClock });
     let pods = Arc::new(WfPods { observed: observed.clone(), clock: SystemClock });
-    let logs = Arc::new(WfLogs { observed: observed.clone() });
+    let logs = Arc::new(WfLogs::new(observed.clone()));
     let events = Arc::new(WfEvents { observed: observed.clone() });
     let jobs = Arc::new(WfJobs { observed: observed.clone(), clock: SystemClock });
     let health_ns = Arc::new(WfHealthNs { observed: observed.clone(), probe: EngineClient::new(), url: url.clone() });
     let health = Arc::new(WfHealth { observed: observed.clone(), probe: EngineClient::new(), url });
-    let audit_netpol = Arc::new(AuditNetpol { observed: observed.clone() });
-    let audit_psa = Arc::new(AuditPsa { observed: observed.clone() });
-    let audit_rbac = Arc::new(AuditRbac { observed: observed.clone(), server_namespace: server_namespace.clone() });
-    let audit_resources = Arc::new(AuditResources { observed: observed.clone(), server_namespace });
-    Sidecar::new(Args::NAME)
+    let sidecar = audits(Sidecar::new(Args::NAME), &observed, server_namespace);
+    on_the_cluster(sidecar, &observed, surroundings, config)
         .tool(wf_list::spec(), move |permitted, arguments| Arc::clone(&list).call(permitted, arguments))
         .tool(wf_status::spec(), move |permitted, arguments| Arc::clone(&status).call(permitted, arguments))
         .tool(wf_describe::spec(), move |permitted, arguments| Arc::clone(&describe).call(permitted, arguments))
@@ -82,23 +64,51 @@ pub(crate) async fn run(args: Args, context: Context) -> anyhow::Result<()> {
         .tool(wf_jobs::spec(), move |permitted, arguments| Arc::clone(&jobs).call(permitted, arguments))
         .tool(wf_health::spec(), move |permitted, arguments| Arc::clone(&health).call(permitted, arguments))
         .tool(wf_health_ns::spec(), move |permitted, arguments| Arc::clone(&health_ns).call(permitted, arguments))
-        .tool(audit_netpol::spec(), move |permitted, arguments| Arc::clone(&audit_netpol).call(permitted, arguments))
-        .tool(cluster_preflight::spec(), move |permitted, arguments| {
-            Arc::clone(&preflight).call(permitted, arguments)
-        })
-        .tool(audit_resources::spec(), move |permitted, arguments| {
-            Arc::clone(&audit_resources).call(permitted, arguments)
-        })
-        .tool(audit_rbac::spec(), move |permitted, arguments| Arc::clone(&audit_rbac).call(permitted, arguments))
-        .tool(authz_explain::spec(), move |permitted, arguments| Arc::clone(&explain).call(permitted, arguments))
-        .tool(audit_psa::spec(), move |permitted, arguments| Arc::clone(&audit_psa).call(permitted, arguments))
-        .tool(health_nodes::spec(), move |permitted, arguments| Arc::clone(&nodes).call(permitted, arguments))
-        .tool(health_ns_usage::spec(), move |permitted, arguments| Arc::clone(&usage).call(permitted, arguments))
-        .tool(health_cluster_summary::spec(), move |permitted, arguments| {
-            Arc::clone(&summary).call(permitted, arguments)
-        })
-        .tool(cluster_profile::spec(), move |permitted, arguments| Arc::clone(&profile).call(permitted, arguments))
-        .tool(platform_config::spec(), move |permitted, arguments| Arc::clone(&config).call(permitted, arguments))
         .serve(link, &context)
         .await
+}
+
+/// Adds the audits.
+fn audits(sidecar: Sidecar, observed: &Observed, server_namespace: String) -> Sidecar {
+    let netpol = Arc::new(AuditNetpol { observed: observed.clone() });
+    let psa = Arc::new(AuditPsa { observed: observed.clone() });
+    let rbac = Arc::new(AuditRbac { observed: observed.clone(), server_namespace: server_namespace.clone() });
+    let resources = Arc::new(AuditResources { observed: observed.clone(), server_namespace });
+    sidecar
+        .tool(audit_rbac::spec(), move |permitted, arguments| Arc::clone(&rbac).call(permitted, arguments))
+        .tool(audit_netpol::spec(), move |permitted, arguments| Arc::clone(&netpol).call(permitted, arguments))
+        .tool(audit_psa::spec(), move |permitted, arguments| Arc::clone(&psa).call(permitted, arguments))
+        .tool(audit_resources::spec(), move |permitted, arguments| Arc::clone(&resources).call(permitted, arguments))
+}
+
+/// What the tools on the cluster are told of the installation.
+struct Surroundings {
+    platform: Platform,
+    issuer: Option<Issuer>,
+    proxy_namespace: String,
+}
+
+/// Adds the tools on the cluster, and those that judge an enclave as a whole.
+fn on_the_cluster(sidecar: Sidecar, observed: &Observed, about: Surroundings, config: PlatformConfig) -> Sidecar {
+    let Surroundings { platform, issuer, proxy_namespace } = about;
+    let (cluster, clock) = (observed.cluster.clone(), SystemClock);
+    let preflight = ClusterPreflight { cluster, platform: platform.clone(), issuer: issuer.clone(), clock };
+    let preflight = Arc::new(preflight);
+    let profile = ClusterProfile { observed: observed.clone(), platform: platform.clone(), issuer, clock };
+    let profile = Arc::new(profile);
+    let nodes = Arc::new(HealthNodes { cluster: observed.cluster.clone() });
+    let summary = Arc::new(HealthClusterSummary { cluster: observed.cluster.clone() });
+    let usage = Arc::new(HealthNsUsage { observed: observed.clone() });
+    let proxy = Arc::new(ProxyStatus { cluster: observed.cluster.clone(), namespace: proxy_namespace });
+    let config = Arc::new(config);
+    let explain = Arc::new(AuthzExplain { observed: observed.clone(), platform });
+    sidecar
+        .tool(cluster_preflight::spec(), move |permitted, none| Arc::clone(&preflight).call(permitted, none))
+        .tool(cluster_profile::spec(), move |permitted, none| Arc::clone(&profile).call(permitted, none))
+        .tool(health_nodes::spec(), move |permitted, arguments| Arc::clone(&nodes).call(permitted, arguments))
+        .tool(health_ns_usage::spec(), move |permitted, none| Arc::clone(&usage).call(permitted, none))
+        .tool(health_cluster_summary::spec(), move |permitted, none| Arc::clone(&summary).call(permitted, none))
+        .tool(proxy_status::spec(), move |permitted, none| Arc::clone(&proxy).call(permitted, none))
+        .tool(platform_config::spec(), move |permitted, none| Arc::clone(&config).call(permitted, none))
+        .tool(authz_explain::spec(), move |permitted, arguments| Arc::clone(&explain).call(permitted, arguments))
 }

@@ -59,11 +59,11 @@ const PLUGINS: [(&str, &[&str], Enforced); 10] = [
 const KINDNET: &str = "v20240813";
 
 /// The network plugin that these pods belong to.
-pub(crate) fn cni<'a>(pods: impl Iterator<Item = &'a Pod> + Clone, distribution: Distribution) -> Cni {
+pub(crate) fn cni(pods: &[Pod], distribution: Distribution) -> Cni {
     // k3s runs flannel and a controller for policies inside of its own process.
     let embedded = matches!(distribution, Distribution::K3s | Distribution::K3d);
     for (name, marks, enforced) in PLUGINS {
-        let Some(pod) = pods.clone().find(|pod| marks.iter().any(|mark| is_named(&pod.metadata, mark))) else {
+        let Some(pod) = pods.iter().find(|pod| marks.iter().any(|mark| is_named(&pod.metadata, mark))) else {
             continue;
         };
         let version = tag(pod);
@@ -75,9 +75,10 @@ pub(crate) fn cni<'a>(pods: impl Iterator<Item = &'a Pod> + Clone, distribution:
         };
         return Cni { name, version, enforced };
     }
-    match embedded {
-        true => Cni { name: "flannel", version: None, enforced: Enforced::Yes },
-        false => Cni { name: "unknown", version: None, enforced: Enforced::Unknown },
+    if embedded {
+        Cni { name: "flannel", version: None, enforced: Enforced::Yes }
+    } else {
+        Cni { name: "unknown", version: None, enforced: Enforced::Unknown }
     }
 }
 
@@ -238,7 +239,7 @@ mod tests {
             (vec![pod("aws-node-x", "", "a:v1")], Distribution::Eks, "aws-vpc", Some("v1"), Unknown),
             (vec![pod("flannels", "", "a:v1")], vanilla, "unknown", None, Unknown),
         ] {
-            let found = cni(pods.iter(), distribution);
+            let found = cni(&pods, distribution);
             assert_eq!((found.name, found.version.as_deref(), found.enforced), (name, version, enforced));
         }
     }

@@ -8,6 +8,9 @@ use regex::{Captures, Regex};
 /// What stands in the place of a credential.
 pub(crate) const MASK: &str = "***";
 
+/// Shorter texts hold nothing that is a credential by its form.
+const LONG: usize = 15;
+
 /// Names of what is secret, as part of a longer name in whatever spelling.
 const NAMES: &str = "passw(?:or)?d|passphrase|pwd|secret|token|api[-_]?key|access[-_]?key|private[-_]?key|credential";
 
@@ -53,19 +56,21 @@ pub(crate) fn is_credential(name: &str) -> bool {
 /// `text` with what looks like a credential masked.
 pub(crate) fn mask(text: &str) -> String {
     let mut masked = Cow::Borrowed(text);
-    let plain: [(&Regex, &str); 5] = [
-        (&KEY, "-----BEGIN ${kind}----- *** -----END ${kind}-----"),
-        (&FORMS, MASK),
-        (&ADDRESS, "${user}***@"),
-        (&HEADER, "${head}${is}***"),
-        (&SCHEME, "${scheme} ***"),
+    // Most texts are short and plain: they need not be searched for what cannot be in them.
+    let is_assigned = text.contains([':', '=']);
+    let plain: [(bool, &Regex, &str); 5] = [
+        (text.len() >= LONG, &KEY, "-----BEGIN ${kind}----- *** -----END ${kind}-----"),
+        (text.len() >= LONG, &FORMS, MASK),
+        (is_assigned, &ADDRESS, "${user}***@"),
+        (is_assigned, &HEADER, "${head}${is}***"),
+        (text.len() >= LONG, &SCHEME, "${scheme} ***"),
     ];
-    for (pattern, with) in plain {
-        if let Cow::Owned(changed) = pattern.replace_all(&masked, with) {
+    for (possible, pattern, with) in plain {
+        if possible && let Cow::Owned(changed) = pattern.replace_all(&masked, with) {
             masked = Cow::Owned(changed);
         }
     }
-    NAMED.replace_all(&masked, value).into_owned()
+    if is_assigned { NAMED.replace_all(&masked, value).into_owned() } else { masked.into_owned() }
 }
 
 /// A named value, without what it is.

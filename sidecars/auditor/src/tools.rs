@@ -11,6 +11,7 @@ pub(crate) mod health_cluster_summary;
 pub(crate) mod health_nodes;
 pub(crate) mod health_ns_usage;
 pub(crate) mod platform_config;
+pub(crate) mod proxy_status;
 pub(crate) mod wf_describe;
 pub(crate) mod wf_events;
 pub(crate) mod wf_health;

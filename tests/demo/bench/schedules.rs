@@ -19,7 +19,7 @@ use kube::{
 };
 use serde_json::{Value, json};
 use tentacular_demo::say;
-use tentacular_test_harness::{Part, Stack, eventually};
+use tentacular_test_harness::{Part, Stack, installation::SERVER_NAMESPACE};
 use tokio::time::{Instant, sleep};
 
 use crate::report::{ms, percentile};
@@ -68,8 +68,16 @@ async fn furnish(admin: &Client) -> anyhow::Result<()> {
             "annotations": { "tentacular.io/enclave": name, "tentacular.io/enclave-owner": "ann@example.com" },
         }}))?;
         Api::all(admin.clone()).create(&PostParams::default(), &namespace).await?;
-        let bindings: Api<RoleBinding> = Api::namespaced(admin.clone(), &name);
-        eventually(&bindings, "tentacular-scheduler", |binding: Option<&RoleBinding>| binding.is_some()).await?;
+        let binding: RoleBinding = serde_json::from_value(json!({
+            "metadata": { "name": "tentacular-scheduler" },
+            "roleRef": {
+                "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "tentacular-enclave-scheduler",
+            },
+            "subjects": [{
+                "kind": "ServiceAccount", "namespace": SERVER_NAMESPACE, "name": Part::Scheduler.account(),
+            }],
+        }))?;
+        Api::namespaced(admin.clone(), &name).create(&PostParams::default(), &binding).await?;
     }
     each(|enclave, number| async move {
         let name = format!("tentacle-{number}");

@@ -129,9 +129,9 @@ async fn e2e_audits_netpol_shows_pages_and_nothing_of_tentacles_that_the_caller_
         })
         .await?;
     let tentacle = arguments["name"].as_str().unwrap();
-    let mut hers = policy("hers", &json!({ "policyTypes": ["Ingress"], "ingress": [{}], "podSelector": {} }));
-    hers["metadata"]["labels"] = json!({ "tentacular.io/release": tentacle });
-    place.create(hers).await?;
+    let mut labelled = policy("hers", &json!({ "policyTypes": ["Ingress"], "ingress": [{}], "podSelector": {} }));
+    labelled["metadata"]["labels"] = json!({ "tentacular.io/release": tentacle });
+    place.create(labelled).await?;
     let open = json!({ "policyTypes": ["Ingress"], "ingress": [{}, {}], "podSelector": {} });
     place.create(policy("of-nobody", &open)).await?;
 

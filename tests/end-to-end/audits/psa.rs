@@ -8,11 +8,7 @@ use std::{
 use serde_json::{Value, json};
 
 use super::ground::{Place, recorded};
-
-/// The table of pods at the boundaries of each rule of Pod Security.
-#[expect(dead_code, reason = "another test uses the rest of it")]
-#[path = "../../../kernel/contract/src/pod_security/cases.rs"]
-mod cases;
+use crate::pod_security::cases::cases;
 
 /// A Deployment of such pods that its controller leaves alone.
 fn deployment(name: &str, pod: &Value) -> Value {
@@ -42,7 +38,7 @@ fn as_root() -> Value {
 
 /// Creates an object once the API server has seen that the namespace's level is another.
 async fn created(place: &Place, object: &Value) -> anyhow::Result<()> {
-    let until = Instant::now() + Duration::from_secs(60);
+    let until = Instant::now() + Duration::from_mins(1);
     loop {
         match place.create(object.clone()).await {
             Err(error) if error.to_string().contains("violates PodSecurity") && Instant::now() < until => {
@@ -99,7 +95,7 @@ async fn e2e_audits_psa_finds_what_a_namespace_does_not_enforce_and_mends_it() -
 async fn e2e_audits_psa_mends_every_template_that_the_api_server_takes() -> anyhow::Result<()> {
     let place = Place::new("psa-templates").await?;
     let mut rules = BTreeSet::new();
-    for (number, case) in cases::cases().iter().enumerate() {
+    for (number, case) in cases().iter().enumerate() {
         // Some pods of the table are no templates.
         if place.create(deployment(&format!("case-{number}"), &case.pod)).await.is_ok() {
             rules.extend(case.expected("restricted").iter().map(|text| text.split(':').next().unwrap().to_owned()));

@@ -107,8 +107,8 @@ async fn e2e_audits_rbac_finds_what_the_enclaves_accounts_may_do_in_the_whole_cl
     assert_eq!(left.len(), 1, "the other one stays: {left:?}");
     for name in [&name, &harmless] {
         bindings.delete(name, &kube::api::DeleteParams::default()).await?;
-        let roles = kube::Api::<k8s_openapi::api::rbac::v1::ClusterRole>::all(place.admin.clone());
-        roles.delete(name, &kube::api::DeleteParams::default()).await?;
+        let cluster_roles = kube::Api::<k8s_openapi::api::rbac::v1::ClusterRole>::all(place.admin.clone());
+        cluster_roles.delete(name, &kube::api::DeleteParams::default()).await?;
     }
     Ok(())
 }

@@ -1,8 +1,16 @@
 //! What stands between two commas: the head that opens an entry, and the words that are values of fields.
 
-use std::time::Duration;
+use std::{
+    collections::HashMap,
+    sync::{Arc, LazyLock, Mutex, PoisonError, Weak},
+    time::Duration,
+};
 
 use chrono_tz::Tz;
+use croner::{
+    Cron,
+    parser::{CronParser, Seconds, Year},
+};
 
 use super::{Kind, Problem, field, options, shorten};
 
@@ -145,12 +153,17 @@ pub(super) fn descriptor(text: &str) -> Result<Kind, Problem> {
 
 /// Five fields in the spelling of [`field::read`].
 pub(super) fn fields(pattern: &str) -> Result<Kind, Problem> {
-    use croner::parser::{CronParser, Seconds, Year};
-    let parser = CronParser::builder().seconds(Seconds::Disallowed).year(Year::Disallowed).build();
-    match parser.parse(pattern) {
-        Ok(cron) => Ok(Kind::Fields(Box::new(cron))),
-        Err(error) => Err(Problem::Refused(error.to_string())),
+    static SHARED: LazyLock<Mutex<HashMap<String, Weak<Cron>>>> = LazyLock::new(Mutex::default);
+    let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(cron) = shared.get(pattern).and_then(Weak::upgrade) {
+        return Ok(Kind::Fields(cron));
     }
+    let parser = CronParser::builder().seconds(Seconds::Disallowed).year(Year::Disallowed).build();
+    let cron = parser.parse(pattern).map_err(|error| Problem::Refused(error.to_string()))?;
+    let cron = Arc::new(cron);
+    shared.retain(|_, cron| cron.strong_count() > 0);
+    shared.insert(pattern.to_owned(), Arc::downgrade(&cron));
+    Ok(Kind::Fields(cron))
 }
 
 /// A duration as Go's `time.ParseDuration` reads it, without a sign, cut to whole seconds.

@@ -49,6 +49,7 @@ pub(crate) struct Arguments {
 }
 
 /// The result of `audit_psa`.
+#[expect(clippy::struct_field_names, reason = "clients read the three modes of Pod Security by their names")]
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Audit {
     /// The enclave.
@@ -145,8 +146,16 @@ impl AuditPsa {
             all_of::<CronJob>(&self.observed, enclave),
             all_of::<Pod>(&self.observed, enclave),
         )?;
-        let makers = deployments.into_iter().map(Maker::Deployment).chain(sets.into_iter().map(Maker::ReplicaSet));
-        let jobs = jobs.into_iter().map(Maker::Job).chain(cron_jobs.into_iter().map(Maker::CronJob));
-        Ok(makers.chain(jobs).chain(pods.into_iter().map(Maker::Pod)).collect())
+        let makers = deployments
+            .into_iter()
+            .map(Box::new)
+            .map(Maker::Deployment)
+            .chain(sets.into_iter().map(Box::new).map(Maker::ReplicaSet));
+        let jobs = jobs
+            .into_iter()
+            .map(Box::new)
+            .map(Maker::Job)
+            .chain(cron_jobs.into_iter().map(Box::new).map(Maker::CronJob));
+        Ok(makers.chain(jobs).chain(pods.into_iter().map(Box::new).map(Maker::Pod)).collect())
     }
 }

@@ -100,9 +100,9 @@ impl AuditRbac {
                 binding.subjects.iter().flatten().any(|subject| subjects::reach(subject, enclave).is_some())
             })
             .collect();
-        let named = bindings.iter().map(|binding| &binding.role_ref);
-        let named = named.chain(cluster_bindings.iter().map(|binding| &binding.role_ref));
-        let names = named.filter(|role| role.kind == "ClusterRole").map(|role| role.name.clone());
+        let bound = bindings.iter().map(|binding| &binding.role_ref);
+        let bound = bound.chain(cluster_bindings.iter().map(|binding| &binding.role_ref));
+        let names = bound.filter(|role| role.kind == "ClusterRole").map(|role| role.name.clone());
         let cluster_roles = self.cluster_roles(names.collect()).await?;
         let given = Given {
             enclave,

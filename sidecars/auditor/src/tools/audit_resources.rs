@@ -147,7 +147,7 @@ impl AuditResources {
         let Expected { secrets, egress_rule_count, ingress_rule_count, cron_job_count } = arguments.expected;
         let policies = all_of::<NetworkPolicy>(&self.observed, enclave.as_str()).await?;
         let place = network::Place { enclave, tentacle, server_namespace: &self.server_namespace };
-        let network_policy = place.compare(&policies, &deployment, [ingress_rule_count, egress_rule_count]);
+        let network_policy = network::compare(&policies, &deployment, [ingress_rule_count, egress_rule_count]);
         let findings = place.cut_off(&policies, &deployment);
         let annotation = |key: &str| deployment.metadata.annotations.as_ref()?.get(key).map(String::as_str);
         let secrets = secrets::compare(annotation(keys::INVENTORY), secrets.as_deref());

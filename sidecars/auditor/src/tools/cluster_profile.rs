@@ -24,7 +24,7 @@ use self::{
     surroundings::{Cni, Exoskeleton, NetworkPolicy, Observability},
 };
 use super::cluster_preflight::Issuer;
-use crate::{clock::Clock, observed::Observed};
+use crate::{clock::Clock, observed::Observed, text::Untrusted};
 
 /// The arguments of `cluster_profile`.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -92,6 +92,8 @@ pub(crate) struct Profile {
     /// What could not be read or is not shown.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     warnings: Vec<String>,
+    /// Says that texts in this result are by others.
+    untrusted: Untrusted,
 }
 
 /// What the kernel and clients are told of `cluster_profile`.
@@ -123,7 +125,7 @@ impl<C: Clock> ClusterProfile<C> {
             Some(name) if !self.platform.is_protected(name.as_str()) => self.observed.find(name).await?,
             _ => None,
         };
-        let gathered = Gathered::read(&self.observed, &self.platform, enclave.as_deref()).await;
+        let gathered = Box::pin(Gathered::read(&self.observed, &self.platform, enclave.as_deref())).await;
         Ok(gathered.profile(self.clock.now().to_string(), self.issuer.as_ref()))
     }
 }

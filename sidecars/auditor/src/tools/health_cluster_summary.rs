@@ -70,8 +70,10 @@ impl HealthClusterSummary {
         let unfinished = Selector::all().fields("status.phase!=Succeeded,status.phase!=Failed");
         let (all_nodes, all_pods) = (self.cluster.all::<Node>(), self.cluster.all::<Pod>());
         let every = Selector::all();
-        let (nodes, pods) =
-            tokio::join!(all_nodes.list(&every), all_pods.fold(&unfinished, Pods::default, Pods::add));
+        let (nodes, pods) = tokio::join!(
+            all_nodes.list(&every),
+            all_pods.fold(&unfinished, Pods::default, |pods, pod| pods.add(&pod))
+        );
         Ok(summary(&nodes?, pods))
     }
 }
@@ -85,12 +87,12 @@ struct Pods {
 }
 
 impl Pods {
-    fn add(&mut self, pod: Pod) {
+    fn add(&mut self, pod: &Pod) {
         let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
         self.running += usize::from(phase == Some("Running"));
         if pod.spec.as_ref().is_some_and(|spec| spec.node_name.is_some()) {
-            self.cpu += requested(&pod, "cpu");
-            self.memory += requested(&pod, "memory");
+            self.cpu += requested(pod, "cpu");
+            self.memory += requested(pod, "memory");
         }
     }
 }
@@ -143,7 +145,7 @@ mod tests {
             let containers = json!([{ "name": "c", "resources": { "requests": requests } }]);
             let pod = json!({ "metadata": {}, "spec": { "nodeName": node, "containers": containers },
                 "status": { "phase": phase } });
-            pods.add(serde_json::from_value(pod).expect("a pod"));
+            pods.add(&serde_json::from_value(pod).expect("a pod"));
         }
         let nodes = [node("True"), node("Unknown")];
         let summary = summary(&nodes, Ok(pods));

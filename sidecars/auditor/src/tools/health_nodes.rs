@@ -30,7 +30,7 @@ pub(crate) struct Arguments {
 
 /// The result of `health_nodes`.
 #[derive(Debug, Serialize, JsonSchema)]
-pub(crate) struct Nodes {
+pub(crate) struct Listed {
     /// The nodes, in the order of their names.
     nodes: Vec<Shown>,
     /// Whether there are more: ask again with `next_cursor` as `cursor`.
@@ -93,7 +93,7 @@ impl HealthNodes {
         self: Arc<Self>,
         _permitted: Permitted,
         arguments: Arguments,
-    ) -> Result<Nodes, ToolError> {
+    ) -> Result<Listed, ToolError> {
         let mut page = Page::new(arguments.cursor, page::limit(arguments.limit)?);
         let mut nodes = self.cluster.all::<Node>().list(&Selector::all()).await?;
         nodes.sort_by(|one, other| one.metadata.name.cmp(&other.metadata.name));
@@ -101,7 +101,7 @@ impl HealthNodes {
             page.offer(node.metadata.name.clone().unwrap_or_default(), || shown(node));
         }
         let (nodes, next_cursor) = page.end();
-        Ok(Nodes { nodes, truncated: next_cursor.is_some(), next_cursor })
+        Ok(Listed { nodes, truncated: next_cursor.is_some(), next_cursor })
     }
 }
 

@@ -12,6 +12,7 @@ use crate::{
     observed::Observed,
     probe::Probe,
     tentacle::Seen,
+    text::Untrusted,
 };
 
 /// The arguments of `wf_health`.
@@ -51,6 +52,8 @@ pub(crate) struct Health {
     detail: Option<String>,
     /// Whether at least one pod of the tentacle is ready.
     pod_ready: bool,
+    /// Says that texts in this result are by others.
+    untrusted: Untrusted,
 }
 
 /// What the kernel and clients are told of `wf_health`.
@@ -91,6 +94,7 @@ impl<P: Probe> WfHealth<P> {
             reason: verdict.reason,
             detail: verdict.detail.filter(|_| arguments.detail),
             pod_ready: replicas.ready > 0,
+            untrusted: Untrusted::Content,
         })
     }
 }

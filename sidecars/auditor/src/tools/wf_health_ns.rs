@@ -18,6 +18,7 @@ use crate::{
     page::{self, Cursor, Page},
     probe::Probe,
     tentacle::{Replicas, Seen},
+    text::Untrusted,
 };
 
 /// Engines that are asked at once.
@@ -62,6 +63,8 @@ pub(crate) struct Healths {
     /// Where the next page begins.
     #[serde(skip_serializing_if = "Option::is_none")]
     next_cursor: Option<String>,
+    /// Says that texts in this result are by others.
+    untrusted: Untrusted,
 }
 
 /// How a tentacle is.
@@ -141,6 +144,7 @@ impl<P: Probe> WfHealthNs<P> {
             total,
             truncated: next_cursor.is_some(),
             next_cursor,
+            untrusted: Untrusted::Content,
         })
     }
 }

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use tentacular_cluster::LogQuery;
 use tentacular_contract::{Authz, Needs, On, limits::LOG_BYTES};
 use tentacular_process::link::{Permitted, ToolError, ToolSpec};
+use tokio::sync::Semaphore;
 
 use self::{
     lines::{Merged, merge},
@@ -25,6 +26,8 @@ use crate::{
 const DEFAULT: u32 = 100;
 /// Most lines.
 const MOST: u32 = 10_000;
+/// Calls that read at once; more wait, as each holds up to 20 MiB while it reads.
+const AT_ONCE: usize = 4;
 
 /// The arguments of `wf_logs`.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -100,10 +103,15 @@ pub(crate) fn spec() -> ToolSpec {
 /// The tool.
 #[derive(Debug)]
 pub(crate) struct WfLogs {
-    pub(crate) observed: Observed,
+    observed: Observed,
+    turns: Semaphore,
 }
 
 impl WfLogs {
+    pub(crate) const fn new(observed: Observed) -> Self {
+        Self { observed, turns: Semaphore::const_new(AT_ONCE) }
+    }
+
     /// Answers one call.
     pub(crate) async fn call(self: Arc<Self>, permitted: Permitted, arguments: Arguments) -> Result<Logs, ToolError> {
         let lines = lines_wanted(&arguments)?;
@@ -124,6 +132,7 @@ impl WfLogs {
             lines: lines + 1,
             bytes: LOG_BYTES,
         };
+        let _turn = self.turns.acquire().await?;
         let (read, refused) = sources::read(&self.observed, &view.enclave, sources, query).await?;
         warnings.extend(refused);
         let Merged { lines, sources, truncated } = merge(read, lines, arguments.timestamps);

@@ -22,10 +22,10 @@ const PODS: usize = 10;
 /// Label of a pod that a Deployment's `ReplicaSet` made: the end of the `ReplicaSet`'s name.
 const HASH: &str = "pod-template-hash";
 
-/// How far the pods of a tentacle are.
+/// How far the pods of the tentacle's own Deployment are; further Deployments of it are not waited for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub(crate) struct Rollout {
-    /// Whether all pods are new and ready. false: the wait ended before that.
+    /// Whether all pods of the tentacle's own Deployment are new and ready. false: the wait ended before that.
     pub(crate) ready: bool,
     /// How many pods there are to be.
     replicas: i32,

@@ -131,6 +131,10 @@ impl<E: Engine, C: Clock + Clone> Lead<E, C> {
         for run in interrupted.into_iter().rev() {
             let entry = kept.timetable.entries.iter().find(|entry| run.schedule.as_ref() == Some(&entry.id));
             let (Some(entry), Some(instant)) = (entry, run.instant) else { continue };
+            if held.book().newest(&entry.id) != Some(instant) {
+                // What fired since has made up for it.
+                continue;
+            }
             if kept.timetable.overlap == Overlap::Skip && self.running.has(&kept.place) {
                 return;
             }

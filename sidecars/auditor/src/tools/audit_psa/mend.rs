@@ -27,15 +27,16 @@ impl Draft {
     fn end(&mut self, violation: &Violation) {
         let steps = steps(&violation.field);
         let parent = &steps[..steps.len().saturating_sub(1)];
+        let last = steps.last().map(String::as_str);
         match violation.rule {
             Rule::AllowPrivilegeEscalation => self.set(&steps, json!(false)),
             Rule::RunAsNonRoot => self.set(&steps, json!(true)),
-            Rule::CapabilitiesRestricted if violation.field.ends_with(".drop") => self.set(&steps, json!(["ALL"])),
+            Rule::CapabilitiesRestricted if last == Some("drop") => self.set(&steps, json!(["ALL"])),
             Rule::SeccompProfileBaseline | Rule::SeccompProfileRestricted => {
                 self.set(parent, json!({ "type": "RuntimeDefault" }));
                 self.remove_seccomp_annotations(&steps);
             }
-            Rule::AppArmorProfile if violation.field.ends_with(".type") => self.remove(parent),
+            Rule::AppArmorProfile if last == Some("type") => self.remove(parent),
             Rule::Sysctls => self.remove(parent),
             Rule::HostPathVolumes | Rule::RestrictedVolumes => self.empty_volume(&steps),
             _ => self.remove(&steps),
@@ -127,7 +128,7 @@ fn steps(path: &str) -> Vec<String> {
 
 /// Where steps lead, as a JSON pointer (RFC 6901).
 fn pointer(steps: &[String]) -> String {
-    steps.iter().map(|step| format!("/{}", step.replace('~', "~0").replace('/', "~1"))).collect()
+    steps.iter().flat_map(|step| ["/".to_owned(), step.replace('~', "~0").replace('/', "~1")]).collect()
 }
 
 #[cfg(test)]

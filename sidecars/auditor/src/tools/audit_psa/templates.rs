@@ -22,11 +22,11 @@ use crate::audit::{Finding, Method, Remedy, Severity, Target, test};
 /// What may make pods, or is one.
 #[derive(Debug)]
 pub(super) enum Maker {
-    Deployment(Deployment),
-    ReplicaSet(ReplicaSet),
-    Job(Job),
-    CronJob(CronJob),
-    Pod(Pod),
+    Deployment(Box<Deployment>),
+    ReplicaSet(Box<ReplicaSet>),
+    Job(Box<Job>),
+    CronJob(Box<CronJob>),
+    Pod(Box<Pod>),
 }
 
 /// How a template is changed.
@@ -71,12 +71,19 @@ impl Maker {
         match self {
             Self::Deployment(deployment) => {
                 let spec = deployment.spec.as_ref().filter(|spec| spec.replicas != Some(0))?;
-                Template::of("apps/v1", "Deployment", &deployment.metadata, &spec.template, Change::Patch, deployment)
+                Template::of(
+                    "apps/v1",
+                    "Deployment",
+                    &deployment.metadata,
+                    &spec.template,
+                    Change::Patch,
+                    &**deployment,
+                )
             }
             Self::ReplicaSet(set) => {
                 let spec = set.spec.as_ref().filter(|spec| spec.replicas != Some(0))?;
                 let template = spec.template.as_ref().filter(|_| controller(&set.metadata) != Some("Deployment"))?;
-                Template::of("apps/v1", "ReplicaSet", &set.metadata, template, Change::Patch, set)
+                Template::of("apps/v1", "ReplicaSet", &set.metadata, template, Change::Patch, &**set)
             }
             Self::Job(job) => {
                 let ended =
@@ -85,13 +92,13 @@ impl Maker {
                     });
                 let spec = job.spec.as_ref().filter(|spec| !ended && spec.suspend != Some(true))?;
                 let template = Some(&spec.template).filter(|_| controller(&job.metadata) != Some("CronJob"))?;
-                Template::of("batch/v1", "Job", &job.metadata, template, Change::Suspend, job)
+                Template::of("batch/v1", "Job", &job.metadata, template, Change::Suspend, &**job)
             }
             Self::CronJob(cron_job) => {
                 let spec = cron_job.spec.as_ref().filter(|spec| spec.suspend != Some(true))?;
                 let template = &spec.job_template.spec.as_ref()?.template;
                 let found =
-                    Template::of("batch/v1", "CronJob", &cron_job.metadata, template, Change::Patch, cron_job)?;
+                    Template::of("batch/v1", "CronJob", &cron_job.metadata, template, Change::Patch, &**cron_job)?;
                 Some(Template { prefix: "spec.jobTemplate.spec.template.", ..found })
             }
             Self::Pod(pod) => {

@@ -50,6 +50,42 @@ pub(super) struct NetworkPolicies {
     extra: Vec<String>,
 }
 
+/// Compares the rules that govern the tentacle's pods, other than the enclave's own, with how many are expected to let
+/// in and out; with nothing where that is not told.
+pub(super) fn compare(
+    policies: &[NetworkPolicy],
+    deployment: &Deployment,
+    expected: [Option<usize>; 2],
+) -> NetworkPolicies {
+    let labels = template(deployment).metadata.and_then(|metadata| metadata.labels).unwrap_or_default();
+    let own: Vec<_> = policies
+        .iter()
+        .filter(|policy| !policy.metadata.name.as_deref().is_some_and(|name| ENCLAVE_POLICIES.contains(&name)))
+        .filter_map(|policy| policy.spec.as_ref())
+        .filter(|spec| selects(spec.pod_selector.as_ref(), &labels))
+        .collect();
+    let (mut details, mut missing, mut extra) = (Vec::new(), Vec::new(), Vec::new());
+    let counts = Direction::ALL.map(|direction| {
+        let rules: Vec<_> = own.iter().filter_map(|spec| rules(spec, direction)).flatten().collect();
+        details.extend(rules.iter().map(|rule| format!("{}: {}", direction.as_str(), shown::rule(rule))));
+        rules.iter().filter(|rule| direction == Direction::Ingress || !is_for_the_platform(rule)).count()
+    });
+    for (direction, (actual, expected)) in Direction::ALL.into_iter().zip(counts.into_iter().zip(expected)) {
+        let Some(expected) = expected else { continue };
+        let word = direction.as_str();
+        let say = |more: usize, what: &str| (more > 0).then(|| format!("{more} of {what} {word} rules"));
+        missing.extend(say(expected.saturating_sub(actual), &expected.to_string()));
+        extra.extend(say(actual.saturating_sub(expected), &actual.to_string()));
+    }
+    let status = match (missing.is_empty(), extra.is_empty()) {
+        (true, true) => Status::Match,
+        (false, _) if own.is_empty() => Status::Missing,
+        _ => Status::Mismatch,
+    };
+    let [ingress_rule_count, egress_rule_count] = counts;
+    NetworkPolicies { status, ingress_rule_count, egress_rule_count, details, missing, extra }
+}
+
 /// The tentacle whose policies are looked at.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Place<'a> {
@@ -59,43 +95,6 @@ pub(super) struct Place<'a> {
 }
 
 impl Place<'_> {
-    /// Compares the rules that govern the tentacle's pods, other than the enclave's own, with how many are expected to let
-    /// in and out; with nothing where that is not told.
-    pub(super) fn compare(
-        &self,
-        policies: &[NetworkPolicy],
-        deployment: &Deployment,
-        expected: [Option<usize>; 2],
-    ) -> NetworkPolicies {
-        let labels = template(deployment).metadata.and_then(|metadata| metadata.labels).unwrap_or_default();
-        let own: Vec<_> = policies
-            .iter()
-            .filter(|policy| !policy.metadata.name.as_deref().is_some_and(|name| ENCLAVE_POLICIES.contains(&name)))
-            .filter_map(|policy| policy.spec.as_ref())
-            .filter(|spec| selects(spec.pod_selector.as_ref(), &labels))
-            .collect();
-        let (mut details, mut missing, mut extra) = (Vec::new(), Vec::new(), Vec::new());
-        let counts = Direction::ALL.map(|direction| {
-            let rules: Vec<_> = own.iter().filter_map(|spec| rules(spec, direction)).flatten().collect();
-            details.extend(rules.iter().map(|rule| format!("{}: {}", direction.as_str(), shown::rule(rule))));
-            rules.iter().filter(|rule| direction == Direction::Ingress || !is_for_the_platform(rule)).count()
-        });
-        for (direction, (actual, expected)) in Direction::ALL.into_iter().zip(counts.into_iter().zip(expected)) {
-            let Some(expected) = expected else { continue };
-            let word = direction.as_str();
-            let say = |more: usize, what: &str| (more > 0).then(|| format!("{more} of {what} {word} rules"));
-            missing.extend(say(expected.saturating_sub(actual), &expected.to_string()));
-            extra.extend(say(actual.saturating_sub(expected), &actual.to_string()));
-        }
-        let status = match (missing.is_empty(), extra.is_empty()) {
-            (true, true) => Status::Match,
-            (false, _) if own.is_empty() => Status::Missing,
-            _ => Status::Mismatch,
-        };
-        let [ingress_rule_count, egress_rule_count] = counts;
-        NetworkPolicies { status, ingress_rule_count, egress_rule_count, details, missing, extra }
-    }
-
     /// What the policies keep from the tentacle that it cannot do without.
     pub(super) fn cut_off(&self, policies: &[NetworkPolicy], deployment: &Deployment) -> Vec<Finding> {
         let template = template(deployment);

@@ -62,7 +62,7 @@ fn rules_are_counted_without_the_enclaves_and_the_platforms() {
         (&own_and_all[1..2], [Some(2), None], Status::Missing, Some("2 of 2 Ingress rules"), None),
         (&own_and_all[1..2], [Some(0), Some(0)], Status::Match, None, None),
     ] {
-        let found = ask(|place| place.compare(policies, &own(), expected));
+        let found = compare(policies, &own(), expected);
         let first = |texts: &[String]| texts.first().cloned();
         assert_eq!(
             (found.status, first(&found.missing).as_deref(), first(&found.extra).as_deref()),
@@ -70,7 +70,7 @@ fn rules_are_counted_without_the_enclaves_and_the_platforms() {
             "{expected:?}: {found:?}"
         );
     }
-    let found = ask(|place| place.compare(&own_and_all, &own(), [None, None]));
+    let found = compare(&own_and_all, &own(), [None, None]);
     assert_eq!((found.ingress_rule_count, found.egress_rule_count, found.details.len()), (2, 2, 5));
 }
 

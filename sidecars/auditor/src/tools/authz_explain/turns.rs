@@ -59,9 +59,9 @@ pub(super) fn turns(facts: &Facts, person: &Caller, needs: Needs) -> Vec<Turn> {
             return Vec::new();
         }
     }
-    let (changes, most) = if allowed { (&TAKING[..], 1) } else { (&GIVING[..], TOGETHER) };
+    let (tried, most) = if allowed { (&TAKING[..], 1) } else { (&GIVING[..], TOGETHER) };
     let mut turns: Vec<Turn> = Vec::new();
-    for set in sets(changes, most) {
+    for set in sets(tried, most) {
         let Some((changed, calls)) = changed(&facts, identity, needs, &set) else { continue };
         let is_enough_without = |turn: &Turn| turn.calls.iter().all(|call| calls.contains(call));
         if !turns.iter().any(is_enough_without) && changed.decide(person, needs).is_ok() != allowed {
@@ -85,6 +85,10 @@ fn sets(changes: &[Change], most: usize) -> Vec<Vec<Change>> {
 
 /// The facts after all of these changes, and the calls that make them; `None` where one makes no sense.
 fn changed(facts: &Facts, identity: &Identity, needs: Needs, set: &[Change]) -> Option<(Facts, Vec<Call>)> {
+    // Whoever is given an enclave is made a member by the same call.
+    if set.contains(&Change::Join) && set.contains(&Change::OwnEnclave) {
+        return None;
+    }
     let mut facts = facts.clone();
     let mut calls = Vec::new();
     // Who somebody is comes first: it decides whose letters count.
@@ -103,31 +107,41 @@ fn changed(facts: &Facts, identity: &Identity, needs: Needs, set: &[Change]) -> 
 }
 
 fn apply(facts: &mut Facts, identity: &Identity, needs: Needs, change: Change) -> Option<Call> {
-    const OWNER: &str = "the enclave's owner";
-    const OWNERS: &str = "the tentacle's owner or the enclave's";
-    let name = facts.name.clone();
-    let enclave = facts.enclave.as_mut()?;
-    let class = enclave.class_of(identity);
-    let sync = |what: String, arguments: Value| {
-        let mut arguments = arguments;
-        arguments["name"] = json!(name);
-        Some(Call { what, by: OWNER, tool: "enclave_sync", arguments })
-    };
-    let owner = || Owner { sub: identity.sub.clone(), email: identity.email.clone() };
     match change {
-        Change::Join if class == Class::Other => {
-            let email = identity.email.clone()?;
+        Change::OwnTentacle | Change::TentacleMode => on_tentacle(facts, identity, needs, change),
+        _ => on_enclave(facts, identity, needs, change),
+    }
+}
+
+fn owner(identity: &Identity) -> Owner {
+    Owner { sub: identity.sub.clone(), email: identity.email.clone() }
+}
+
+fn on_enclave(facts: &mut Facts, identity: &Identity, needs: Needs, change: Change) -> Option<Call> {
+    let (name, enclave) = (facts.name.clone(), facts.enclave.as_mut()?);
+    let class = enclave.class_of(identity);
+    let sync = |what: String, mut arguments: Value| {
+        arguments["name"] = json!(name);
+        Some(Call { what, by: "the enclave's owner", tool: "enclave_sync", arguments })
+    };
+    if change == Change::EnclaveMode {
+        let to = enclave.mode.toggled(class, bit(needs)?);
+        let what = format!("the mode of enclave {name} changes from {} to {to}", enclave.mode);
+        enclave.mode = to;
+        return sync(what, json!({ "new_mode": to }));
+    }
+    let email = identity.email.clone()?;
+    match (change, class) {
+        (Change::Join, Class::Other) => {
             enclave.members.insert(email.clone());
             sync(format!("{email} becomes a member of enclave {name}"), json!({ "add_members": [email] }))
         }
-        Change::Leave if class == Class::Member => {
-            let email = identity.email.clone()?;
+        (Change::Leave, Class::Member) => {
             enclave.members.remove(&email);
             sync(format!("{email} is no longer a member of enclave {name}"), json!({ "remove_members": [email] }))
         }
-        Change::OwnEnclave if class != Class::Owner => {
-            let email = identity.email.clone()?;
-            enclave.owner = Some(owner());
+        (Change::OwnEnclave, Class::Member | Class::Other) => {
+            enclave.owner = Some(owner(identity));
             let mut arguments = json!({ "new_owner": email });
             // Only members can be given an enclave.
             if class == Class::Other {
@@ -135,37 +149,33 @@ fn apply(facts: &mut Facts, identity: &Identity, needs: Needs, change: Change) -
             }
             sync(format!("{email} becomes the owner of enclave {name}"), arguments)
         }
-        Change::EnclaveMode => {
-            let to = enclave.mode.toggled(class, bit(needs)?);
-            let what = format!("the mode of enclave {name} changes from {} to {to}", enclave.mode);
-            enclave.mode = to;
-            sync(what, json!({ "new_mode": to }))
-        }
-        Change::OwnTentacle | Change::TentacleMode => {
-            let (tentacle, facts) = facts.tentacle.as_mut()?;
-            let facts = facts.as_mut()?;
-            let of_tentacle = facts.class_of(identity, class);
-            let set = |what: String, by, mut arguments: Value| {
-                (arguments["enclave"], arguments["name"]) = (json!(name), json!(tentacle));
-                Some(Call { what, by, tool: "permissions_set", arguments })
-            };
-            if change == Change::TentacleMode {
-                let to = facts.mode.toggled(of_tentacle, bit(needs)?);
-                let what = format!("the mode of tentacle {name}/{tentacle} changes from {} to {to}", facts.mode);
-                facts.mode = to;
-                return set(what, OWNERS, json!({ "mode": to }));
-            }
-            let email = identity.email.clone()?;
-            // Somebody who is no member cannot be given a tentacle.
-            if of_tentacle == Class::Owner || class != Class::Member {
-                return None;
-            }
-            facts.owner = Some(owner());
-            let what = format!("{email} becomes the owner of tentacle {name}/{tentacle}");
-            set(what, OWNER, json!({ "owner_email": email }))
-        }
-        Change::Join | Change::Leave | Change::OwnEnclave => None,
+        _ => None,
     }
+}
+
+fn on_tentacle(facts: &mut Facts, identity: &Identity, needs: Needs, change: Change) -> Option<Call> {
+    let (name, in_enclave) = (facts.name.clone(), facts.enclave.as_ref()?.class_of(identity));
+    let (tentacle, facts) = facts.tentacle.as_mut()?;
+    let facts = facts.as_mut()?;
+    let class = facts.class_of(identity, in_enclave);
+    let set = |what: String, by, mut arguments: Value| {
+        (arguments["enclave"], arguments["name"]) = (json!(name), json!(tentacle));
+        Some(Call { what, by, tool: "permissions_set", arguments })
+    };
+    if change == Change::TentacleMode {
+        let to = facts.mode.toggled(class, bit(needs)?);
+        let what = format!("the mode of tentacle {name}/{tentacle} changes from {} to {to}", facts.mode);
+        facts.mode = to;
+        return set(what, "the tentacle's owner or the enclave's", json!({ "mode": to }));
+    }
+    let email = identity.email.clone()?;
+    // Somebody who is no member cannot be given a tentacle.
+    if class == Class::Owner || in_enclave != Class::Member {
+        return None;
+    }
+    facts.owner = Some(owner(identity));
+    let what = format!("{email} becomes the owner of tentacle {name}/{tentacle}");
+    set(what, "the enclave's owner", json!({ "owner_email": email }))
 }
 
 #[cfg(test)]

@@ -95,10 +95,10 @@ pub(super) fn rights_of(account: Account, in_enclave: bool) -> Vec<Right> {
     for rule in rules {
         for &resource in rule.resources {
             for &verb in rule.verbs {
-                let named = |name| Right { rule, group: rule.group, resource, name, verb };
+                let right = |name| Right { rule, group: rule.group, resource, name, verb };
                 match rule.names {
-                    [] => rights.push(named(None)),
-                    names => rights.extend(names.iter().map(|&name| named(Some(name)))),
+                    [] => rights.push(right(None)),
+                    names => rights.extend(names.iter().map(|&name| right(Some(name)))),
                 }
             }
         }

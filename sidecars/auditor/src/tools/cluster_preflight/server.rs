@@ -102,7 +102,7 @@ fn webhook_url(config: &WebhookClientConfig, domain: &str) -> String {
 pub(super) async fn network_policies(cluster: &Cluster) -> Check {
     let read = async {
         let nodes = cluster.all::<Node>().list(&Selector::all()).await?;
-        Ok::<_, Error>(cni(system_pods(cluster).await?.iter(), distribution(&nodes)))
+        Ok::<_, Error>(cni(&system_pods(cluster).await?, distribution(&nodes)))
     };
     match read.await {
         Ok(cni) => judged(&cni),

@@ -176,14 +176,14 @@ mod tests {
     use super::*;
 
     /// One line for each group, resource, name and verb.
-    fn lines(kind: &str, role: &str, rule: &PolicyRule) -> Vec<String> {
+    fn lines(kind: &str, name_of_role: &str, rule: &PolicyRule) -> Vec<String> {
         let all = vec![String::new()];
         let names = rule.resource_names.as_ref().unwrap_or(&all);
         let mut lines = Vec::new();
         for group in rule.api_groups.iter().flatten() {
             for resource in rule.resources.iter().flatten() {
                 for (name, verb) in names.iter().flat_map(|name| rule.verbs.iter().map(move |verb| (name, verb))) {
-                    lines.push(format!("{kind} {role}: {verb} {group}/{resource}/{name}"));
+                    lines.push(format!("{kind} {name_of_role}: {verb} {group}/{resource}/{name}"));
                 }
             }
         }
@@ -194,11 +194,11 @@ mod tests {
     fn the_rights_are_those_of_the_chart() {
         let chart = include_str!("../../../../../charts/tentacular-mcp/templates/rbac.yaml");
         let objects: Vec<Value> = serde_saphyr::from_multiple(chart).expect("YAML");
-        let roles = objects
+        let given_roles = objects
             .into_iter()
             .filter(|object| ["Role", "ClusterRole"].contains(&object["kind"].as_str().unwrap_or_default()));
         let mut given = BTreeSet::new();
-        for object in roles {
+        for object in given_roles {
             let kind = object["kind"].as_str().expect("a kind").to_owned();
             let name = object["metadata"]["name"].as_str().expect("a name").to_owned();
             let rules: Vec<PolicyRule> = serde_json::from_value(object["rules"].clone()).expect("rules");

@@ -127,7 +127,7 @@ impl Gathered {
     /// What follows from it.
     pub(super) fn profile(mut self, generated_at: String, issuer: Option<&Issuer>) -> Profile {
         let distribution = distribution(&self.nodes);
-        let cni = cni(self.system_pods.iter(), distribution);
+        let cni = cni(&self.system_pods, distribution);
         let runtime_classes: Vec<_> = self.runtimes.iter().map(Runtime::of).collect();
         let storage_classes: Vec<_> = self.storage.iter().map(Storage::of).collect();
         if self.nodes.len() > NODES {
@@ -156,6 +156,7 @@ impl Gathered {
             quota: None,
             guidance: Vec::new(),
             warnings: self.warnings,
+            untrusted: text::Untrusted::Content,
         };
         if let Some(enclave) = self.enclave {
             profile.enclave = enclave.name;
