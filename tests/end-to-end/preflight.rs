@@ -69,7 +69,7 @@ impl World {
         let until = Instant::now() + PATIENCE;
         loop {
             let preflight = self.preflight(enclave).await?;
-            if failed(&preflight) == BTreeSet::from_iter(wanted.iter().copied()) {
+            if failed(&preflight) == wanted.iter().copied().collect::<BTreeSet<_>>() {
                 assert_eq!(preflight["allPass"], wanted.is_empty(), "{preflight}");
                 return Ok(preflight);
             }

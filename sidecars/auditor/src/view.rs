@@ -306,7 +306,7 @@ pub(crate) mod tests {
         }
     }
 
-    fn metadata(name: &str, uid: &str, more: Value) -> ObjectMeta {
+    fn metadata(name: &str, uid: &str, more: &Value) -> ObjectMeta {
         let mut object = json!({ "name": name, "uid": uid });
         object.as_object_mut().expect("members").extend(more.as_object().expect("members").clone());
         serde_json::from_value(object).expect("metadata")
@@ -327,13 +327,13 @@ pub(crate) mod tests {
     fn an_object_belongs_to_its_release_or_to_whoever_made_it() {
         let mut view = view("ann@x.io");
         let release = |name: &str| json!({ "labels": { keys::RELEASE: name } });
-        view.add("Deployment", &metadata("private", "d1", json!({})));
-        view.add("Deployment", &metadata("second", "d2", release("open")));
-        view.add("ReplicaSet", &metadata("private-1", "r1", made_by("Deployment", "private", "d1")));
-        view.add("ReplicaSet", &metadata("second-1", "r2", made_by("Deployment", "second", "d2")));
-        view.add("CronJob", &metadata("nightly", "c1", release("private")));
-        view.add("Job", &metadata("nightly-1", "j1", made_by("CronJob", "nightly", "c1")));
-        view.add("ReplicaSet", &metadata("foreign-1", "r3", made_by("Deployment", "foreign", "gone")));
+        view.add("Deployment", &metadata("private", "d1", &json!({})));
+        view.add("Deployment", &metadata("second", "d2", &release("open")));
+        view.add("ReplicaSet", &metadata("private-1", "r1", &made_by("Deployment", "private", "d1")));
+        view.add("ReplicaSet", &metadata("second-1", "r2", &made_by("Deployment", "second", "d2")));
+        view.add("CronJob", &metadata("nightly", "c1", &release("private")));
+        view.add("Job", &metadata("nightly-1", "j1", &made_by("CronJob", "nightly", "c1")));
+        view.add("ReplicaSet", &metadata("foreign-1", "r3", &made_by("Deployment", "foreign", "gone")));
         for (more, belongs) in [
             (release("open"), to("open")),
             (release("gone"), to("gone")),
@@ -345,7 +345,7 @@ pub(crate) mod tests {
             (made_by("ReplicaSet", "foreign-1", "r3"), Belongs::Unknown),
             (json!({}), Belongs::ToEnclave),
         ] {
-            assert_eq!(view.whose("Pod", &metadata("p", "p", more.clone())), belongs, "{more}");
+            assert_eq!(view.whose("Pod", &metadata("p", "p", &more)), belongs, "{more}");
         }
     }
 

@@ -4,7 +4,7 @@ use std::{future, sync::Arc, time::Duration};
 
 use k8s_openapi::api::apps::v1::Deployment;
 use tentacular_cluster::{Cluster, Election, ElectionTimes, Enclaves, Metadata, PerEnclave};
-use tentacular_contract::tentacle_url::TentacleUrl;
+use tentacular_contract::{keys, tentacle_url::TentacleUrl};
 use tentacular_process::{Context, Part, engine::EngineClient, link::Sidecar};
 use uuid::Uuid;
 
@@ -20,9 +20,6 @@ use crate::{
         wf_schedule::{self, WfSchedule},
     },
 };
-
-/// The Lease of the scheduler that leads, in the server's namespace.
-const LEASE: &str = "tentacular-scheduler";
 
 pub(crate) async fn run(args: Args, context: Context) -> anyhow::Result<()> {
     let Args { tentacle_url, cron_run_seconds, identity, link, platform, process: _ } = args;
@@ -57,7 +54,13 @@ pub(crate) async fn run(args: Args, context: Context) -> anyhow::Result<()> {
         limit: Duration::from_secs(cron_run_seconds),
     });
     let identity = identity.unwrap_or_else(|| format!("scheduler-{}", Uuid::now_v7()));
-    let election = Election::new(&cluster, &platform.server_namespace, LEASE, &identity, ElectionTimes::default());
+    let election = Election::new(
+        &cluster,
+        &platform.server_namespace,
+        keys::SCHEDULER_LEASE,
+        &identity,
+        ElectionTimes::default(),
+    );
     let (ledgers, clock) = (clockwork.ledgers.clone(), SystemClock);
     let wf_runs = Arc::new(WfRuns { ledgers: ledgers.clone(), clock });
     let wf_schedule = Arc::new(WfSchedule {

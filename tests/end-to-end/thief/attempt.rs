@@ -36,6 +36,13 @@ pub(super) enum By {
     SomePolicy,
 }
 
+impl Attempt {
+    /// Whether it makes something by a plain create.
+    pub(super) fn makes(&self) -> bool {
+        self.method == Method::POST
+    }
+}
+
 pub(super) fn get(path: impl Into<String>) -> Attempt {
     Attempt { method: Method::GET, path: path.into(), content: "application/json", body: Value::Null, poses_as: None }
 }

@@ -4,7 +4,7 @@ use serde_json::json;
 use tentacular_test_harness::{Part, installation::SERVER_NAMESPACE, node::NODE_NAME};
 
 use super::{
-    attempt::{all_possible, apply, create, delete, get, merge},
+    attempt::{By, all_possible, all_refused, apply, create, delete, get, merge},
     kinds::{ADMISSION, RBAC, VICTIM, kinds},
     place::{ACCOUNTS, admin, place, refused_to, thief, victim},
 };
@@ -14,16 +14,26 @@ async fn objects_in_other_namespaces_are_neither_read_nor_written() -> anyhow::R
     let (place, admin) = (place().await?, admin().await?);
     let outside = &place.outside;
     let mut attempts = Vec::new();
-    let mut pods = Vec::new();
+    let (mut pods, mut leases) = (Vec::new(), Vec::new());
     for kind in kinds() {
         let reads = if kind.plural == "pods" { &mut pods } else { &mut attempts };
         reads.extend(kind.reads(outside));
         reads.push(get(format!("{}/{}", kind.group, kind.plural)));
         attempts.extend(kind.changes(outside, &victim(&admin, &kind, outside).await?));
         for namespace in [outside, "default", "kube-system", SERVER_NAMESPACE] {
-            attempts.extend(kind.creates(namespace));
+            let creates =
+                if kind.plural == "leases" && namespace == SERVER_NAMESPACE { &mut leases } else { &mut attempts };
+            creates.extend(kind.creates(namespace));
         }
     }
+    assert!(!leases.is_empty());
+    // The scheduler's account may make Leases here, by RBAC; that there is only one, the leader's, a policy says.
+    let by = leases.iter().map(|attempt| {
+        let by = if attempt.makes() { By::Policy("tentacular-leader") } else { By::Rbac };
+        (by, attempt.clone())
+    });
+    all_refused(&thief(Part::Scheduler).await?, by).await?;
+    refused_to(&ACCOUNTS.into_iter().filter(|part| *part != Part::Scheduler).collect::<Vec<_>>(), leases).await?;
     refused_to(&ACCOUNTS, attempts).await?;
     // The kernel's account, which is the auditor's too, counts all pods.
     refused_to(&[Part::Registrar, Part::Scheduler, Part::Webhook], pods.clone()).await?;

@@ -45,18 +45,20 @@ impl Probe {
 }
 
 /// One for each policy.
-fn probes() -> anyhow::Result<[Probe; 5]> {
+fn probes() -> anyhow::Result<[Probe; 6]> {
     let named = json!({ "metadata": { "name": "probe" } });
     let role = json!({ "kind": "ClusterRole", "name": "tentacular-enclave-reader" });
     let bound = json!({ "metadata": { "name": "probe" }, "roleRef": role });
     let labelled = json!({ "metadata": { "labels": { "app.kubernetes.io/managed-by": "tentacular" } } });
     let bindings = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings";
     let configurations = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations";
+    let leases = "/apis/coordination.k8s.io/v1/namespaces/default/leases";
     let probes = [
         ("tentacular-namespaces", all_powerful(Part::Registrar, "/api/v1/namespaces", &named)?),
         ("tentacular-bindings", request(Request::post(dry_run(bindings)), "application/json", &bound)?),
         ("tentacular-label", by_the_garbage_collector("/api/v1/namespaces/default", &labelled)?),
         ("tentacular-webhook-configuration", all_powerful(Part::Webhook, configurations, &named)?),
+        ("tentacular-leader", all_powerful(Part::Scheduler, leases, &named)?),
         ("tentacular-ledgers", all_powerful(Part::Scheduler, "/api/v1/namespaces/default/configmaps", &named)?),
     ];
     Ok(probes.map(|(policy, request)| Probe { policy, request }))

@@ -165,6 +165,7 @@ mod tests {
 
     use super::*;
 
+    #[expect(clippy::needless_pass_by_value, reason = "they are written where they are passed")]
     fn quota(hard: Value, used: Value) -> ResourceQuota {
         serde_json::from_value(json!({ "metadata": {}, "spec": { "hard": hard }, "status": { "used": used } }))
             .expect("a quota")
@@ -188,7 +189,7 @@ mod tests {
         let expected = json!({ "enclave": "a", "cpu_used": "1500m", "cpu_limit": "4", "mem_used": "1Gi",
             "mem_limit": "4Gi", "pod_count": 3, "pod_limit": 20, "cpu_pct": 37.5, "mem_pct": 25.0, "pod_pct": 15.0,
             "storage_used": "5Gi", "storage_limit": "10Gi", "storage_pct": 50.0 });
-        assert_eq!(serde_json::to_value(usage("a", &[all.clone()], &[])).expect("JSON"), expected);
+        assert_eq!(serde_json::to_value(usage("a", std::slice::from_ref(&all), &[])).expect("JSON"), expected);
         // A further quota counts where it is closer to its limit.
         let tight =
             quota(json!({ "requests.cpu": "2", "pods": "100" }), json!({ "requests.cpu": "1500m", "pods": "3" }));

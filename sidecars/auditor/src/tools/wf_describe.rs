@@ -14,7 +14,7 @@ use tentacular_process::link::{Permitted, ToolError, ToolSpec};
 
 use self::{
     parts::{Described, Node, Reader, edges_of, nodes_of, triggers_of},
-    result::Description,
+    result::Answer,
 };
 use crate::{
     clock::{Clock, age},
@@ -64,7 +64,7 @@ impl<C: Clock> WfDescribe<C> {
         self: Arc<Self>,
         permitted: Permitted,
         _arguments: Arguments,
-    ) -> Result<Description, ToolError> {
+    ) -> Result<Answer, ToolError> {
         let (name, tentacle) = (permitted.enclave()?, permitted.tentacle()?);
         let enclave = self.observed.enclave(name).await?;
         let deployment = self.observed.deployment_now(name, tentacle).await?;
@@ -101,12 +101,12 @@ impl<C: Clock> WfDescribe<C> {
     }
 
     /// What the Deployment tells without its workflow.
-    fn plain(&self, enclave: &Enclave, seen: &Seen<'_>, deployment: &Deployment) -> Description {
+    fn plain(&self, enclave: &Enclave, seen: &Seen<'_>, deployment: &Deployment) -> Answer {
         let (replicas, mode, now) = (seen.replicas(), seen.facts().mode, self.clock.now());
         let pods = deployment.spec.as_ref().and_then(|spec| spec.template.spec.as_ref());
         let image = pods.and_then(|pods| pods.containers.first()?.image.as_deref()).map(text::line);
         let owner = enclave.owner.as_ref();
-        Description {
+        Answer {
             name: seen.name.to_string(),
             enclave: enclave.name.to_string(),
             version: seen.version().unwrap_or_default(),
@@ -133,7 +133,7 @@ impl<C: Clock> WfDescribe<C> {
             scaffold_name: seen.annotation("tentacular.io/scaffold-name"),
             metadata_ref: seen.annotation(METADATA_REF),
             untrusted: Untrusted::Content,
-            ..Description::default()
+            ..Answer::default()
         }
     }
 }
@@ -145,7 +145,7 @@ fn annotations(all: &Pairs) -> Pairs {
 }
 
 /// The workflow, as annotations and `workflow.yaml` tell of it.
-fn of_workflow(into: &mut Description, annotations: &Pairs, code: &Pairs) {
+fn of_workflow(into: &mut Answer, annotations: &Pairs, code: &Pairs) {
     let mut warnings = Vec::new();
     let mut file = Reader { place: "the code's", pairs: code, warnings: &mut warnings };
     let workflow = file.yaml(workflow::FILE).unwrap_or(Value::Null);
@@ -173,7 +173,7 @@ fn of_workflow(into: &mut Description, annotations: &Pairs, code: &Pairs) {
 }
 
 /// What came with the workflow.
-fn of_metadata(into: &mut Description, metadata: &Pairs) {
+fn of_metadata(into: &mut Answer, metadata: &Pairs) {
     let mut warnings = Vec::new();
     let mut written = Reader { place: "the metadata's", pairs: metadata, warnings: &mut warnings };
     into.readme = written.text("readme");

@@ -45,7 +45,7 @@ pub(crate) struct Arguments {
 
 /// The result of `wf_events`.
 #[derive(Debug, Serialize, JsonSchema)]
-pub(crate) struct Events {
+pub(crate) struct Listing {
     /// The enclave.
     enclave: String,
     /// What happened, the newest first.
@@ -80,7 +80,7 @@ impl WfEvents {
         self: Arc<Self>,
         permitted: Permitted,
         arguments: Arguments,
-    ) -> Result<Events, ToolError> {
+    ) -> Result<Listing, ToolError> {
         let cursor = arguments.cursor.as_deref().map(str::parse).transpose()?;
         let mut page = Page::new(cursor, page::limit(arguments.limit.or(Some(DEFAULT)))?);
         let mut view = View::open(&self.observed, &permitted).await?;
@@ -88,7 +88,7 @@ impl WfEvents {
             page.offer(happened.place(), || happened.shown());
         }
         let (events, next_cursor) = page.end();
-        Ok(Events {
+        Ok(Listing {
             enclave: view.enclave.name.to_string(),
             events,
             truncated: next_cursor.is_some(),

@@ -46,7 +46,7 @@ pub(crate) struct Arguments {
 
 /// The result of `wf_jobs`.
 #[derive(Debug, Serialize, JsonSchema)]
-pub(crate) struct Jobs {
+pub(crate) struct Listing {
     /// The enclave.
     enclave: String,
     /// Jobs, in the order of their names.
@@ -131,7 +131,11 @@ pub(crate) struct WfJobs<C> {
 
 impl<C: Clock> WfJobs<C> {
     /// Answers one call.
-    pub(crate) async fn call(self: Arc<Self>, permitted: Permitted, arguments: Arguments) -> Result<Jobs, ToolError> {
+    pub(crate) async fn call(
+        self: Arc<Self>,
+        permitted: Permitted,
+        arguments: Arguments,
+    ) -> Result<Listing, ToolError> {
         let mut page = Page::new(arguments.cursor, page::limit(arguments.limit)?);
         let mut view = View::open(&self.observed, &permitted).await?;
         let (cron_jobs, jobs) = tokio::try_join!(
@@ -150,7 +154,7 @@ impl<C: Clock> WfJobs<C> {
             page.offer(place, || Either::Job(self.job(belongs, &job)));
         }
         let (found, next_cursor) = page.end();
-        let mut answer = Jobs {
+        let mut answer = Listing {
             enclave: view.enclave.name.to_string(),
             jobs: Vec::new(),
             cronjobs: Vec::new(),

@@ -45,7 +45,7 @@ pub(crate) struct Arguments {
     #[serde(default)]
     #[expect(dead_code, reason = "the kernel reads it and names the tentacle in the permit")]
     name: Option<String>,
-    /// Name of the pod; wf_pods lists them.
+    /// Name of the pod; `wf_pods` lists them.
     #[serde(default)]
     pod: Option<String>,
     /// Name of the container; all of them, in the order of time, when left out.

@@ -43,7 +43,7 @@ pub(crate) struct Arguments {
 
 /// The result of `wf_pods`.
 #[derive(Debug, Serialize, JsonSchema)]
-pub(crate) struct Pods {
+pub(crate) struct Listing {
     /// The enclave.
     enclave: String,
     /// The pods, in the order of their names.
@@ -74,7 +74,11 @@ pub(crate) struct WfPods<C> {
 
 impl<C: Clock> WfPods<C> {
     /// Answers one call.
-    pub(crate) async fn call(self: Arc<Self>, permitted: Permitted, arguments: Arguments) -> Result<Pods, ToolError> {
+    pub(crate) async fn call(
+        self: Arc<Self>,
+        permitted: Permitted,
+        arguments: Arguments,
+    ) -> Result<Listing, ToolError> {
         let mut page = Page::new(arguments.cursor, page::limit(arguments.limit)?);
         let mut view = View::open(&self.observed, &permitted).await?;
         let now = self.clock.now();
@@ -82,7 +86,7 @@ impl<C: Clock> WfPods<C> {
             page.offer(pod.metadata.name.clone().unwrap_or_default(), || shown(belongs, &pod, now));
         }
         let (pods, next_cursor) = page.end();
-        Ok(Pods {
+        Ok(Listing {
             enclave: view.enclave.name.to_string(),
             pods,
             truncated: next_cursor.is_some(),

@@ -19,6 +19,7 @@ fn enclave(mode: &str) -> Enclave {
         .expect("an enclave")
 }
 
+#[expect(clippy::option_option, reason = "no tentacle is asked about, there is none, or there is this one")]
 fn facts(mode: &str, tentacle: Option<Option<(&str, &str)>>) -> Facts {
     let tentacle = tentacle.map(|tentacle| {
         let facts = tentacle

@@ -73,6 +73,7 @@ pub(crate) struct GitProvenance {
 
 /// A prompt that a node gives to a language model. It is what the workflow's author wrote for that model, for nobody else.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[expect(clippy::struct_field_names, reason = "the names are those that clients write and read")]
 pub(crate) struct Prompt {
     /// The node.
     #[serde(default)]
@@ -99,6 +100,7 @@ pub(crate) struct Prompt {
 
 /// A text that a node fills in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[expect(clippy::struct_field_names, reason = "the names are those that clients write and read")]
 pub(crate) struct Template {
     /// The node.
     #[serde(default)]

@@ -10,7 +10,7 @@ use crate::text::Untrusted;
 
 /// The result of `wf_describe`.
 #[derive(Debug, Default, Serialize, JsonSchema)]
-pub(crate) struct Description {
+pub(crate) struct Answer {
     /// Name of the tentacle.
     pub(super) name: String,
     /// Enclave of the tentacle.
@@ -82,13 +82,13 @@ pub(crate) struct Description {
     /// The types of its triggers, such as `cron,manual`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) trigger_type: Option<String>,
-    /// Its triggers, such as `cron 0 2 * * *`; wf_schedule tells when they fire.
+    /// Its triggers, such as `cron 0 2 * * *`; `wf_schedule` tells when they fire.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) triggers: Vec<String>,
     /// The scaffold that it was made from.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) scaffold_name: Option<String>,
-    /// The ConfigMap with what came with the workflow.
+    /// The `ConfigMap` with what came with the workflow.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) metadata_ref: Option<String>,
     /// Its readme.

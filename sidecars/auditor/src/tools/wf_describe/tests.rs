@@ -9,7 +9,7 @@ fn pairs(list: &[(&str, &str)]) -> Pairs {
 }
 
 fn described(annotations: &[(&str, &str)], code: &[(&str, &str)], metadata: &[(&str, &str)]) -> Value {
-    let mut description = Description::default();
+    let mut description = Answer::default();
     of_workflow(&mut description, &pairs(annotations), &pairs(code));
     of_metadata(&mut description, &pairs(metadata));
     serde_json::to_value(description).expect("JSON")

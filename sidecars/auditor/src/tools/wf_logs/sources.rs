@@ -121,7 +121,7 @@ pub(super) async fn read(
         match answer {
             Ok(log) => read.push((source, log)),
             Err(Error::Invalid { message, .. }) => {
-                refused.push(format!("pod {pod}, container {container}: {message}"))
+                refused.push(format!("pod {pod}, container {container}: {message}"));
             }
             Err(Error::NotFound { .. }) => refused.push(format!("pod {pod} is gone")),
             Err(error) => {
