@@ -265,7 +265,8 @@ impl World {
     pub(super) async fn start(&self) -> Scheduler {
         let mut scheduler = self.watch().await;
         let namespace = &self.platform.server_namespace;
-        let election = Election::new(&self.cluster, namespace, "leader", "test", SHORT);
+        // By the administrator: the scheduler's account writes one Lease alone, which all tests would share.
+        let election = Election::new(&self.admin, namespace, "leader", "test", SHORT);
         let running = Arc::clone(&scheduler.clockwork).run(election, scheduler.draining.clone(), LONG);
         scheduler.running = Some(tokio::spawn(running));
         scheduler
