@@ -4,8 +4,12 @@
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/tentacular
 CARGO_DENY_VERSION := 0.20.2
 CARGO_DENY := $(CACHE)/tools/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
+CARGO_FUZZ_VERSION := 0.13.2
+CARGO_FUZZ := $(CACHE)/tools/cargo-fuzz-$(CARGO_FUZZ_VERSION)/bin/cargo-fuzz
+FUZZ := webhook/fuzz
+FUZZ_TARGETS := bytes values
 
-.PHONY: help check format lint deny layering tools-page test build docs demo bench soak
+.PHONY: help check format lint deny layering tools-page test build docs demo bench soak fuzz
 
 help: ## Show this list.
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -54,3 +58,16 @@ soak: ## Mixed load while tokens, keys, certificates and sidecars change, then 2
 	cargo build --workspace --bins --locked --release
 	cargo run --locked --quiet --release --package tentacular-demo --bin soak -- $(if $(MINUTES),--minutes=$(MINUTES))
 	SCHEDULE_ROUNDS=200 cargo test --locked --release --package tentacular-end-to-end --test end_to_end e2e_schedule_faults
+
+# Without a sanitizer the pinned toolchain will do; the product has no unsafe code that one would watch.
+fuzz: $(CARGO_FUZZ) ## Made-up reviews for the webhook, which may panic at none. Needs a C++ compiler. SECONDS=60 for each of two targets.
+	@for target in $(FUZZ_TARGETS); do \
+	  mkdir -p target/fuzz/corpus/$$target && \
+	  $(CARGO_FUZZ) fuzz run --fuzz-dir $(FUZZ) --target-dir target/fuzz --sanitizer none --codegen-units 16 \
+	    $$target target/fuzz/corpus/$$target $(FUZZ)/seeds -- \
+	    -max_total_time=$(or $(SECONDS),60) -timeout=10 -len_control=0 -max_len=65536 -verbosity=0 -print_funcs=0 -print_final_stats=1 || exit; \
+	done
+
+$(CARGO_FUZZ):
+	@echo "installing cargo-fuzz $(CARGO_FUZZ_VERSION) into $(CACHE), once; takes some minutes"
+	cargo install --locked --quiet cargo-fuzz --version $(CARGO_FUZZ_VERSION) --root $(CACHE)/tools/cargo-fuzz-$(CARGO_FUZZ_VERSION)

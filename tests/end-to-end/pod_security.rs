@@ -1,153 +1,73 @@
-//! The Pod Security rules of `contract` agree with those of an API server, pod by pod.
+//! The Pod Security rules of `contract` agree with those of an API server, pod by pod, at each level and version.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod generated;
+mod judgement;
+mod place;
+
+use std::collections::BTreeSet;
 
 use futures::{StreamExt as _, stream};
-use k8s_openapi::api::core::v1::{Namespace, Pod};
-use kube::{
-    Api, Client,
-    api::{ObjectMeta, Patch, PatchParams, PostParams},
-};
 use serde_json::{Value, json};
-use tentacular_contract::pod_security::{ENFORCE, Level, Rule, Violation, violations};
+use tentacular_contract::{
+    Workload,
+    pod_security::{Level, Version},
+};
 use tentacular_test_harness::ControlPlane;
 
-use cases::{Case, cases};
+use cases::{Case, cases, changed};
+use generated::{Generator, Sample};
+use place::{Place, Standing};
 
 #[path = "../../kernel/contract/src/pod_security/cases.rs"]
 pub(crate) mod cases;
 
 /// Requests to the API server at the same time.
 const AT_ONCE: usize = 32;
+/// Where the generated pods begin.
+const SEED: u64 = 8;
+/// The versions that changed a rule that the API server has, those before them, its own, and one that it does not know.
+const VERSIONS: [&str; 20] = [
+    "v1.0", "v1.7", "v1.8", "v1.18", "v1.19", "v1.21", "v1.22", "v1.23", "v1.24", "v1.25", "v1.26", "v1.27", "v1.28",
+    "v1.29", "v1.30", "v1.31", "v1.32", "v1.33", "latest", "v1.99",
+];
 
-/// Each rule that was violated, with the names of the containers that did.
-type Judgement = BTreeMap<Rule, BTreeSet<String>>;
-
-/// Whether the API server takes `case` at a level, and if not, why.
-enum Answer {
-    Judged(Judgement),
-    /// It is no pod that any level is asked about.
-    Invalid,
+async fn server_version(control_plane: &ControlPlane) -> anyhow::Result<Version> {
+    Ok(Version::of_server(&control_plane.admin()?.apiserver_version().await?.git_version))
 }
 
-/// A namespace that enforces `level`, and a pod in it to add ephemeral containers to.
-struct Place {
-    level: Level,
-    pods: Api<Pod>,
+/// A namespace for each level and version.
+async fn places(control_plane: &ControlPlane, versions: &[&str], base: &Value) -> anyhow::Result<Vec<Place>> {
+    let server = server_version(control_plane).await?;
+    let standards = versions
+        .iter()
+        .flat_map(|version| [Level::Baseline, Level::Restricted].into_iter().map(move |level| (level, *version)));
+    let places = standards.map(|standard| Place::new(control_plane, server, standard, base));
+    let places: Vec<_> = stream::iter(places.collect::<Vec<_>>()).buffered(AT_ONCE).collect().await;
+    places.into_iter().collect()
 }
 
-impl Place {
-    async fn new(client: Client, name: &str, level: Level, pod: &Value) -> anyhow::Result<Self> {
-        let enforce = json!({ "metadata": { "labels": {
-            ENFORCE: level.as_str(), format!("{ENFORCE}-version"): "latest",
-        } } });
-        let namespaces = Api::<Namespace>::all(client.clone());
-        namespaces.patch(name, &PatchParams::default(), &Patch::Merge(enforce)).await?;
-        let pods = Api::<Pod>::namespaced(client, name);
-        let mut pod: Pod = serde_json::from_value(pod.clone())?;
-        pod.metadata = ObjectMeta { name: Some("standing".to_owned()), ..pod.metadata };
-        pods.create(&PostParams::default(), &pod).await?;
-        Ok(Self { level, pods })
-    }
-
-    /// What the API server says to the pod of `case`. It admits ephemeral containers only to a pod that is there.
-    async fn ask(&self, case: &Case) -> anyhow::Result<Answer> {
-        let ephemeral = &case.pod["spec"]["ephemeralContainers"];
-        let answer = if ephemeral.is_null() {
-            let params = PostParams { dry_run: true, ..PostParams::default() };
-            self.pods.create(&params, &serde_json::from_value(case.pod.clone())?).await
-        } else {
-            let params = PatchParams { dry_run: true, ..PatchParams::default() };
-            let patch = Patch::Merge(json!({ "spec": { "ephemeralContainers": ephemeral } }));
-            self.pods.patch_subresource("ephemeralcontainers", "standing", &params, &patch).await
-        };
-        match answer {
-            Ok(_) => Ok(Answer::Judged(Judgement::new())),
-            Err(kube::Error::Api(status)) if status.code == 422 => Ok(Answer::Invalid),
-            Err(kube::Error::Api(status)) if status.code == 403 => {
-                judgement(&status.message, self.level, &names(&case.pod)).map(Answer::Judged)
-            }
-            Err(error) => Err(error.into()),
-        }
-    }
+/// What is wrong with our verdict on a pod, if anything; `None` for what is no valid pod.
+async fn disagreement(place: &Place, sample: &Sample) -> anyhow::Result<Option<Option<String>>> {
+    let Some(theirs) = place.asks(&sample.pod, sample.standing).await? else { return Ok(None) };
+    let ours = place.judges(Workload::Pod, &sample.pod)?;
+    let told = || format!("at {} the API server says {theirs:?}, we say {ours:?}: {}", place.asked, sample.pod);
+    Ok(Some((ours != theirs).then(told)))
 }
 
-/// The names of all containers by their paths.
-fn names(pod: &Value) -> BTreeMap<String, String> {
-    let lists = ["initContainers", "containers", "ephemeralContainers"].into_iter();
-    lists
-        .flat_map(|list| {
-            let containers = pod["spec"][list].as_array().into_iter().flatten().enumerate();
-            containers.map(move |(index, container)| {
-                (format!("spec.{list}[{index}]"), container["name"].as_str().unwrap().to_owned())
-            })
-        })
-        .collect()
-}
-
-/// What the API server says, such as `… violates PodSecurity "restricted:latest": hostPort (container "first" uses
-/// hostPort 80), runAsUser=0 (pod must not set runAsUser=0)`.
-fn judgement(message: &str, level: Level, names: &BTreeMap<String, String>) -> anyhow::Result<Judgement> {
-    let start = format!("violates PodSecurity \"{}:latest\": ", level.as_str());
-    let (_, mut rest) = message.split_once(&start).ok_or_else(|| anyhow::anyhow!("{message}"))?;
-    let mut judgement = Judgement::new();
-    while !rest.is_empty() {
-        let (reason, detail) = rest.split_once(" (").ok_or_else(|| anyhow::anyhow!("{message}"))?;
-        let (detail, after) = detail.split_at(end_of_detail(detail));
-        let rule = rule(reason, level).ok_or_else(|| anyhow::anyhow!("{reason:?} is no rule: {message}"))?;
-        let blamed = names.values().filter(|name| detail.contains(&format!("{name:?}"))).cloned();
-        judgement.insert(rule, blamed.collect());
-        rest = after.trim_start_matches([')', ',', ' ']);
-    }
-    Ok(judgement)
-}
-
-/// Where the parenthesis closes that stands outside of quotes.
-fn end_of_detail(detail: &str) -> usize {
-    let mut quoted = false;
-    let end = detail.find(|c| {
-        quoted ^= c == '"';
-        c == ')' && !quoted
-    });
-    end.unwrap_or(detail.len())
-}
-
-/// The rule for which the API server gives that reason at `level`.
-fn rule(reason: &str, level: Level) -> Option<Rule> {
-    Some(match reason {
-        "forbidden AppArmor profile" | "forbidden AppArmor profiles" => Rule::AppArmorProfile,
-        "non-default capabilities" => Rule::CapabilitiesBaseline,
-        "host namespaces" => Rule::HostNamespaces,
-        "hostPath volumes" => Rule::HostPathVolumes,
-        "hostPort" => Rule::HostPorts,
-        "probe or lifecycle host" => Rule::HostProbesAndHostLifecycle,
-        "privileged" => Rule::Privileged,
-        "procMount" => Rule::ProcMount,
-        "seLinuxOptions" => Rule::SeLinuxOptions,
-        "seccompProfile" if level == Level::Baseline => Rule::SeccompProfileBaseline,
-        "seccompProfile" => Rule::SeccompProfileRestricted,
-        "forbidden sysctls" => Rule::Sysctls,
-        "hostProcess" => Rule::WindowsHostProcess,
-        "allowPrivilegeEscalation != false" => Rule::AllowPrivilegeEscalation,
-        "unrestricted capabilities" => Rule::CapabilitiesRestricted,
-        "restricted volume types" => Rule::RestrictedVolumes,
-        "runAsNonRoot != true" => Rule::RunAsNonRoot,
-        "runAsUser=0" => Rule::RunAsUser,
-        _ => return None,
-    })
-}
-
-/// What `contract` says.
-fn ours(case: &Case, level: Level) -> Judgement {
-    let pod: Pod = serde_json::from_value(case.pod.clone()).unwrap();
-    let found = violations(level, "", pod.metadata.annotations.as_ref(), &pod.spec.unwrap());
-    let names = names(&case.pod);
-    let mut judgement = Judgement::new();
-    for Violation { rule, field, .. } in found {
-        let container = field.split_inclusive(']').next().and_then(|path| names.get(path));
-        judgement.entry(rule).or_default().extend(container.cloned());
-    }
-    judgement
+/// How many of these pods the API server judged; an error where it judged one otherwise than we do.
+async fn agree(asked: Vec<(&Place, &Sample)>) -> anyhow::Result<usize> {
+    let asked: Vec<_> = asked.into_iter().map(|(place, sample)| disagreement(place, sample)).collect();
+    let answers: Vec<_> = stream::iter(asked).buffer_unordered(AT_ONCE).collect().await;
+    let judged = answers.into_iter().filter_map(Result::transpose).collect::<anyhow::Result<Vec<_>>>()?;
+    let count = judged.len();
+    let wrong: Vec<_> = judged.into_iter().flatten().collect();
+    anyhow::ensure!(
+        wrong.is_empty(),
+        "{} of {count} disagree:\n{}",
+        wrong.len(),
+        wrong[..wrong.len().min(20)].join("\n")
+    );
+    Ok(count)
 }
 
 /// The rules that the table says `case` breaks.
@@ -156,54 +76,105 @@ fn expected(case: &Case, level: Level) -> BTreeSet<String> {
     expected.filter_map(|text| Some(text.split_once(": ")?.0.to_owned())).collect()
 }
 
-/// Whether both say the same. A container that took a bad default is not named by the API server while another, or the
-/// pod, asks for something bad.
-fn agree(rule: Rule, ours: &BTreeSet<String>, theirs: &BTreeSet<String>) -> bool {
-    match rule {
-        // Its annotations name containers, and are the pod's.
-        Rule::AppArmorProfile => ours.is_subset(theirs),
-        Rule::RunAsNonRoot | Rule::SeccompProfileRestricted => theirs.is_subset(ours),
-        _ => ours == theirs,
-    }
+fn sample(case: &Case) -> Sample {
+    let ephemeral = !case.pod["spec"]["ephemeralContainers"].is_null();
+    Sample { pod: case.pod.clone(), standing: ephemeral.then_some(Standing::ALL[0]) }
 }
 
 #[tokio::test]
-async fn the_rules_agree_with_the_api_servers_on_every_pod_of_the_table() -> anyhow::Result<()> {
+async fn the_table_says_of_every_pod_what_the_api_server_does() -> anyhow::Result<()> {
     let control_plane = ControlPlane::shared().await?;
     let cases = cases();
     assert!(cases.len() >= 120, "{}", cases.len());
-    let mut places = Vec::new();
-    for level in [Level::Baseline, Level::Restricted] {
-        let name = control_plane.namespace(&format!("pods-{}", level.as_str())).await?;
-        // The first case is the base.
-        places.push(Place::new(control_plane.admin()?, &name, level, &cases[0].pod).await?);
-    }
-    let asked = places.iter().flat_map(|place| cases.iter().map(move |case| (place, case)));
-    let asked: Vec<_> =
-        asked.map(|(place, case)| async move { (place.level, case, place.ask(case).await) }).collect();
-    let count = asked.len();
-    let answers: Vec<_> = stream::iter(asked).buffer_unordered(AT_ONCE).collect().await;
     let mut wrong = Vec::new();
-    for (level, case, answer) in answers {
-        let ours = ours(case, level);
-        let problem = match answer? {
-            Answer::Invalid if case.invalid => continue,
-            Answer::Judged(theirs) if !case.invalid => {
-                let told: BTreeSet<_> = theirs.keys().map(|rule| rule.as_str().to_owned()).collect();
-                let expected = expected(case, level);
-                let same = told == expected
-                    && ours.keys().eq(theirs.keys())
-                    && ours.iter().zip(theirs.values()).all(|((rule, ours), theirs)| agree(*rule, ours, theirs));
-                if same {
-                    continue;
-                }
-                format!("the API server says {theirs:?}, we say {ours:?}, the table says {expected:?}")
+    for place in places(control_plane, &["latest"], &cases[0].pod).await? {
+        let place = &place;
+        let asked =
+            cases.iter().map(|case| async move { (case, place.asks(&case.pod, sample(case).standing).await) });
+        let answers: Vec<_> = stream::iter(asked.collect::<Vec<_>>()).buffer_unordered(AT_ONCE).collect().await;
+        for (case, answer) in answers {
+            let told = answer?.map(|judgement| judgement.keys().map(|rule| rule.as_str().to_owned()).collect());
+            let expected = (!case.invalid).then(|| expected(case, place.level()));
+            if told != expected {
+                let title = case.title();
+                wrong.push(format!("{title} at {}: the API server {told:?}, the table {expected:?}", place.asked));
             }
-            Answer::Invalid => "the API server does not take it as a pod".to_owned(),
-            Answer::Judged(_) => "the API server takes it as a pod".to_owned(),
-        };
-        wrong.push(format!("{} at {}: {problem}", case.title(), level.as_str()));
+        }
     }
-    assert!(wrong.is_empty(), "{} of {count} disagree:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(wrong.is_empty(), "{} disagree:\n{}", wrong.len(), wrong.join("\n"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn every_pod_is_judged_at_every_version_as_the_api_server_does() -> anyhow::Result<()> {
+    let control_plane = ControlPlane::shared().await?;
+    let cases = cases();
+    let places = places(control_plane, &VERSIONS, &cases[0].pod).await?;
+    let table: Vec<_> = cases.iter().map(sample).collect();
+    // Each at every version, by turns at one level and the other.
+    let everywhere = table.iter().enumerate().flat_map(|(index, sample)| {
+        places.chunks(2).zip(index..).map(move |(levels, turn)| (&levels[turn % 2], sample))
+    });
+    let valid = cases.iter().filter(|case| !case.invalid).count();
+    assert_eq!(agree(everywhere.collect()).await?, valid * VERSIONS.len());
+
+    println!("the seed of the pods is {SEED}");
+    let mut generator = Generator::new(&cases, SEED);
+    let kinds = [generator.pairs(3), generator.mixtures(2000), generator.ephemeral(800)];
+    for (samples, least) in kinds.into_iter().zip([1500, 1200, 500]) {
+        // As often at each standard.
+        let somewhere = samples.iter().zip(places.iter().cycle()).map(|(sample, place)| (place, sample));
+        let judged = agree(somewhere.collect()).await?;
+        assert!(judged >= least, "only {judged} of {} pods were valid", samples.len());
+    }
+    Ok(())
+}
+
+/// An object of that kind that makes such pods.
+fn object(workload: Workload, pod: &Value) -> Value {
+    let labels = json!({ "app": "x" });
+    let mut template = changed(pod, [("/metadata/labels", &labels), ("/metadata/name", &Value::Null)]);
+    if matches!(workload, Workload::Job | Workload::CronJob) {
+        template["spec"]["restartPolicy"] = json!("Never");
+    }
+    let spec = match workload {
+        Workload::Pod | Workload::PodTemplate => json!({}),
+        Workload::Job => json!({ "template": template }),
+        Workload::CronJob => json!({ "schedule": "@daily", "jobTemplate": { "spec": { "template": template } } }),
+        Workload::ReplicationController => json!({ "selector": labels, "template": template }),
+        _ => json!({ "selector": { "matchLabels": labels }, "serviceName": "x", "template": template }),
+    };
+    let metadata = json!({ "name": "x" });
+    let mut object = json!({
+        "apiVersion": workload.api_version(), "kind": workload.kind(), "metadata": metadata, "spec": spec,
+    });
+    if workload == Workload::PodTemplate {
+        object["template"] = template;
+    }
+    object
+}
+
+#[tokio::test]
+async fn the_template_of_every_kind_is_judged_as_the_api_server_warns() -> anyhow::Result<()> {
+    let control_plane = ControlPlane::shared().await?;
+    let cases = cases();
+    let kinds = Workload::ALL.into_iter().filter(|workload| *workload != Workload::Pod);
+    for place in places(control_plane, &["v1.18", "latest"], &cases[0].pod).await? {
+        let place = &place;
+        let asked = kinds.clone().flat_map(|workload| cases.iter().map(move |case| (workload, case)));
+        let asked = asked.map(|(workload, case)| async move {
+            let object = object(workload, &case.pod);
+            let theirs = place.warns(workload, &object).await?;
+            anyhow::Ok((theirs, place.judges(workload, &object)?, object))
+        });
+        let answers: Vec<_> = stream::iter(asked.collect::<Vec<_>>()).buffer_unordered(AT_ONCE).collect().await;
+        let mut judged = 0;
+        for answer in answers {
+            let (theirs, ours, object) = answer?;
+            judged += usize::from(theirs.is_some());
+            assert!(theirs.as_ref().is_none_or(|theirs| *theirs == ours), "{theirs:?} {ours:?} {object}");
+        }
+        assert!(judged > 1500, "{judged}");
+    }
     Ok(())
 }

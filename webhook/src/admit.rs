@@ -1,97 +1,182 @@
-//! The rules, pure: one module per kind, each a table of annotations and of what reads them, under one driver.
+//! The rules, pure: a request to the API server in, everything that speaks against it out. One module a family of rules.
 //!
-//! An annotation is refused only when the write at hand brings it or changes it: an old bad value must not stand in
-//! the way of an unrelated update, so it is a warning then. An empty value counts as absent, as it does for readers.
+//! The API server asks twice about a write, see [`Entry`]. Of an update, the rules about objects refuse what it brings; what
+//! was wrong before it is a warning, since it must not stand in the way of an unrelated change.
 
 mod annotation;
 mod deployment;
+mod frozen;
+mod kind;
 mod namespace;
+mod object;
+mod own;
+mod pod_security;
+mod protection;
 
-use std::{collections::BTreeMap, fmt};
+use std::fmt;
 
-/// Annotations of an object.
-pub(crate) type Annotations = BTreeMap<String, String>;
+use serde_json::Value;
+use tentacular_contract::{facts::Pairs, pod_security::Version};
+use tokio::sync::watch;
+
+pub use kind::Kind;
+
+/// Which question the API server asks: the configuration has two entries for each resource, told apart by their path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Entry {
+    /// Protection and frozen enclaves. Administrators and the server's own accounts are not asked about.
+    Protect,
+    /// What holds for everybody: annotations, Pod Security, and that a tentacle reaches only its own.
+    Validate,
+}
+
+impl Entry {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Protect, Self::Validate];
+
+    /// The path of a request that asks this.
+    pub const fn path(self) -> &'static str {
+        match self {
+            Self::Protect => "/protect",
+            Self::Validate => "/validate",
+        }
+    }
+
+    /// What a request to `path` asks.
+    pub fn of_path(path: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|entry| entry.path() == path)
+    }
+
+    /// How metrics and logs name it.
+    pub fn as_str(self) -> &'static str {
+        self.path().trim_start_matches('/')
+    }
+}
+
+/// What a write does with the object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Operation {
+    /// It is new.
+    Create,
+    /// It is changed.
+    Update,
+    /// It goes.
+    Delete,
+}
+
+/// The namespace that a request is about, or that its object is in.
+#[derive(Debug, Clone, Copy)]
+pub struct Namespace<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Its labels.
+    pub labels: &'a Pairs,
+    /// Its annotations.
+    pub annotations: &'a Pairs,
+}
+
+/// A write that the API server asks about.
+#[derive(Debug, Clone, Copy)]
+pub struct Request<'a> {
+    /// What is asked.
+    pub entry: Entry,
+    /// What the write does.
+    pub operation: Operation,
+    /// Kind of the object; for its scale, that of the object that is scaled.
+    pub kind: Kind,
+    /// Which part of the object is written; `None` for the object itself.
+    pub subresource: Option<&'a str>,
+    /// The object's name; empty when Kubernetes is to choose one.
+    pub name: &'a str,
+    /// Where it is.
+    pub namespace: Namespace<'a>,
+    /// The object as it would be stored; absent when it is deleted.
+    pub object: Option<&'a Value>,
+    /// The object as it is stored; absent when it is new.
+    pub old: Option<&'a Value>,
+}
+
+/// What the rules need to know of the installation.
+#[derive(Debug, Clone)]
+pub struct Installation {
+    /// The domain under which every enclave has hosts.
+    pub ingress_domain: Option<String>,
+    /// The version of the API server, whose Pod Security is `latest`.
+    pub version: watch::Receiver<Version>,
+}
 
 /// One thing that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Finding {
+pub struct Finding {
     /// The rule's name.
-    pub(crate) rule: &'static str,
-    /// Where in the object, such as `metadata.annotations[tentacular.io/mode]`.
-    pub(crate) path: String,
-    /// The value, why it is wrong, and what to do.
-    pub(crate) problem: String,
+    pub rule: &'static str,
+    /// Where in the object, such as `metadata.annotations[tentacular.io/mode]`; empty when it is about all of it.
+    pub field: String,
+    /// A sentence: the field, what stands there, why it is wrong, what to do, and the rule.
+    pub text: String,
+}
+
+impl Finding {
+    /// That a field is wrong. `problem` says what stands there, why that is wrong, and what to do.
+    fn new(rule: &'static str, field: impl Into<String>, problem: impl fmt::Display) -> Self {
+        let field = field.into();
+        let text = format!("{field}: {problem} (rule {rule})");
+        Self { rule, field, text }
+    }
 }
 
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {} (rule {})", self.path, self.problem, self.rule)
+        f.write_str(&self.text)
     }
 }
 
 /// What the rules found.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Verdict {
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Verdict {
     /// Why the write is refused; none, and it is allowed.
-    pub(crate) violations: Vec<Finding>,
+    pub violations: Vec<Finding>,
     /// What the writer should know.
-    pub(crate) warnings: Vec<Finding>,
+    pub warnings: Vec<Finding>,
 }
 
-/// Kinds that have rules, and all others.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Kind {
-    /// `v1` Namespace.
-    Namespace,
-    /// `apps/v1` Deployment.
-    Deployment,
-    /// Any other; always allowed.
-    Other,
-}
-
-impl Kind {
-    /// The kind of that API group and name.
-    pub(crate) fn of(group: &str, kind: &str) -> Self {
-        match (group, kind) {
-            ("", "Namespace") => Self::Namespace,
-            ("apps", "Deployment") => Self::Deployment,
-            _ => Self::Other,
-        }
+impl Verdict {
+    /// Refused for this one reason.
+    pub fn refusal(rule: &'static str, text: impl fmt::Display) -> Self {
+        vec![Finding { rule, field: String::new(), text: format!("{text} (rule {rule})") }].into()
     }
 
-    /// How metrics and logs name it.
-    pub(crate) const fn label(self) -> &'static str {
-        match self {
-            Self::Namespace => "namespace",
-            Self::Deployment => "deployment",
-            Self::Other => "other",
-        }
+    /// What is found in an object: refused, but for what was found in the object before it too.
+    fn of_change(new: Vec<Finding>, old: &[Finding]) -> Self {
+        let (warnings, violations) = new.into_iter().partition(|finding| old.contains(finding));
+        Self { violations, warnings }
+    }
+
+    /// This and `other`.
+    fn and(mut self, other: Self) -> Self {
+        self.violations.extend(other.violations);
+        self.warnings.extend(other.warnings);
+        self
     }
 }
 
-/// Judges the object that a create or an update would store; `old` is what an update finds.
-pub(crate) fn admit(kind: Kind, new: &Annotations, old: Option<&Annotations>) -> Verdict {
-    match kind {
-        Kind::Namespace => annotation::judge(namespace::RULES, new, old),
-        Kind::Deployment => annotation::judge(deployment::RULES, new, old),
-        Kind::Other => Verdict::default(),
+impl From<Vec<Finding>> for Verdict {
+    fn from(violations: Vec<Finding>) -> Self {
+        Self { violations, warnings: Vec::new() }
+    }
+}
+
+/// Judges a write.
+pub fn admit(request: &Request<'_>, installation: &Installation) -> Verdict {
+    match request.entry {
+        Entry::Protect => Verdict::from(protection::judge(request)).and(frozen::judge(request).into()),
+        Entry::Validate => annotation::verdict(request)
+            .and(pod_security::verdict(request, *installation.version.borrow()))
+            .and(own::verdict(request, installation.ingress_domain.as_deref())),
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_the_kind_itself_has_rules() {
-        assert_eq!(Kind::of("", "Namespace"), Kind::Namespace);
-        assert_eq!(Kind::of("apps", "Deployment"), Kind::Deployment);
-        for (group, kind) in [("apps", "Namespace"), ("", "Deployment"), ("example.com", "Deployment"), ("", "Pod")] {
-            assert_eq!(Kind::of(group, kind), Kind::Other, "{group}/{kind}");
-        }
-        let bad = Annotations::from([("tentacular.io/mode".to_owned(), "?".to_owned())]);
-        assert_eq!(admit(Kind::Other, &bad, None), Verdict::default());
-        assert_eq!(admit(Kind::Namespace, &bad, None).violations.len(), 1);
-        assert_eq!(admit(Kind::Deployment, &bad, None).violations.len(), 1);
-    }
-}
+mod testing;
+#[cfg(test)]
+mod tests;

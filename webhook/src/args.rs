@@ -1,34 +1,51 @@
 //! The arguments of the webhook.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, process::ExitCode};
 
 use clap::Parser;
 use rustls_pki_types::ServerName;
 use tentacular_contract::Platform;
 use tentacular_process::{Part, ProcessArgs};
 
+use crate::command::Command;
+
 /// The validating admission webhook of tentacular-mcp.
 #[derive(Debug, Parser)]
-#[command(name = "tentacular-webhook", version)]
-pub(crate) struct Args {
+#[command(name = "tentacular-webhook", version, args_conflicts_with_subcommands = true)]
+pub struct Args {
     /// Address on which the API server calls, with TLS.
     #[arg(long, env = "TENTACULAR_WEBHOOK_LISTEN_ADDR", default_value = "0.0.0.0:8443")]
-    pub(crate) listen: SocketAddr,
+    pub listen: SocketAddr,
     /// Name of the Service in front of the webhook, in the server's namespace; its certificate is issued for it.
     #[arg(long, env = "TENTACULAR_WEBHOOK_SERVICE", default_value = "tentacular-webhook")]
-    pub(crate) service: String,
+    pub service: String,
     /// Further DNS names and IP addresses for the certificate, separated by commas. The same for all replicas.
     #[arg(long, env = "TENTACULAR_WEBHOOK_EXTRA_NAMES", value_delimiter = ',', value_parser = server_name)]
-    pub(crate) extra_names: Vec<ServerName<'static>>,
+    pub extra_names: Vec<ServerName<'static>>,
     /// Name of the `ValidatingWebhookConfiguration` that gets the CA.
     #[arg(long, env = "TENTACULAR_WEBHOOK_CONFIGURATION", default_value = "tentacular-webhook")]
-    pub(crate) configuration: String,
+    pub configuration: String,
+    /// How long a certificate that the webhook issues is valid, in seconds, 60 to 315360000; a year by default. It is
+    /// replaced when two thirds of that are over. The same for all replicas.
+    #[arg(long, env = "TENTACULAR_WEBHOOK_CERTIFICATE_LIFE_SECONDS", default_value_t = 31_536_000, value_parser = clap::value_parser!(u64).range(60..=315_360_000))]
+    pub certificate_life_seconds: u64,
+    /// Name of a Secret in the server's namespace that somebody else keeps a certificate in, such as cert-manager: ca.crt,
+    /// tls.crt and tls.key. Left out, the webhook issues its own. The same for all replicas.
+    #[arg(long, env = "TENTACULAR_WEBHOOK_CERTIFICATE_SECRET")]
+    pub certificate_secret: Option<String>,
+    /// Name in which this process stands for leader, which no other webhook has at the same time: the pod's name. Left
+    /// out, a random one.
+    #[arg(long, env = "POD_NAME")]
+    pub identity: Option<String>,
     /// What all processes share.
     #[command(flatten)]
-    pub(crate) platform: Platform,
+    pub platform: Platform,
     /// What every process takes.
     #[command(flatten)]
-    pub(crate) process: ProcessArgs,
+    pub process: ProcessArgs,
+    /// What to do instead of serving.
+    #[command(subcommand)]
+    pub command: Option<Command>,
 }
 
 fn server_name(text: &str) -> Result<ServerName<'static>, String> {
@@ -41,6 +58,10 @@ impl Part for Args {
 
     fn process(&self) -> &ProcessArgs {
         &self.process
+    }
+
+    fn subcommand(&mut self) -> Option<anyhow::Result<ExitCode>> {
+        Some(self.command.take()?.run())
     }
 }
 
@@ -77,6 +98,8 @@ mod tests {
         let texts: Vec<_> = names.iter().map(|name| name.to_str().into_owned()).collect();
         assert_eq!(texts, ["hook.system.svc", "hook.system.svc.cluster.local", "127.0.0.1", "localhost"]);
         assert!(serving_names("a b", "system", "cluster.local", Vec::new()).is_err());
-        assert!(Args::try_parse_from(["webhook", "--extra-names", "a b"]).is_err());
+        for bad in [["--extra-names", "a b"], ["--certificate-life-seconds", "59"]] {
+            assert!(Args::try_parse_from(["webhook"].into_iter().chain(bad)).is_err(), "{bad:?}");
+        }
     }
 }

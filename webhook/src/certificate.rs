@@ -1,6 +1,7 @@
-//! The webhook's own CA and serving certificate: issuing them, and judging whether stored ones can be served.
+//! A CA and serving certificates: issuing them, and judging whether stored ones can be served.
 //!
-//! The CA's key is thrown away after its one signature, so nobody can use it to sign another. Time is passed in.
+//! The key of a CA that is made here is thrown away after its one signature, so nobody can use it to sign another. Time is
+//! passed in.
 
 use std::{
     fmt,
@@ -13,22 +14,20 @@ use rcgen::{
     KeyUsagePurpose, date_time_ymd,
 };
 use rustls::{
-    RootCertStore,
+    CertificateError, Error, RootCertStore,
     client::{WebPkiServerVerifier, danger::ServerCertVerifier},
-    crypto::{CryptoProvider, ring},
+    crypto::ring,
     sign::CertifiedKey,
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject};
 
-const DAY: Duration = Duration::from_hours(24);
-/// How long a CA and its certificate are valid.
-const LIFE: Duration = DAY.saturating_mul(365);
-/// A certificate that ends sooner is replaced, so that somebody can act when that fails.
-const RENEW: Duration = DAY.saturating_mul(30);
-/// How much earlier than now it is valid: clocks of two machines differ.
+/// How much earlier than now an issued certificate is valid, at most: clocks of two machines differ.
 const SKEW: Duration = Duration::from_hours(1);
+/// Of a short life, this part is enough.
+const SKEW_PART: u32 = 10;
 
-/// A CA, the certificate it signed, and that certificate's key, in PEM: what the Secret holds.
+/// A CA, the certificate it signed, and that certificate's key, in PEM: what the Secret holds. There may be several CAs,
+/// and certificates between the CA and the first one.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Pair {
     pub(crate) ca: String,
@@ -42,29 +41,40 @@ impl fmt::Debug for Pair {
     }
 }
 
+/// A pair that can be served.
+#[derive(Debug, Clone)]
+pub(crate) struct Usable {
+    /// What TLS serves.
+    pub(crate) key: Arc<CertifiedKey>,
+    /// Since when it is valid.
+    pub(crate) from: SystemTime,
+    /// When it expires.
+    pub(crate) until: SystemTime,
+}
+
 /// Why a pair cannot be served.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Unusable {
     #[error("its {0} cannot be read")]
     Unreadable(&'static str),
     #[error("its key does not belong to its certificate: {0}")]
-    Key(rustls::Error),
-    #[error("it does not hold for {name} now and for 30 days: {error}")]
-    Untrusted { name: String, error: rustls::Error },
+    Key(Error),
+    #[error("it does not hold for {name} now: {error}")]
+    Untrusted { name: String, error: Error },
 }
 
-/// Issues a CA and a serving certificate for `names`.
+/// Issues a CA and a serving certificate for `names` that expire `life` after `now`.
 ///
 /// # Errors
 /// When the system has no randomness, or a name cannot stand in a certificate.
-pub(crate) fn issue(names: &[ServerName<'_>], now: SystemTime) -> Result<Pair, rcgen::Error> {
-    let mut ca = params(Vec::new(), "tentacular-webhook CA", now)?;
+pub(crate) fn issue(names: &[ServerName<'_>], now: SystemTime, life: Duration) -> Result<Pair, rcgen::Error> {
+    let mut ca = params(Vec::new(), "tentacular-webhook CA", now, life)?;
     ca.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     ca.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature];
     let ca = CertifiedIssuer::self_signed(ca, KeyPair::generate()?)?;
 
     let names = names.iter().map(|name| name.to_str().into_owned()).collect();
-    let mut serving = params(names, "tentacular-webhook", now)?;
+    let mut serving = params(names, "tentacular-webhook", now, life)?;
     serving.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     serving.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     serving.use_authority_key_identifier_extension = true;
@@ -73,13 +83,18 @@ pub(crate) fn issue(names: &[ServerName<'_>], now: SystemTime) -> Result<Pair, r
     Ok(Pair { ca: ca.pem(), certificate: certificate.pem(), key: key.serialize_pem() })
 }
 
-fn params(names: Vec<String>, common_name: &str, now: SystemTime) -> Result<CertificateParams, rcgen::Error> {
+fn params(
+    names: Vec<String>,
+    common_name: &str,
+    now: SystemTime,
+    life: Duration,
+) -> Result<CertificateParams, rcgen::Error> {
     let mut params = CertificateParams::new(names)?;
     params.distinguished_name.push(DnType::CommonName, common_name);
     let now = Duration::from_secs(since_epoch(now).as_secs());
     let epoch = date_time_ymd(1970, 1, 1);
-    params.not_before = epoch + now.saturating_sub(SKEW);
-    params.not_after = epoch + now + LIFE;
+    params.not_before = epoch + now.saturating_sub(SKEW.min(life / SKEW_PART));
+    params.not_after = epoch + now + life;
     Ok(params)
 }
 
@@ -89,48 +104,70 @@ fn since_epoch(time: SystemTime) -> Duration {
 }
 
 impl Pair {
-    /// What TLS serves, when the certificate holds for all of `names`, now and for another 30 days, as a client that
-    /// trusts the CA alone sees it.
+    /// What can be served, when the certificate holds now for all of `names`, as a client that trusts the CA alone sees it.
     ///
     /// # Errors
-    /// Says why the pair is to be replaced.
-    pub(crate) fn check(&self, names: &[ServerName<'_>], now: SystemTime) -> Result<Arc<CertifiedKey>, Unusable> {
-        let provider = Arc::new(ring::default_provider());
-        let certificate = der(&self.certificate, "certificate")?;
-        let verifier = verifier(der(&self.ca, "CA")?, &provider)?;
-        for time in [now, now + RENEW] {
-            let time = UnixTime::since_unix_epoch(since_epoch(time));
-            for name in names {
-                verifier
-                    .verify_server_cert(&certificate, &[], name, &[], time)
-                    .map_err(|error| Unusable::Untrusted { name: name.to_str().into_owned(), error })?;
-            }
+    /// Says why the pair cannot be served.
+    pub(crate) fn check(&self, names: &[ServerName<'_>], now: SystemTime) -> Result<Usable, Unusable> {
+        let chain = certificates(&self.certificate, "certificate")?;
+        let (certificate, between) = chain.split_first().ok_or(Unusable::Unreadable("certificate"))?;
+        let verifier = verifier(certificates(&self.ca, "CA")?)?;
+        let verify = |name: &ServerName<'_>, time| verifier.verify_server_cert(certificate, between, name, &[], time);
+        for name in names {
+            verify(name, UnixTime::since_unix_epoch(since_epoch(now)))
+                .map_err(|error| Unusable::Untrusted { name: name.to_str().into_owned(), error })?;
         }
         let key = PrivateKeyDer::from_pem_slice(self.key.as_bytes()).map_err(|_| Unusable::Unreadable("key"))?;
-        CertifiedKey::from_der(vec![certificate], key, &provider).map(Arc::new).map_err(Unusable::Key)
+        let name = names.first().ok_or(Unusable::Unreadable("name"))?;
+        // Before and after all time, a verifier says from when to when it is valid.
+        let (before, after) = (Duration::ZERO, Duration::from_secs(u32::MAX.into()) * 64);
+        let [from, until] = [before, after].map(|time| match verify(name, UnixTime::since_unix_epoch(time)) {
+            Err(Error::InvalidCertificate(
+                CertificateError::NotValidYetContext { not_before: bound, .. }
+                | CertificateError::ExpiredContext { not_after: bound, .. },
+            )) => bound.as_secs(),
+            _ => time.as_secs(),
+        });
+        let [from, until] = [from, until].map(|seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds));
+        let key = CertifiedKey::from_der(chain, key, &ring::default_provider()).map_err(Unusable::Key)?;
+        Ok(Usable { key: Arc::new(key), from, until })
     }
 }
 
-fn der(pem: &str, what: &'static str) -> Result<CertificateDer<'static>, Unusable> {
-    CertificateDer::from_pem_slice(pem.as_bytes()).map_err(|_| Unusable::Unreadable(what))
+impl Usable {
+    /// From the beginning to the end of its validity.
+    pub(crate) fn life(&self) -> Duration {
+        self.until.duration_since(self.from).unwrap_or_default()
+    }
+
+    /// Whether two thirds of its life are over, so that there is time to act when no other one can be had.
+    pub(crate) fn is_due(&self, now: SystemTime) -> bool {
+        self.until.duration_since(now).unwrap_or_default() <= self.life() / 3
+    }
 }
 
-fn verifier(
-    ca: CertificateDer<'static>,
-    provider: &Arc<CryptoProvider>,
-) -> Result<Arc<WebPkiServerVerifier>, Unusable> {
+/// The certificates in `pem`; at least one.
+fn certificates(pem: &str, what: &'static str) -> Result<Vec<CertificateDer<'static>>, Unusable> {
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
+    found.ok().filter(|found| !found.is_empty()).ok_or(Unusable::Unreadable(what))
+}
+
+fn verifier(authorities: Vec<CertificateDer<'static>>) -> Result<Arc<WebPkiServerVerifier>, Unusable> {
     let unreadable = || Unusable::Unreadable("CA");
     let mut roots = RootCertStore::empty();
-    roots.add(ca).map_err(|_| unreadable())?;
-    WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider))
-        .build()
-        .map_err(|_| unreadable())
+    for authority in authorities {
+        roots.add(authority).map_err(|_| unreadable())?;
+    }
+    let provider = Arc::new(ring::default_provider());
+    WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build().map_err(|_| unreadable())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const DAY: Duration = Duration::from_hours(24);
+    const YEAR: Duration = DAY.saturating_mul(365);
     /// 2026-10-01, in days since the epoch.
     const NOW: Duration = DAY.saturating_mul(20_727);
 
@@ -145,9 +182,9 @@ mod tests {
     #[test]
     fn an_issued_pair_holds_for_each_of_its_names() {
         let wanted = names(&["tentacular-webhook.tentacular-system.svc", "localhost", "127.0.0.1", "::1"]);
-        let pair = issue(&wanted, at(NOW)).expect("a pair");
-        let serving = pair.check(&wanted, at(NOW)).expect("usable");
-        assert_eq!(serving.cert.len(), 1);
+        let pair = issue(&wanted, at(NOW), YEAR).expect("a pair");
+        let usable = pair.check(&wanted, at(NOW)).expect("usable");
+        assert_eq!(usable.key.cert.len(), 1);
         pair.check(&wanted[1..3], at(NOW)).expect("more names than needed are no fault");
         for other in ["other.tentacular-system.svc", "10.0.0.1"] {
             let error = pair.check(&names(&[other]), at(NOW)).expect_err("a name it does not have");
@@ -156,20 +193,26 @@ mod tests {
     }
 
     #[test]
-    fn a_pair_is_good_for_eleven_months() {
+    fn a_pair_is_usable_for_its_life_and_due_after_two_thirds_of_it() {
         let names = names(&["localhost"]);
-        let pair = issue(&names, at(NOW)).expect("a pair");
-        for (age, usable) in [(Duration::ZERO, true), (DAY * 334, true), (DAY * 336, false), (DAY * 400, false)] {
-            assert_eq!(pair.check(&names, at(NOW + age)).is_ok(), usable, "{age:?}");
+        for life in [Duration::from_mins(1), DAY, YEAR] {
+            let pair = issue(&names, at(NOW), life).expect("a pair");
+            let usable = pair.check(&names, at(NOW)).expect("usable");
+            assert_eq!(usable.until, at(NOW + life));
+            for (part, due) in [(0, false), (60, false), (70, true), (99, true)] {
+                let now = at(NOW + life * part / 100);
+                assert_eq!(pair.check(&names, now).expect("usable").is_due(now), due, "{part} % of {life:?}");
+            }
+            assert!(pair.check(&names, at(NOW + life * 2)).is_err(), "expired");
+            assert!(pair.check(&names, at(NOW) - (life / 20).min(SKEW / 2)).is_ok(), "a clock that is behind");
+            assert!(pair.check(&names, at(NOW) - SKEW * 2).is_err(), "not valid yet");
         }
-        assert!(pair.check(&names, at(NOW) - SKEW / 2).is_ok(), "a clock that is behind");
-        assert!(pair.check(&names, at(NOW) - SKEW * 2).is_err(), "not valid yet");
     }
 
     #[test]
     fn what_does_not_belong_together_is_unusable() {
         let names = names(&["localhost"]);
-        let (one, two) = (issue(&names, at(NOW)).expect("a pair"), issue(&names, at(NOW)).expect("a pair"));
+        let [one, two] = [(); 2].map(|()| issue(&names, at(NOW), YEAR).expect("a pair"));
         for (pair, needle) in [
             (Pair { ca: two.ca.clone(), ..one.clone() }, "does not hold for localhost"),
             (Pair { key: two.key.clone(), ..one.clone() }, "key does not belong"),
@@ -180,11 +223,13 @@ mod tests {
             let error = pair.check(&names, at(NOW)).expect_err(needle).to_string();
             assert!(error.contains(needle), "{error}");
         }
+        let both = Pair { ca: two.ca + &one.ca, ..one };
+        both.check(&names, at(NOW)).expect("one of several CAs is enough");
     }
 
     #[test]
     fn a_key_is_not_shown() {
-        let pair = issue(&names(&["localhost"]), at(NOW)).expect("a pair");
+        let pair = issue(&names(&["localhost"]), at(NOW), YEAR).expect("a pair");
         assert!(!format!("{pair:?}").contains("PRIVATE"));
     }
 }

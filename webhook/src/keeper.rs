@@ -1,59 +1,66 @@
 //! Keeps the certificate: in a Secret that all replicas share, in what TLS serves, and its CA in our configuration.
 //!
-//! Whoever comes first issues it; everybody else reads it. What somebody takes away or changes is put back within a
-//! minute.
+//! The leader among the replicas issues it, or somebody else does, such as cert-manager. A change goes in this order, so
+//! that no call fails: the new certificate comes into the Secret and its CA beside the old one into the configuration; all
+//! replicas and API servers get time to see that; each replica serves the new one; the old CA leaves. What somebody takes
+//! away or changes is put back within ten seconds.
 
 use std::{
     collections::BTreeMap,
+    sync::atomic::AtomicU64,
     time::{Duration, SystemTime},
 };
 
 use k8s_openapi::{ByteString, api::core::v1::Secret};
+use prometheus_client::metrics::gauge::Gauge;
 use rustls_pki_types::ServerName;
-use serde_json::Value;
-use tentacular_cluster::{Cluster, CustomKind, Error, Object, retry_on_conflict};
-use tentacular_process::{health::Condition, http::tls::Serving};
+use tentacular_cluster::{Cluster, Election, Error};
+use tentacular_process::{health::Condition, http::tls::Serving, metrics::Metrics};
+use tokio::{sync::watch, time::Instant};
+use tokio_util::sync::CancellationToken;
 
-use crate::certificate::{Pair, issue};
+use crate::{
+    certificate::{Pair, Unusable, Usable, issue},
+    trust::Trust,
+};
 
-/// The Secret in the server's namespace, made by the chart without data: a right to create Secrets cannot be limited by
-/// name, and would allow one that holds another account's token. The webhook's account may read and write no other.
+/// The Secret of a certificate that the webhook issues itself, made by the chart without data: a right to create Secrets
+/// cannot be limited by name, and would allow one that holds another account's token.
 const SECRET: &str = "tentacular-webhook-tls";
-/// Keys of the Secret, as type `kubernetes.io/tls` names them.
+/// Keys of the Secret, as type `kubernetes.io/tls` and cert-manager name them.
 const CA: &str = "ca.crt";
 const CERTIFICATE: &str = "tls.crt";
 const KEY: &str = "tls.key";
 
-/// Read and written as it stands, so that no field of a newer API version is lost.
-const CONFIGURATION: CustomKind = CustomKind {
-    group: "admissionregistration.k8s.io",
-    version: "v1",
-    kind: "ValidatingWebhookConfiguration",
-    plural: "validatingwebhookconfigurations",
-};
-
-/// How often Secret and configuration are looked at.
-const LOOK: Duration = Duration::from_mins(1);
 /// First and longest pause after a failure.
 const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
-/// How long the configuration is read again when another replica, or a person, writes it at the same time.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// How often a replica that loses to another one reads again before it pauses.
-const TRIES: usize = 4;
 
-/// Keeps the certificate of one webhook.
+/// Where the certificate comes from.
+#[derive(Debug, Clone)]
+pub(crate) enum Source {
+    /// The leader issues it, for so long.
+    Issued(Duration),
+    /// Somebody else keeps it in the Secret of this name.
+    Provided(String),
+}
+
+/// Keeps the certificate of one replica.
 #[derive(Debug)]
 pub(crate) struct Keeper {
     /// The cluster it serves.
     pub(crate) cluster: Cluster,
     /// The server's namespace.
     pub(crate) namespace: String,
-    /// Name of our `ValidatingWebhookConfiguration`.
-    pub(crate) configuration: String,
     /// What the certificate must hold for.
     pub(crate) names: Vec<ServerName<'static>>,
+    /// Where it comes from.
+    pub(crate) source: Source,
+    /// Where its CA goes.
+    pub(crate) trust: Trust,
     /// Where TLS takes it from.
     pub(crate) serving: Serving,
+    /// When what is served expires.
+    pub(crate) expiry: Expiry,
 }
 
 /// Why a round failed.
@@ -64,97 +71,187 @@ pub(crate) enum Failure {
     #[error("a certificate cannot be issued: {0}")]
     Issue(#[from] rcgen::Error),
     #[error("an issued certificate cannot be used: {0}")]
-    Unusable(#[from] crate::certificate::Unusable),
-    #[error("Secret {SECRET} does not exist; the chart creates it without data")]
-    NoSecret,
+    Unusable(#[from] Unusable),
+    #[error("Secret {0} does not exist; {1}")]
+    NoSecret(String, &'static str),
+    #[error("the certificate in Secret {0} cannot be used: {1}; {2}")]
+    Waiting(String, Unusable, &'static str),
     #[error("ValidatingWebhookConfiguration {0} does not exist; the chart creates it")]
     NoConfiguration(String),
-    #[error("other replicas keep changing Secret {SECRET}")]
-    Contended,
+}
+
+impl Source {
+    fn secret(&self) -> &str {
+        match self {
+            Self::Issued(_) => SECRET,
+            Self::Provided(name) => name,
+        }
+    }
+
+    /// Who puts right what is wrong with the Secret's contents.
+    const fn who_fills(&self) -> &'static str {
+        match self {
+            Self::Issued(_) => "the leader among the webhook's replicas issues another",
+            Self::Provided(_) => "whoever --certificate-secret relies on provides another",
+        }
+    }
+
+    const fn who_makes(&self) -> &'static str {
+        match self {
+            Self::Issued(_) => "the chart creates it without data",
+            Self::Provided(_) => "--certificate-secret names it",
+        }
+    }
+}
+
+/// How fast a certificate is changed, by its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Pace {
+    /// Between two looks. While what somebody took away is missing, writes in enclaves are refused.
+    look: Duration,
+    /// How long a CA is trusted before what it signed is served, and how long the one of before stays after that.
+    settle: Duration,
+}
+
+impl Pace {
+    fn of(life: Duration) -> Self {
+        Self {
+            look: (life / 60).clamp(Duration::from_secs(1), Duration::from_secs(10)),
+            settle: (life / 12).min(Duration::from_mins(10)),
+        }
+    }
+}
+
+/// The pairs that a replica knows.
+#[derive(Debug, Default)]
+struct Known {
+    /// That in the Secret, and since when its CA is trusted.
+    stored: Option<(Pair, Instant)>,
+    /// That which is served, until when.
+    served: Option<(Pair, SystemTime)>,
+}
+
+impl Known {
+    /// How long the CA of `pair` has been trusted, as far as this replica knows.
+    fn trusted(&self, pair: &Pair, at: Instant) -> Option<Duration> {
+        self.stored.as_ref().filter(|(stored, _)| stored == pair).map(|(_, since)| at - *since)
+    }
+
+    /// Whether what is served is still to be, while another pair settles.
+    fn holds_on(&self, trusted: Duration, pace: Pace, now: SystemTime) -> bool {
+        trusted < pace.settle && self.served.as_ref().is_some_and(|(_, until)| *until > now)
+    }
 }
 
 impl Keeper {
     /// Looks after the certificate for ever. `ready` is met once it is served and the API server trusts it.
-    pub(crate) async fn keep(self, ready: Condition) -> anyhow::Result<()> {
-        let mut pause = RETRY.0;
+    pub(crate) async fn keep(self, mut leads: watch::Receiver<bool>, ready: Condition) -> anyhow::Result<()> {
+        let (mut known, mut pause) = (Known::default(), RETRY.0);
         loop {
-            match self.look(SystemTime::now()).await {
-                Ok(()) => {
+            let leading = *leads.borrow_and_update();
+            let next = match self.look(&mut known, leading, SystemTime::now(), Instant::now()).await {
+                Ok(pace) => {
                     ready.set(true);
                     pause = RETRY.0;
-                    tokio::time::sleep(LOOK).await;
+                    pace.look
                 }
                 Err(error) => {
                     tracing::warn!(%error, retry_seconds = pause.as_secs(), "the certificate is not in place");
-                    tokio::time::sleep(pause).await;
+                    let next = pause;
                     pause = (pause * 2).min(RETRY.1);
+                    next
                 }
+            };
+            tokio::select! {
+                () = tokio::time::sleep(next) => {}
+                changed = leads.changed() => changed?,
             }
         }
     }
 
-    /// One round: read or issue, serve, and let the API server trust it.
-    async fn look(&self, now: SystemTime) -> Result<(), Failure> {
-        let pair = self.pair(now).await?;
-        self.serving.set(pair.check(&self.names, now)?);
-        self.trust(&pair.ca).await
-    }
-
-    /// The pair in the Secret, made or replaced where that is needed.
-    async fn pair(&self, now: SystemTime) -> Result<Pair, Failure> {
-        let secrets = self.cluster.namespaced::<Secret>(&self.namespace);
-        for _ in 0..TRIES {
-            let found = secrets.get(SECRET).await?.ok_or(Failure::NoSecret)?;
-            let pair = stored(&found);
-            let Err(reason) = pair.check(&self.names, now) else { return Ok(pair) };
-            tracing::info!(secret = SECRET, %reason, "issuing a certificate");
-            // The resource version stays: a replica that was faster wins.
-            match secrets.replace(&Secret { data: Some(data(&issue(&self.names, now)?)), ..found }).await {
-                Ok(secret) => return Ok(stored(&secret)),
-                Err(Error::Conflict { .. }) => {}
-                Err(error) => return Err(error.into()),
-            }
+    /// One round: read or issue, let the API server trust it, serve.
+    async fn look(&self, known: &mut Known, leads: bool, now: SystemTime, at: Instant) -> Result<Pace, Failure> {
+        let (pair, usable) = self.pair(leads, now).await?;
+        let pace = Pace::of(usable.life());
+        let trusted = known.trusted(&pair, at);
+        let alone = leads && trusted.is_some_and(|trusted| trusted >= pace.settle * 2);
+        let served = known.served.as_ref().filter(|_| !alone).map(|(served, _)| served.ca.as_str());
+        let needed: Vec<_> = [pair.ca.as_str()].into_iter().chain(served).collect();
+        self.trust.hold(&needed, alone).await?;
+        if trusted.is_none() {
+            known.stored = Some((pair.clone(), at));
         }
-        Err(Failure::Contended)
+        let is_served = known.served.as_ref().is_some_and(|(served, _)| *served == pair);
+        if !is_served && !known.holds_on(trusted.unwrap_or_default(), pace, now) {
+            self.serving.set(usable.key);
+            self.expiry.set(usable.until);
+            known.served = Some((pair, usable.until));
+            tracing::info!(secret = self.source.secret(), "another certificate is served from now on");
+        }
+        Ok(pace)
     }
 
-    /// Writes the CA into every entry of our configuration that has another one.
-    async fn trust(&self, ca: &str) -> Result<(), Failure> {
-        let configurations = self.cluster.custom(&CONFIGURATION, None);
-        let write = || async {
-            let Some(mut found) = configurations.get(&self.configuration).await? else { return Ok(None) };
-            let changed = set_ca(&mut found, ca);
-            if changed {
-                configurations.replace(&found).await?;
-            }
-            Ok(Some(changed))
+    /// The pair in the Secret; the leader makes or replaces it where that is needed and ours to do.
+    async fn pair(&self, leads: bool, now: SystemTime) -> Result<(Pair, Usable), Failure> {
+        let (secrets, name) = (self.cluster.namespaced::<Secret>(&self.namespace), self.source.secret());
+        let missing = || Failure::NoSecret(name.to_owned(), self.source.who_makes());
+        let found = secrets.get(name).await?.ok_or_else(missing)?;
+        let pair = stored(&found);
+        let checked = pair.check(&self.names, now);
+        let issues = matches!(self.source, Source::Issued(_)) && leads;
+        let reason = match checked {
+            Ok(usable) if !(issues && usable.is_due(now)) => return Ok((pair, usable)),
+            Ok(_) => "two thirds of its life are over".to_owned(),
+            Err(reason) if issues => reason.to_string(),
+            Err(reason) => return Err(Failure::Waiting(name.to_owned(), reason, self.source.who_fills())),
         };
-        match retry_on_conflict(PATIENCE, write).await? {
-            None => Err(Failure::NoConfiguration(self.configuration.clone())),
-            Some(changed) => {
-                if changed {
-                    tracing::info!(configuration = self.configuration, "the CA is written");
-                }
-                Ok(())
-            }
-        }
+        let Source::Issued(life) = self.source else { return Err(missing()) };
+        tracing::info!(secret = name, reason, "issuing a certificate");
+        let pair = issue(&self.names, now, life)?;
+        // The resource version stays: what somebody else wrote in the meantime is looked at first.
+        secrets.replace(&Secret { data: Some(data(&pair)), ..found }).await?;
+        let usable = pair.check(&self.names, now)?;
+        Ok((pair, usable))
     }
 }
 
-/// Sets the CA in every entry; `false` when each one has it already.
-fn set_ca(configuration: &mut Object, ca: &str) -> bool {
-    let bundle = serde_json::to_value(ByteString(ca.as_bytes().to_vec())).unwrap_or_default();
-    let mut changed = false;
-    let entries = configuration.data.get_mut("webhooks").and_then(Value::as_array_mut);
-    for client in entries.into_iter().flatten().filter_map(|entry| entry.get_mut("clientConfig")) {
-        if client.get("caBundle") != Some(&bundle)
-            && let Some(client) = client.as_object_mut()
-        {
-            client.insert("caBundle".to_owned(), bundle.clone());
-            changed = true;
+/// Stands for leader until `draining`, and says whether this replica leads.
+pub(crate) async fn stand(election: Election, leads: watch::Sender<bool>, draining: CancellationToken) {
+    while !draining.is_cancelled() {
+        let leadership = tokio::select! {
+            leadership = election.lead() => leadership,
+            () = draining.cancelled() => return,
+        };
+        tracing::info!(term = leadership.term(), "leading: certificates are issued here");
+        leads.send_replace(true);
+        tokio::select! {
+            () = leadership.lost() => {}
+            () = draining.cancelled() => {}
         }
+        leads.send_replace(false);
+        tracing::info!(term = leadership.term(), "leading no more");
+        leadership.resign(0).await;
     }
-    changed
+}
+
+/// When the certificate that is served expires, as a metric.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Expiry(Gauge<f64, AtomicU64>);
+
+impl Expiry {
+    /// Registers it in `metrics`; 0 while none is served.
+    pub(crate) fn new(metrics: &Metrics) -> Self {
+        let expiry = Self::default();
+        metrics.register(|registry| {
+            let help = "When the certificate that is served expires, in seconds since 1970; 0 while there is none";
+            registry.register("webhook_certificate_expiry_timestamp_seconds", help, expiry.0.clone());
+        });
+        expiry
+    }
+
+    fn set(&self, until: SystemTime) {
+        self.0.set(until.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64());
+    }
 }
 
 fn data(pair: &Pair) -> BTreeMap<String, ByteString> {
@@ -174,39 +271,45 @@ fn stored(secret: &Secret) -> Pair {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
-    #[test]
-    fn a_pair_survives_its_secret() {
+    const YEAR: Duration = Duration::from_hours(24 * 365);
+
+    fn pair() -> Pair {
         let names = [ServerName::try_from("localhost").expect("a name")];
-        let pair = issue(&names, SystemTime::now()).expect("a pair");
-        let mut secret = Secret { data: Some(data(&pair)), ..Secret::default() };
-        assert_eq!(stored(&secret), pair);
-        secret.data = None;
-        assert!(stored(&secret).check(&names, SystemTime::now()).is_err());
+        issue(&names, SystemTime::now(), YEAR).expect("a pair")
     }
 
     #[test]
-    fn the_ca_goes_into_every_entry_once() {
-        let mut configuration: Object = serde_json::from_value(json!({
-            "apiVersion": "admissionregistration.k8s.io/v1",
-            "kind": "ValidatingWebhookConfiguration",
-            "metadata": {"name": "tentacular-webhook"},
-            "webhooks": [
-                {"name": "a", "clientConfig": {"service": {"name": "x", "namespace": "y"}}, "newField": 1},
-                {"name": "b", "clientConfig": {"url": "https://127.0.0.1/admit", "caBundle": "b2xk"}},
-            ],
-        }))
-        .expect("an object");
-        assert!(set_ca(&mut configuration, "ca"));
-        assert!(!set_ca(&mut configuration, "ca"));
-        assert!(set_ca(&mut configuration, "other"));
-        for entry in configuration.data["webhooks"].as_array().expect("entries") {
-            assert_eq!(entry["clientConfig"]["caBundle"], "b3RoZXI=");
+    fn a_pair_survives_its_secret() {
+        let pair = pair();
+        let mut secret = Secret { data: Some(data(&pair)), ..Secret::default() };
+        assert_eq!(stored(&secret), pair);
+        secret.data = None;
+        assert_eq!(stored(&secret), Pair { ca: String::new(), certificate: String::new(), key: String::new() });
+    }
+
+    #[test]
+    fn a_pair_settles_before_it_is_served_unless_there_is_nothing_else() {
+        let (pace, now, at) = (Pace::of(YEAR), SystemTime::now(), Instant::now());
+        let (old, new) = (pair(), pair());
+        let mut known = Known::default();
+        assert!(!known.holds_on(Duration::ZERO, pace, now), "nothing is served yet");
+        known.served = Some((old.clone(), now + YEAR));
+        known.stored = Some((new.clone(), at));
+        assert_eq!(known.trusted(&new, at + pace.look), Some(pace.look));
+        assert_eq!(known.trusted(&old, at + pace.look), None);
+        assert!(known.holds_on(pace.settle - pace.look, pace, now));
+        assert!(!known.holds_on(pace.settle, pace, now));
+        assert!(!known.holds_on(Duration::ZERO, pace, now + YEAR), "what is served has expired");
+    }
+
+    #[test]
+    fn a_change_is_over_long_before_the_certificate_is() {
+        for life in [Duration::from_mins(1), Duration::from_hours(1), YEAR] {
+            let Pace { look, settle } = Pace::of(life);
+            assert!(look * 4 <= settle, "every replica looks several times while a certificate settles: {life:?}");
+            assert!(settle * 2 + look * 4 <= life / 3, "{life:?}");
         }
-        assert_eq!(configuration.data["webhooks"][0]["newField"], 1);
-        assert!(!set_ca(&mut Object { data: json!({}), ..configuration }, "ca"));
     }
 }

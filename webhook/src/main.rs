@@ -1,15 +1,5 @@
-//! The validating admission webhook: holds the rules of enclaves against everybody who writes around the server.
+//! The process `tentacular-webhook`.
 
-mod admit;
-mod args;
-mod certificate;
-mod keeper;
-mod review;
-mod run;
-mod server;
-
-use std::process::ExitCode;
-
-fn main() -> ExitCode {
-    tentacular_process::main(run::run)
+fn main() -> std::process::ExitCode {
+    tentacular_process::main(tentacular_webhook::run)
 }

@@ -1,110 +1,160 @@
-//! The edge to the API server's `AdmissionReview`: JSON in, the rules' verdict, JSON out, with its counter and log line.
+//! The edge to the API server's `AdmissionReview`: JSON in, the rules' verdict, JSON out.
 
-use prometheus_client::{
-    encoding::EncodeLabelSet,
-    metrics::{counter::Counter, family::Family},
-};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use serde_json::Value;
 use tentacular_cluster::{
     Object,
-    admission::{AdmissionRequest, AdmissionResponse, AdmissionReview, Operation},
+    admission::{AdmissionRequest, AdmissionResponse, AdmissionReview, Operation as Asked},
 };
-use tentacular_process::metrics::Metrics;
+use tentacular_contract::facts::Pairs;
 
-use crate::admit::{Finding, Kind, Verdict, admit};
+use crate::{
+    admit::{Entry, Finding, Installation, Kind, Namespace, Operation, Request, Verdict, admit},
+    decisions::Decisions,
+    namespaces::Namespaces,
+};
 
 /// The only version of `AdmissionReview` that our configuration names.
 const API_VERSION: &str = "admission.k8s.io/v1";
-/// The code with which the API server refuses invalid objects itself.
-const UNPROCESSABLE: u16 = 422;
 
 /// A body that is no review this webhook can answer.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Malformed {
+pub enum Malformed {
+    /// It is no JSON of that form.
     #[error("the body is no AdmissionReview: {0}")]
     Json(#[from] serde_json::Error),
+    /// It is of another version.
     #[error("apiVersion {0:?} is not supported: send {API_VERSION}")]
     Version(String),
+    /// It asks nothing.
     #[error("the review holds no request")]
     Empty,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Labels {
-    kind: &'static str,
-    verdict: &'static str,
-}
-
 /// Answers reviews.
 #[derive(Debug, Clone)]
-pub(crate) struct Reviewer {
-    reviews: Family<Labels, Counter>,
+pub struct Reviewer {
+    decisions: Decisions,
+    namespaces: Namespaces,
+    installation: Installation,
 }
 
+/// How a refusal is told.
+#[derive(Debug, Clone, Copy)]
+struct Code(u16, &'static str);
+
+/// As the API server refuses what somebody has no right to.
+const FORBIDDEN: Code = Code(403, "Forbidden");
+/// As it refuses invalid objects.
+const INVALID: Code = Code(422, "Invalid");
+/// As it answers what may succeed later.
+const UNAVAILABLE: Code = Code(503, "ServiceUnavailable");
+/// As it answers when it has a fault.
+const INTERNAL: Code = Code(500, "InternalError");
+
 impl Reviewer {
-    /// Registers the counter of reviews in `metrics`.
-    pub(crate) fn new(metrics: &Metrics) -> Self {
-        let reviews = Family::default();
-        metrics.register(|registry| {
-            let help = "Admission reviews answered, by kind of object and verdict";
-            registry.register("webhook_reviews", help, reviews.clone());
-        });
-        Self { reviews }
+    /// One that knows these namespaces.
+    pub fn new(decisions: Decisions, namespaces: Namespaces, installation: Installation) -> Self {
+        Self { decisions, namespaces, installation }
     }
 
-    /// The answer to the review in `body`.
+    /// The answer to the review in `body`, which came to `entry`.
     ///
     /// # Errors
     /// When `body` is no review of the supported version.
-    pub(crate) fn answer(&self, body: &[u8]) -> Result<Vec<u8>, Malformed> {
+    pub async fn answer(&self, entry: Entry, body: &[u8]) -> Result<Vec<u8>, Malformed> {
         let review: AdmissionReview<Object> = serde_json::from_slice(body)?;
         if review.types.api_version != API_VERSION {
             return Err(Malformed::Version(review.types.api_version));
         }
         let request: AdmissionRequest<Object> = review.try_into().map_err(|_| Malformed::Empty)?;
-        let response = self.decide(&request);
-        Ok(serde_json::to_vec(&response.into_review())?)
+        let kind = kind(&request);
+        let (verdict, code) = self.decide(entry, kind, &request).await?;
+        self.decisions.record(kind.label(), &request, &verdict);
+        Ok(serde_json::to_vec(&response(&request, &verdict, code).into_review())?)
     }
 
-    fn decide(&self, request: &AdmissionRequest<Object>) -> AdmissionResponse {
-        let kind = Kind::of(&request.kind.group, &request.kind.kind);
-        let verdict = verdict(kind, request);
-        let refused = !verdict.violations.is_empty();
-        self.reviews
-            .get_or_create(&Labels { kind: kind.label(), verdict: if refused { "denied" } else { "allowed" } })
-            .inc();
-        if refused {
-            tracing::info!(
-                kind = kind.label(),
-                namespace = request.namespace.as_deref().unwrap_or_default(),
-                name = request.name,
-                user = request.user_info.username.as_deref().unwrap_or_default(),
-                dry_run = request.dry_run,
-                problems = lines(&verdict.violations),
-                "refused"
-            );
-        }
-        response(request, &verdict)
+    async fn decide(
+        &self,
+        entry: Entry,
+        kind: Kind,
+        request: &AdmissionRequest<Object>,
+    ) -> Result<(Verdict, Code), Malformed> {
+        let operation = match request.operation {
+            Asked::Create => Operation::Create,
+            Asked::Update => Operation::Update,
+            Asked::Delete => Operation::Delete,
+            Asked::Connect => return Ok((Verdict::default(), INVALID)),
+        };
+        let metadata = match &request.namespace {
+            // Of a namespace its own metadata counts, as it is going to be.
+            Some(name) if !kind.is_namespace() => match self.namespaces.find(name).await {
+                Ok(metadata) => (*metadata).clone(),
+                Err(unknown) => return Ok((Verdict::refusal("enclave-unknown", unknown), UNAVAILABLE)),
+            },
+            _ => {
+                let object = request.object.as_ref().or(request.old_object.as_ref());
+                object.map(|object| object.metadata.clone()).unwrap_or_default()
+            }
+        };
+        let (object, old) = (value(request.object.as_ref())?, value(request.old_object.as_ref())?);
+        // The objects of a collection that is deleted have their names in themselves alone.
+        let own_name = [&object, &old].into_iter().flatten().find_map(|object| object["metadata"]["name"].as_str());
+        let own_name = own_name.filter(|_| request.name.is_empty()).unwrap_or(&request.name);
+        let ObjectMeta { name, labels, annotations, .. } = metadata;
+        let (labels, annotations): (Pairs, Pairs) = (labels.unwrap_or_default(), annotations.unwrap_or_default());
+        let request = Request {
+            entry,
+            operation,
+            kind,
+            subresource: request.sub_resource.as_deref().filter(|part| !part.is_empty()),
+            name: own_name,
+            namespace: Namespace {
+                name: name.as_deref().unwrap_or(own_name),
+                labels: &labels,
+                annotations: &annotations,
+            },
+            object: object.as_ref(),
+            old: old.as_ref(),
+        };
+        // A fault in a rule is the fault of this one review. The panic itself is in the log.
+        let judged = catch_unwind(AssertUnwindSafe(|| admit(&request, &self.installation)));
+        let code = if entry == Entry::Protect { FORBIDDEN } else { INVALID };
+        Ok(judged.map_or_else(|_| (fault(), INTERNAL), |verdict| (verdict, code)))
     }
 }
 
-/// What the rules say of a create or update of the object itself. Its subresources and its removal have no rules.
-fn verdict(kind: Kind, request: &AdmissionRequest<Object>) -> Verdict {
-    match (&request.operation, &request.object) {
-        (Operation::Create | Operation::Update, Some(object)) if request.sub_resource.is_none() => {
-            let new = object.metadata.annotations.clone().unwrap_or_default();
-            let old = request.old_object.as_ref().map(|old| old.metadata.annotations.clone().unwrap_or_default());
-            admit(kind, &new, old.as_ref())
-        }
-        _ => Verdict::default(),
-    }
+fn fault() -> Verdict {
+    let text = "internal error: the admission webhook failed at this request, whose cause is in its log; try another way \
+                to write it, or let an administrator report it";
+    Verdict::refusal("internal-error", text)
 }
 
-fn response(request: &AdmissionRequest<Object>, verdict: &Verdict) -> AdmissionResponse {
+/// The kind of the object; of a scale that of the object that is scaled.
+fn kind(request: &AdmissionRequest<Object>) -> Kind {
+    if request.sub_resource.as_deref() == Some("scale") {
+        return Kind::of_resource(&request.resource.group, &request.resource.resource);
+    }
+    Kind::of(&request.kind.group, &request.kind.kind)
+}
+
+/// The object as JSON, without the members of which no rule speaks and which change with every write.
+pub(crate) fn value(object: Option<&Object>) -> Result<Option<Value>, serde_json::Error> {
+    let Some(object) = object else { return Ok(None) };
+    let metadata = ObjectMeta { managed_fields: None, ..object.metadata.clone() };
+    let mut value = object.data.clone();
+    value["metadata"] = serde_json::to_value(metadata)?;
+    Ok(Some(value))
+}
+
+fn response(request: &AdmissionRequest<Object>, verdict: &Verdict, Code(code, reason): Code) -> AdmissionResponse {
     let mut response = AdmissionResponse::from(request);
     if !verdict.violations.is_empty() {
         response = response.deny(lines(&verdict.violations));
-        response.result.code = UNPROCESSABLE;
-        "Invalid".clone_into(&mut response.result.reason);
+        response.result.code = code;
+        reason.clone_into(&mut response.result.reason);
     }
     if !verdict.warnings.is_empty() {
         response.warnings = Some(verdict.warnings.iter().map(ToString::to_string).collect());

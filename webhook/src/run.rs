@@ -3,21 +3,28 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
-use tentacular_cluster::Cluster;
-use tentacular_contract::Platform;
+use tentacular_cluster::{Cluster, Election, ElectionTimes, Enclaves};
+use tentacular_contract::keys;
 use tentacular_process::{
-    Context,
+    Context, Part,
     http::{
         self,
         tls::{Serving, TlsListener},
     },
 };
+use tokio::sync::watch;
+use uuid::Uuid;
 
 use crate::{
+    admit::Installation,
     args::{Args, serving_names},
-    keeper::Keeper,
+    decisions::Decisions,
+    keeper::{Expiry, Keeper, Source, stand},
+    namespaces::{self, Namespaces},
     review::Reviewer,
     server::Admission,
+    server_version,
+    trust::Trust,
 };
 
 /// How long connections are still taken after SIGTERM: the API server learns of it that much later, and while nobody
@@ -29,20 +36,60 @@ const LINGER: Duration = Duration::from_secs(5);
 /// # Errors
 /// When the address is taken, or credentials for the cluster cannot be read. A cluster that does not answer yet is
 /// waited for.
-pub(crate) async fn run(args: Args, context: Context) -> anyhow::Result<()> {
-    let Args { listen, service, extra_names, configuration, platform, process: _ } = args;
-    let Platform { server_namespace, cluster_domain, .. } = platform;
-    let names = serving_names(&service, &server_namespace, &cluster_domain, extra_names)?;
+pub async fn run(args: Args, context: Context) -> anyhow::Result<()> {
+    let Args {
+        listen,
+        service,
+        extra_names,
+        configuration,
+        certificate_life_seconds,
+        certificate_secret,
+        identity,
+        platform,
+        process: _,
+        command: _,
+    } = args;
+    let names = serving_names(&service, &platform.server_namespace, &platform.cluster_domain, extra_names)?;
     let listener = http::listen(listen).with_context(|| format!("cannot listen on {listen} (--listen)"))?;
     let address = listener.local_addr()?;
-    let cluster = Cluster::connect("webhook").await?;
+    let cluster = Cluster::connect(Args::NAME).await?;
 
+    let namespace = platform.server_namespace.clone();
+    let identity = identity.unwrap_or_else(|| format!("webhook-{}", Uuid::now_v7()));
+    let times = ElectionTimes::default();
+    let election = Election::new(&cluster, &namespace, keys::WEBHOOK_LEASE, &identity, times);
+    let (leads, leading) = watch::channel(false);
     let serving = Serving::default();
     let tls = TlsListener::new(listener, serving.clone())?;
-    let keeper = Keeper { cluster, namespace: server_namespace, configuration, names, serving };
-    context.spawn("certificate", keeper.keep(context.health.condition("certificate")));
+    let issued = Source::Issued(Duration::from_secs(certificate_life_seconds));
+    let keeper = Keeper {
+        cluster: cluster.clone(),
+        namespace,
+        names,
+        source: certificate_secret.map_or(issued, Source::Provided),
+        trust: Trust { cluster: cluster.clone(), configuration },
+        serving,
+        expiry: Expiry::new(&context.metrics),
+    };
+    context.spawn("certificate", keeper.keep(leading, context.health.condition("certificate")));
+
+    let (version, following) = server_version::follow(cluster.clone());
+    context.spawn("server version", following);
+    let installation = Installation { ingress_domain: platform.ingress_domain.clone(), version };
+    let (enclaves, watching) = Enclaves::new(cluster, platform);
+    context.spawn("namespaces", async move {
+        watching.await;
+        Ok(())
+    });
+    let known = context.health.condition("namespaces");
+    context.spawn("readiness", namespaces::watch_over(enclaves.clone(), known));
+    namespaces::show_age(enclaves.clone(), &context.metrics);
+
     tracing::info!(%address, "serving admission reviews");
-    let admission = Admission(Reviewer::new(&context.metrics));
-    http::serve(tls, admission, context.lingering(LINGER), context.drain_time).await;
+    let decisions = Decisions::new(&context.metrics);
+    let reviewer = Reviewer::new(decisions.clone(), Namespaces::watched(enclaves), installation);
+    let admission = Admission { reviewer, decisions };
+    let serve = http::serve(tls, admission, context.lingering(LINGER), context.drain_time);
+    tokio::join!(serve, stand(election, leads, context.draining.clone()));
     Ok(())
 }

@@ -1,6 +1,6 @@
-//! What the API server talks to: `POST /admit`.
+//! What the API server talks to: a POST to the path of an [`Entry`].
 
-use std::convert::Infallible;
+use std::{convert::Infallible, time::Instant};
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
@@ -10,33 +10,38 @@ use tentacular_contract::limits::{HEADER_TIME, REVIEW_BODY_BYTES};
 use tentacular_process::http::Handler;
 use tokio::time::timeout;
 
-use crate::review::Reviewer;
-
-/// The path in our configuration.
-const PATH: &str = "/admit";
+use crate::{admit::Entry, decisions::Decisions, review::Reviewer};
 
 /// Answers the requests of the API server.
 #[derive(Debug, Clone)]
-pub(crate) struct Admission(pub(crate) Reviewer);
+pub(crate) struct Admission {
+    pub(crate) reviewer: Reviewer,
+    pub(crate) decisions: Decisions,
+}
 
 impl Handler for Admission {
     type Body = Full<Bytes>;
 
     async fn handle(&self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
-        Ok(match (request.uri().path(), request.method()) {
-            (PATH, &Method::POST) => self.admit(request.into_body()).await,
-            (PATH, _) => {
+        Ok(match (Entry::of_path(request.uri().path()), request.method()) {
+            (Some(entry), &Method::POST) => {
+                let arrived = Instant::now();
+                let response = self.admit(entry, request.into_body()).await;
+                self.decisions.took(arrived.elapsed());
+                response
+            }
+            (Some(_), _) => {
                 let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "POST only");
                 response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
                 response
             }
-            _ => text(StatusCode::NOT_FOUND, "POST /admit is all there is"),
+            (None, _) => text(StatusCode::NOT_FOUND, "POST to /protect or /validate is all there is"),
         })
     }
 }
 
 impl Admission {
-    async fn admit<B>(&self, body: B) -> Response<Full<Bytes>>
+    async fn admit<B>(&self, entry: Entry, body: B) -> Response<Full<Bytes>>
     where
         B: hyper::body::Body,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -51,7 +56,7 @@ impl Admission {
             Ok(Err(_)) => return text(StatusCode::BAD_REQUEST, "the body ended early"),
             Err(_) => return text(StatusCode::REQUEST_TIMEOUT, "the body took too long"),
         };
-        match self.0.answer(&body) {
+        match self.reviewer.answer(entry, &body).await {
             Ok(review) => respond(StatusCode::OK, "application/json", review),
             Err(error) => {
                 tracing::warn!(%error, "no answer to a review");

@@ -7,6 +7,7 @@ use std::{
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::{ClientConfig, RootCertStore, crypto::ring};
 use rustls_pki_types::{CertificateDer, ServerName, pem::PemObject};
+use tentacular_contract::pod_security::Version;
 use tentacular_process::{
     http::{
         serve,
@@ -14,12 +15,19 @@ use tentacular_process::{
     },
     metrics::Metrics,
 };
-use tokio::net::{TcpListener, TcpStream};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::watch,
+};
 use tokio_rustls::TlsConnector;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::certificate::{Pair, issue};
+use crate::{
+    admit::Installation,
+    certificate::{Pair, issue},
+    namespaces::Namespaces,
+};
 
 const REVIEW: &str = r#"{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"uid":"u",
     "kind":{"group":"","version":"v1","kind":"Namespace"},
@@ -31,11 +39,11 @@ fn localhost() -> ServerName<'static> {
 }
 
 fn pair() -> Pair {
-    issue(&[localhost()], SystemTime::now()).expect("a pair")
+    issue(&[localhost()], SystemTime::now(), Duration::from_hours(1)).expect("a pair")
 }
 
 fn serve_pair(serving: &Serving, pair: &Pair) {
-    serving.set(pair.check(&[localhost()], SystemTime::now()).expect("usable"));
+    serving.set(pair.check(&[localhost()], SystemTime::now()).expect("usable").key);
 }
 
 struct Running {
@@ -51,7 +59,10 @@ async fn running() -> Running {
     let serving = Serving::default();
     let tls = TlsListener::new(listener, serving.clone()).expect("TLS");
     let stop = CancellationToken::new();
-    let admission = Admission(Reviewer::new(&Metrics::default()));
+    let decisions = Decisions::new(&Metrics::default());
+    let installation = Installation { ingress_domain: None, version: watch::channel(Version::NEWEST).1 };
+    let reviewer = Reviewer::new(decisions.clone(), Namespaces::fixed([]), installation);
+    let admission = Admission { reviewer, decisions };
     let server = tokio::spawn(serve(tls, admission, stop.clone(), Duration::from_secs(5)));
     Running { address, serving, stop, server }
 }
@@ -97,8 +108,8 @@ async fn ask(running: &Running, pair: &Pair, requests: Vec<Request<Full<Bytes>>>
 async fn reviews_are_answered_and_nothing_else() {
     let (running, pair) = (running().await, pair());
     serve_pair(&running.serving, &pair);
-    let get = Request::get("https://localhost/admit").body(Full::default()).expect("a request");
-    let requests = vec![post("/admit", REVIEW), post("/admit", "{}"), post("/", REVIEW), get];
+    let get = Request::get("https://localhost/validate").body(Full::default()).expect("a request");
+    let requests = vec![post("/validate", REVIEW), post("/validate", "{}"), post("/", REVIEW), get];
     let answers = ask(&running, &pair, requests).await;
     let statuses: Vec<_> = answers.iter().map(|(status, _)| status.as_u16()).collect();
     assert_eq!(statuses, [200, 400, 404, 405]);
@@ -109,7 +120,7 @@ async fn reviews_are_answered_and_nothing_else() {
 async fn a_review_above_the_limit_is_refused() {
     let (running, pair) = (running().await, pair());
     serve_pair(&running.serving, &pair);
-    let answers = ask(&running, &pair, vec![post("/admit", vec![b' '; REVIEW_BODY_BYTES + 1])]).await;
+    let answers = ask(&running, &pair, vec![post("/validate", vec![b' '; REVIEW_BODY_BYTES + 1])]).await;
     assert_eq!(answers[0].0, StatusCode::PAYLOAD_TOO_LARGE);
     assert!(answers[0].1.contains("8388608"), "{answers:?}");
 }
@@ -123,7 +134,7 @@ async fn http_2_is_spoken() {
     let (mut sender, connection) =
         hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.expect("HTTP");
     tokio::spawn(connection);
-    let response = sender.send_request(post("/admit", REVIEW)).await.expect("an answer");
+    let response = sender.send_request(post("/validate", REVIEW)).await.expect("an answer");
     assert_eq!(response.status(), StatusCode::OK);
 }
 
@@ -143,7 +154,7 @@ async fn a_silent_client_keeps_nobody_waiting_and_the_server_drains() {
     let (running, pair) = (running().await, pair());
     serve_pair(&running.serving, &pair);
     let _silent = TcpStream::connect(running.address).await.expect("a connection");
-    assert_eq!(ask(&running, &pair, vec![post("/admit", REVIEW)]).await[0].0, StatusCode::OK);
+    assert_eq!(ask(&running, &pair, vec![post("/validate", REVIEW)]).await[0].0, StatusCode::OK);
     running.stop.cancel();
     timeout(Duration::from_secs(5), running.server).await.expect("drained").expect("no panic");
     tokio::time::sleep(Duration::from_millis(50)).await;

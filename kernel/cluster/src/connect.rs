@@ -28,6 +28,10 @@ const UNACKNOWLEDGED: Duration = Duration::from_secs(30);
 /// An idle connection is kept this long for the next request; each costs memory on both sides.
 const POOL_IDLE: Duration = Duration::from_secs(30);
 
+/// Most bytes of an answer that a connection holds unread, and most bytes of its head. A connection keeps what it once grew to,
+/// and each enclave has one for its watch.
+const BUFFER: usize = 64 << 10;
+
 /// Configuration by inference: the file in `KUBECONFIG`, else `~/.kube/config`, else the pod's service account.
 pub(crate) async fn inferred() -> Result<Config, Error> {
     Config::infer().await.map_err(|error| unusable(&error))
@@ -63,6 +67,7 @@ fn stack(config: &Config) -> kube::Result<kube::Client> {
     let http = HttpClient::builder(TokioExecutor::new())
         .pool_timer(TokioTimer::new())
         .pool_idle_timeout(POOL_IDLE)
+        .http1_max_buf_size(BUFFER)
         .build::<_, Body>(config.rustls_https_connector_with_connector(tcp)?);
     let service = ServiceBuilder::new()
         .layer(config.base_uri_layer())

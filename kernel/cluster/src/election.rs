@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use k8s_openapi::jiff::Timestamp;
 use tokio::{
     sync::{oneshot, watch},
     task::JoinHandle,
@@ -42,10 +41,7 @@ pub struct Election {
 impl Election {
     /// Stands for the Lease of that name with the `identity`, which no other process has at the same time.
     pub fn new(cluster: &Cluster, namespace: &str, name: &str, identity: &str, times: Times) -> Self {
-        // A Lease that was deleted and made anew must go on counting where it was, or later than that: a leader changes
-        // less than once a minute.
-        let minutes = i32::try_from(Timestamp::now().as_second() / 60).unwrap_or(i32::MAX / 2);
-        let claim = Claim::new(cluster, namespace, name, identity, times.duration).counting_from(minutes);
+        let claim = Claim::new(cluster, namespace, name, identity, times.duration).counting_on();
         Self { claim, times }
     }
 

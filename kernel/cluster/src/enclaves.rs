@@ -44,9 +44,10 @@ struct Shared {
     probe: Mutex<Freshness>,
 }
 
+/// A namespace with the server's label; one that is no enclave has no facts.
 #[derive(Debug, Clone)]
 struct Seen {
-    facts: Arc<Enclave>,
+    facts: Option<Arc<Enclave>>,
     metadata: Arc<ObjectMeta>,
 }
 
@@ -64,17 +65,22 @@ impl Enclaves {
 
     /// The facts of the enclave of that name, as last seen.
     pub fn get(&self, name: &EnclaveName) -> Option<Arc<Enclave>> {
-        self.0.store.get(name.as_str()).map(|seen| seen.facts)
+        self.0.store.get(name.as_str())?.facts
     }
 
     /// All enclaves, in the order of their names.
     pub fn list(&self) -> Vec<Arc<Enclave>> {
-        self.0.store.map(|(_, seen)| Arc::clone(&seen.facts))
+        self.0.store.map(|(_, seen)| seen.facts.clone()).into_iter().flatten().collect()
     }
 
     /// The metadata of the enclave's namespace, as last seen, without managed fields.
     pub fn metadata(&self, name: &EnclaveName) -> Option<Arc<ObjectMeta>> {
-        self.0.store.get(name.as_str()).map(|seen| seen.metadata)
+        self.0.store.get(name.as_str()).filter(|seen| seen.facts.is_some()).map(|seen| seen.metadata)
+    }
+
+    /// The same of any namespace with the server's label, also of one that is no enclave.
+    pub fn labelled(&self, namespace: &str) -> Option<Arc<ObjectMeta>> {
+        self.0.store.get(namespace).map(|seen| seen.metadata)
     }
 
     /// Whether the enclaves have been listed once. Stays so.
@@ -118,8 +124,11 @@ impl Enclaves {
 
     /// The uid of each enclave's namespace.
     pub(crate) fn uids(&self) -> BTreeMap<EnclaveName, String> {
-        let uids = self.0.store.map(|(_, seen)| (seen.facts.name.clone(), seen.metadata.uid.clone()));
-        uids.into_iter().map(|(name, uid)| (name, uid.unwrap_or_default())).collect()
+        let uids = self.0.store.map(|(_, seen)| {
+            let name = seen.facts.as_ref()?.name.clone();
+            Some((name, seen.metadata.uid.clone().unwrap_or_default()))
+        });
+        uids.into_iter().flatten().collect()
     }
 
     async fn watch(&self) {
@@ -127,7 +136,7 @@ impl Enclaves {
         let config = watcher::Config::default().labels(keys::MANAGED_SELECTOR);
         let about = self.0.cluster.all::<Metadata>().about(None);
         let read = |namespace: Metadata| {
-            let facts = Arc::new(enclave_of(&namespace.metadata, &self.0.platform)?);
+            let facts = enclave_of(&namespace.metadata, &self.0.platform).map(Arc::new);
             Some(Seen { facts, metadata: Arc::new(namespace.metadata) })
         };
         Observation::new(api, config, about, &self.0.store).run(read, |_| false).await;

@@ -22,7 +22,7 @@ pub(crate) struct Claim {
     name: String,
     identity: String,
     duration: Duration,
-    first: i32,
+    counts_on: bool,
 }
 
 /// How trying to take a Lease ended.
@@ -69,12 +69,13 @@ impl Claim {
     /// `duration` is written in whole seconds, rounded up.
     pub(crate) fn new(cluster: &Cluster, namespace: &str, name: &str, identity: &str, duration: Duration) -> Self {
         let leases = cluster.namespaced(namespace);
-        Self { leases, name: name.to_owned(), identity: identity.to_owned(), duration, first: 0 }
+        Self { leases, name: name.to_owned(), identity: identity.to_owned(), duration, counts_on: false }
     }
 
-    /// The same, with a Lease that is made anew counting its holders from `first` on.
-    pub(crate) const fn counting_from(mut self, first: i32) -> Self {
-        self.first = first;
+    /// The same, with a Lease that is made anew counting its holders from the minutes since 1970 on. One that was deleted had
+    /// counted less, as long as its holder changed less than once a minute.
+    pub(crate) const fn counting_on(mut self) -> Self {
+        self.counts_on = true;
         self
     }
 
@@ -85,7 +86,7 @@ impl Claim {
     /// over too: by its own times, or, should the clocks disagree, because it did not change for as long as it is good.
     pub(crate) async fn try_take(&self, seen: &mut Option<Seen>) -> Result<Attempt, Error> {
         let sent = Instant::now();
-        match self.answer(self.leases.create(&self.fresh())).await {
+        match self.answer(self.leases.create(&self.fresh(Timestamp::now()))).await {
             Ok(lease) => return Ok(Attempt::Taken(self.term(lease, sent))),
             Err(Error::AlreadyExists { .. }) => {}
             Err(error) => return Err(error),
@@ -123,8 +124,9 @@ impl Claim {
         holder.is_empty() || *holder == self.identity || is_over || watched >= duration
     }
 
-    fn fresh(&self) -> Lease {
-        let now = MicroTime(Timestamp::now());
+    fn fresh(&self, now: Timestamp) -> Lease {
+        let minutes = i32::try_from(now.as_second() / 60).unwrap_or(i32::MAX / 2);
+        let now = MicroTime(now);
         Lease {
             metadata: ObjectMeta { name: Some(self.name.clone()), ..ObjectMeta::default() },
             spec: Some(LeaseSpec {
@@ -132,7 +134,7 @@ impl Claim {
                 lease_duration_seconds: Some(self.seconds()),
                 acquire_time: Some(now.clone()),
                 renew_time: Some(now),
-                lease_transitions: Some(self.first),
+                lease_transitions: Some(if self.counts_on { minutes } else { 0 }),
                 ..LeaseSpec::default()
             }),
         }

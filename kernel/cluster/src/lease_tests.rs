@@ -25,6 +25,14 @@ fn held_by(holder: &str) -> Lease {
 }
 
 #[tokio::test]
+async fn a_lease_that_is_made_anew_long_after_a_candidate_began_counts_from_then_on() {
+    let counted = |claim: Claim, minute: i64| transitions(&claim.fresh(at(60 * minute)));
+    let candidate = claim().counting_on();
+    assert_eq!((counted(candidate.clone(), 7), counted(candidate, 43_207)), (7, 43_207));
+    assert_eq!(counted(claim(), 7), 0);
+}
+
+#[tokio::test]
 async fn a_lease_of_somebody_else_is_free_when_its_time_is_over() {
     let lease = held_by("them");
     assert!(!claim().may_take(&lease, at(209), Duration::ZERO));

@@ -24,46 +24,63 @@ use crate::{
     store::{Changes, State, Store},
 };
 
-/// The objects of kind `K` in every enclave, as last seen. Cheap to clone; clones show the same. With
-/// [`crate::Metadata`] of a kind only metadata is transferred and kept; managed fields are never kept.
+/// What is kept of the objects of kind `K` in every enclave, as last seen: a `V` of each. Cheap to clone; clones show the
+/// same. With [`crate::Metadata`] of a kind only metadata is transferred; managed fields are never kept.
 ///
 /// Each enclave's watch lives and fails alone. One that is refused, as happens until a new enclave's
 /// `RoleBinding` counts, is tried again after 50 ms at first and every few seconds later.
-pub struct PerEnclave<K>(Arc<Shared<K>>);
+pub struct PerEnclave<K, V = K>(Arc<Shared<K, V>>);
 
-struct Shared<K> {
+struct Shared<K, V> {
     cluster: Cluster,
     enclaves: Enclaves,
     selector: Option<String>,
-    stores: RwLock<BTreeMap<EnclaveName, Arc<Store<Arc<K>>>>>,
+    keep: fn(K) -> Option<V>,
+    stores: RwLock<BTreeMap<EnclaveName, Arc<Store<Arc<V>>>>>,
     revision: watch::Sender<u64>,
     ready: watch::Sender<bool>,
 }
 
-impl<K> Clone for PerEnclave<K> {
+impl<K, V> Clone for PerEnclave<K, V> {
     fn clone(&self) -> Self {
         Self(Arc::clone(&self.0))
     }
 }
 
-impl<K> fmt::Debug for PerEnclave<K> {
+impl<K, V> fmt::Debug for PerEnclave<K, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PerEnclave").finish_non_exhaustive()
     }
 }
 
 impl<K: Namespaced> PerEnclave<K> {
-    /// The objects whose labels match `selector` (all when `None`), and the future that keeps them up to date. It is to
-    /// be spawned, beside that of `enclaves`; it ends with its caller only, never because of an error.
+    /// [`Self::keeping`] the objects whole.
     pub fn new(
         cluster: Cluster,
         enclaves: Enclaves,
         selector: Option<&str>,
     ) -> (Self, impl Future<Output = ()> + Send + 'static) {
+        Self::keeping(cluster, enclaves, selector, Some)
+    }
+}
+
+impl<K: Namespaced, V: Send + Sync + 'static> PerEnclave<K, V> {
+    /// What `keep` makes of the objects whose labels match `selector` (all when `None`), and the future that keeps it up
+    /// to date. It is to be spawned, beside that of `enclaves`; it ends with its caller only, never because of an error.
+    ///
+    /// An object is several times as large in memory as it is on the wire. Whoever watches many of them keeps what is
+    /// read of them and no more. An object of which `keep` makes nothing counts as not there.
+    pub fn keeping(
+        cluster: Cluster,
+        enclaves: Enclaves,
+        selector: Option<&str>,
+        keep: fn(K) -> Option<V>,
+    ) -> (Self, impl Future<Output = ()> + Send + 'static) {
         let shared = Shared {
             cluster,
             enclaves,
             selector: selector.map(str::to_owned),
+            keep,
             stores: RwLock::default(),
             revision: watch::Sender::new(0),
             ready: watch::Sender::new(false),
@@ -72,13 +89,13 @@ impl<K: Namespaced> PerEnclave<K> {
         (objects.clone(), async move { objects.follow().await })
     }
 
-    /// The object of that name in the enclave, as last seen.
-    pub fn get(&self, enclave: &EnclaveName, name: &str) -> Option<Arc<K>> {
+    /// What is kept of the object of that name in the enclave, as last seen.
+    pub fn get(&self, enclave: &EnclaveName, name: &str) -> Option<Arc<V>> {
         self.store(enclave)?.get(name)
     }
 
-    /// The enclave's objects, in the order of their names. Complete only while [`Self::has_synced`].
-    pub fn list(&self, enclave: &EnclaveName) -> Vec<Arc<K>> {
+    /// What is kept of the enclave's objects, in the order of their names. Complete only while [`Self::has_synced`].
+    pub fn list(&self, enclave: &EnclaveName) -> Vec<Arc<V>> {
         self.store(enclave).map(|store| store.map(|(_, object)| Arc::clone(object))).unwrap_or_default()
     }
 
@@ -111,7 +128,7 @@ impl<K: Namespaced> PerEnclave<K> {
         Changes(self.0.revision.subscribe())
     }
 
-    /// The object of that name in the enclave, asked of the API server now, whatever its labels.
+    /// The object of that name in the enclave, whole, asked of the API server now, whatever its labels.
     pub async fn read(&self, enclave: &EnclaveName, name: &str) -> Result<Option<K>, Error> {
         match self.objects(enclave).get(name).await {
             Err(Error::Forbidden { .. }) if self.is_terminating(enclave) => Ok(None),
@@ -119,11 +136,12 @@ impl<K: Namespaced> PerEnclave<K> {
         }
     }
 
-    /// The object of that name in the enclave: as last seen when the watch shows it, else asked of the API server.
-    pub async fn get_or_read(&self, enclave: &EnclaveName, name: &str) -> Result<Option<Arc<K>>, Error> {
+    /// What is kept of the object of that name in the enclave: as last seen when the watch shows it, else asked of the
+    /// API server.
+    pub async fn get_or_read(&self, enclave: &EnclaveName, name: &str) -> Result<Option<Arc<V>>, Error> {
         match self.get(enclave, name).filter(|_| self.has_synced(enclave)) {
-            Some(object) => Ok(Some(object)),
-            None => Ok(self.read(enclave, name).await?.map(Arc::new)),
+            Some(kept) => Ok(Some(kept)),
+            None => Ok(self.read(enclave, name).await?.and_then(self.0.keep).map(Arc::new)),
         }
     }
 
@@ -136,7 +154,7 @@ impl<K: Namespaced> PerEnclave<K> {
         self.0.enclaves.get(enclave).is_some_and(|facts| facts.terminating)
     }
 
-    fn store(&self, enclave: &EnclaveName) -> Option<Arc<Store<Arc<K>>>> {
+    fn store(&self, enclave: &EnclaveName) -> Option<Arc<Store<Arc<V>>>> {
         self.0.stores.read().unwrap_or_else(PoisonError::into_inner).get(enclave).cloned()
     }
 
@@ -186,13 +204,13 @@ impl<K: Namespaced> PerEnclave<K> {
         self.0.revision.send_modify(|revision| *revision = revision.wrapping_add(1));
     }
 
-    async fn watch(self, enclave: EnclaveName, store: Arc<Store<Arc<K>>>) {
+    async fn watch(self, enclave: EnclaveName, store: Arc<Store<Arc<V>>>) {
         let mut config = watcher::Config::default();
         config.label_selector.clone_from(&self.0.selector);
         let api = Api::<K>::namespaced(self.0.cluster.client().clone(), enclave.as_str());
         let about = self.objects(&enclave).about(None);
         let gone = |error: &Error| error.is_forbidden() && self.is_terminating(&enclave);
-        Observation::new(api, config, about, &store).run(|object| Some(Arc::new(object)), gone).await;
+        Observation::new(api, config, about, &store).run(|object| (self.0.keep)(object).map(Arc::new), gone).await;
     }
 
     fn settle(&self) {

@@ -12,6 +12,8 @@ pub const NAME: &str = "app.kubernetes.io/name";
 pub const VERSION_LABEL: &str = "app.kubernetes.io/version";
 /// Label on every object and pod template of a tentacle: the tentacle's name.
 pub const RELEASE: &str = "tentacular.io/release";
+/// Label on the Secret that the server makes for a tentacle's credentials of backing services.
+pub const EXOSKELETON: &str = "tentacular.io/exoskeleton";
 
 /// Namespace annotation that makes a managed namespace an enclave; its value is the enclave's name.
 pub const ENCLAVE: &str = "tentacular.io/enclave";
@@ -76,6 +78,14 @@ pub const DESCRIPTION: &str = "tentacular.io/description";
 pub const TAGS: &str = "tentacular.io/tags";
 /// Deployment: free text such as `production`, written by the client.
 pub const ENVIRONMENT: &str = "tentacular.io/environment";
+/// Deployment: a JSON list of the names of the workflow's nodes, written by the client.
+pub const NODES: &str = "tentacular.io/nodes";
+/// Deployment: a JSON list of pairs of nodes, from and to, written by the client.
+pub const EDGES: &str = "tentacular.io/edges";
+/// Deployment: a JSON list of the containers beside the engine, written by the client.
+pub const SIDECARS: &str = "tentacular.io/sidecars";
+/// Deployment: a JSON list of what the workflow needs, written by the client.
+pub const DEPENDENCIES: &str = "tentacular.io/dependencies";
 /// Deployment: one or more cron schedules (see [`crate::cron`]).
 pub const CRON_SCHEDULE: &str = "tentacular.io/cron-schedule";
 /// The same, where an older server left it. Read only.
@@ -99,6 +109,8 @@ pub const LEDGER: &str = "tentacular.io/ledger";
 pub const BACKING_SERVICES: &str = "tentacular-backing-services";
 /// Lease in the server's namespace: the scheduler that leads.
 pub const SCHEDULER_LEASE: &str = "tentacular-scheduler";
+/// Lease in the server's namespace: the webhook that issues certificates.
+pub const WEBHOOK_LEASE: &str = "tentacular-webhook";
 
 /// `_meta` of `server/discover`: the version of the contract between kernel and sidecar.
 pub const CONTRACT_META: &str = "tentacular.io/contract";

@@ -39,3 +39,5 @@ pub const MEMBERS: usize = 100;
 pub const SIDECAR_PATIENCE: Duration = Duration::from_secs(2);
 /// Characters of a cron annotation; more is no schedule that a person wrote.
 pub const CRON_CHARACTERS: usize = 2048;
+/// Characters of a text that answers show on one line, such as a description; the rest is cut.
+pub const SHOWN_CHARACTERS: usize = 1000;

@@ -1,13 +1,18 @@
 //! What the server reads in a tentacle's `workflow.yaml`, the file that its engine reads too. Nothing of it is quoted but
 //! what is asked for: it may hold what somebody should not have written into it.
 
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use serde::{
     Deserialize,
     de::{DeserializeOwned, IgnoredAny},
 };
 use serde_saphyr::{Error, Options, alias_limits, budget, options};
+
+use crate::module_proxy::Module;
 
 /// Key of the file in its `ConfigMap`, which clients name `<tentacle>-code`.
 pub const FILE: &str = "workflow.yaml";
@@ -53,6 +58,20 @@ pub fn dependencies(text: &str) -> Result<Vec<String>, Unreadable> {
     let workflow: Option<Workflow> = read(text, "contract.dependencies in it is no mapping")?;
     let contract = workflow.and_then(|workflow| workflow.contract);
     Ok(contract.and_then(|contract| contract.dependencies).unwrap_or_default().into_keys().collect())
+}
+
+/// The modules of a registry that the contract depends on, each once. What is written so that it is none is left out.
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn modules(text: &str) -> Result<BTreeSet<Module>, Unreadable> {
+    let file = json(text)?;
+    let dependencies = file.pointer("/contract/dependencies").and_then(|dependencies| dependencies.as_object());
+    let modules = dependencies.into_iter().flat_map(|dependencies| dependencies.values()).filter_map(|dependency| {
+        let text = |member: &str| dependency[member].as_str();
+        Module::new(text("protocol")?, text("host")?, text("version"))
+    });
+    Ok(modules.collect())
 }
 
 /// The triggers of type `cron` that have a schedule, in their order.
@@ -153,6 +172,19 @@ mod tests {
         );
         for file in ["", "# nothing", "name: x", "triggers:", "triggers: []", "null"] {
             assert_eq!(cron_triggers(file).expect(file), [], "{file}");
+        }
+    }
+
+    #[test]
+    fn modules_are_the_dependencies_on_registries_each_once() {
+        let file = "contract:\n  dependencies:\n    yaml: {protocol: jsr, host: '@std/yaml', version: 1.0.5}\n    \
+                    again: {protocol: jsr, host: '@std/yaml', version: 1.0.5}\n    lodash: {protocol: npm, host: \
+                    lodash-es}\n    api: {protocol: https, host: api.example.com, port: 443}\n    odd: {protocol: npm, \
+                    host: [a]}\n    nothing:\n    text: npm\n";
+        let modules: Vec<_> = modules(file).expect("a workflow").iter().map(Module::to_string).collect();
+        assert_eq!(modules, ["npm:lodash-es", "jsr:@std/yaml@1.0.5"]);
+        for file in ["", "name: x", "contract:", "contract: {dependencies: [a]}"] {
+            assert!(super::modules(file).expect(file).is_empty(), "{file}");
         }
     }
 

@@ -39,6 +39,12 @@ pub trait Part: Parser {
 
     /// The arguments that every process takes.
     fn process(&self) -> &ProcessArgs;
+
+    /// Does what a subcommand asks for and says with which status the process ends; `None` where there is no subcommand,
+    /// and the process serves.
+    fn subcommand(&mut self) -> Option<anyhow::Result<ExitCode>> {
+        None
+    }
 }
 
 /// What a running process has at hand.
@@ -101,7 +107,7 @@ impl Context {
     }
 }
 
-/// Parses the arguments and runs the process until it is told to end.
+/// Parses the arguments and runs the process until it is told to end, or what its subcommand asks for.
 ///
 /// Exits with 0 after a drain, with 2 for bad arguments, with 1 when the start or a background task failed. Bad
 /// arguments and a failed start are one line on standard error.
@@ -111,7 +117,7 @@ where
     F: FnOnce(P, Context) -> R,
     R: Future<Output = anyhow::Result<()>>,
 {
-    let part = match parse::<P>() {
+    let mut part = match parse::<P>() {
         Ok(part) => part,
         Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => error.exit(),
         Err(error) => {
@@ -119,17 +125,24 @@ where
             return ExitCode::from(2);
         }
     };
+    let ended = part.subcommand().unwrap_or_else(|| serve(part, run));
+    ended.unwrap_or_else(|error| {
+        complain::<P>(&format!("{error:#}"));
+        ExitCode::FAILURE
+    })
+}
+
+/// Runs the process until it is told to end.
+fn serve<P, F, R>(part: P, run: F) -> anyhow::Result<ExitCode>
+where
+    P: Part,
+    F: FnOnce(P, Context) -> R,
+    R: Future<Output = anyhow::Result<()>>,
+{
     allow_all_files();
-    let ended = tokio::runtime::Runtime::new()
-        .context("cannot start the runtime")
-        .and_then(|runtime| runtime.block_on(until_ended(part, run)));
-    match ended {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            complain::<P>(&format!("{error:#}"));
-            ExitCode::FAILURE
-        }
-    }
+    let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
+    runtime.block_on(until_ended(part, run))?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Reads flags and environment. A variable that is set to nothing counts as not set: charts write such ones.

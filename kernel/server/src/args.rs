@@ -1,12 +1,12 @@
 //! The kernel's arguments.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
 
 use clap::Parser;
 use tentacular_contract::{ClusterRead, Platform};
 use tentacular_process::{Part, ProcessArgs};
 
-use crate::{authn::OidcArgs, edge::OriginArgs, tls::TlsArgs};
+use crate::{authn::OidcArgs, command::Command, edge::OriginArgs, tls::TlsArgs};
 
 /// The kernel of tentacular-mcp: one MCP endpoint in front of the sidecars.
 #[derive(Debug, Parser)]
@@ -49,6 +49,9 @@ pub(crate) struct Args {
     pub(crate) platform: Platform,
     #[command(flatten)]
     pub(crate) process: ProcessArgs,
+    /// What to do instead of serving.
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
 }
 
 /// Reads `:8080` as all addresses, as the variable has always been written.
@@ -77,5 +80,9 @@ impl Part for Args {
 
     fn process(&self) -> &ProcessArgs {
         &self.process
+    }
+
+    fn subcommand(&mut self) -> Option<anyhow::Result<ExitCode>> {
+        Some(self.command.take()?.run(self))
     }
 }

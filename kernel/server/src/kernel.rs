@@ -36,6 +36,7 @@ pub(crate) async fn run(args: Args, context: Context) -> anyhow::Result<()> {
         tls,
         platform,
         process: _,
+        command: _,
     } = args;
     let external_url = external_url(&origin.external_url)?;
     let oidc = OidcSettings::from_args(oidc, external_url.as_ref())?;

@@ -5,6 +5,7 @@ mod args;
 mod audit;
 mod authn;
 mod authz;
+mod command;
 mod edge;
 mod kernel;
 mod refusal;

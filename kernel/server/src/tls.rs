@@ -32,6 +32,13 @@ pub(crate) struct TlsArgs {
     tls_key_file: Option<PathBuf>,
 }
 
+impl TlsArgs {
+    /// Whether the endpoint speaks TLS.
+    pub(crate) const fn is_set(&self) -> bool {
+        self.tls_cert_file.is_some()
+    }
+}
+
 /// Reads the certificate, where one is set, and keeps what is served up to date with its files. A pair that cannot be used
 /// ends the start; later it changes nothing.
 pub(crate) fn start(args: TlsArgs, context: &Context) -> anyhow::Result<Option<Serving>> {

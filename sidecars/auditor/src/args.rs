@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args as Arguments, Parser, builder::BoolishValueParser};
-use tentacular_contract::{Platform, tentacle_url::DEFAULT_TENTACLE_URL};
+use tentacular_contract::{Platform, module_proxy::ModuleProxy, tentacle_url::DEFAULT_TENTACLE_URL};
 use tentacular_process::{Part, ProcessArgs, link::LinkArgs};
 
 use crate::tools::cluster_preflight::Issuer;
@@ -21,9 +21,8 @@ pub(crate) struct Args {
     /// URL of the platform's documentation, which `platform_config` tells.
     #[arg(long, env = "TENTACULAR_DOCS_URL", default_value = "", hide_default_value = true)]
     pub(crate) docs_url: String,
-    /// Namespace of the module proxy.
-    #[arg(long, env = "PROXY_NAMESPACE", default_value = "tentacular-support")]
-    pub(crate) proxy_namespace: String,
+    #[command(flatten)]
+    pub(crate) module_proxy: ModuleProxy,
     #[command(flatten)]
     pub(crate) provider: ProviderArgs,
     #[command(flatten)]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tentacular_cluster::Cluster;
-use tentacular_contract::{Platform, tentacle_url::TentacleUrl};
+use tentacular_contract::{Platform, module_proxy::ModuleProxy, tentacle_url::TentacleUrl};
 use tentacular_process::{Context, Part, engine::EngineClient, link::Sidecar};
 
 use crate::{
@@ -36,13 +36,13 @@ use crate::{
 };
 
 pub(crate) async fn run(args: Args, context: Context) -> anyhow::Result<()> {
-    let Args { tentacle_url, chroma_url, docs_url, proxy_namespace, provider, link, platform, process: _ } = args;
+    let Args { tentacle_url, chroma_url, docs_url, module_proxy, provider, link, platform, process: _ } = args;
     let url = TentacleUrl::new(&tentacle_url, &platform.cluster_domain)?;
     let cluster = Cluster::connect(Args::NAME).await?;
 
     let server_namespace = platform.server_namespace.clone();
     let observed = Observed::watch(cluster, platform.clone(), &context);
-    let surroundings = Surroundings { platform, issuer: provider.issuer(), proxy_namespace };
+    let surroundings = Surroundings { platform, issuer: provider.issuer(), module_proxy };
     let config = PlatformConfig { chroma_url, docs_url };
     let list = Arc::new(WfList { observed: observed.clone(), clock: SystemClock });
     let status = Arc::new(WfStatus { observed: observed.clone(), clock: SystemClock });
@@ -85,12 +85,12 @@ fn audits(sidecar: Sidecar, observed: &Observed, server_namespace: String) -> Si
 struct Surroundings {
     platform: Platform,
     issuer: Option<Issuer>,
-    proxy_namespace: String,
+    module_proxy: ModuleProxy,
 }
 
 /// Adds the tools on the cluster, and those that judge an enclave as a whole.
 fn on_the_cluster(sidecar: Sidecar, observed: &Observed, about: Surroundings, config: PlatformConfig) -> Sidecar {
-    let Surroundings { platform, issuer, proxy_namespace } = about;
+    let Surroundings { platform, issuer, module_proxy } = about;
     let (cluster, clock) = (observed.cluster.clone(), SystemClock);
     let preflight = ClusterPreflight { cluster, platform: platform.clone(), issuer: issuer.clone(), clock };
     let preflight = Arc::new(preflight);
@@ -99,7 +99,7 @@ fn on_the_cluster(sidecar: Sidecar, observed: &Observed, about: Surroundings, co
     let nodes = Arc::new(HealthNodes { cluster: observed.cluster.clone() });
     let summary = Arc::new(HealthClusterSummary { cluster: observed.cluster.clone() });
     let usage = Arc::new(HealthNsUsage { observed: observed.clone() });
-    let proxy = Arc::new(ProxyStatus { cluster: observed.cluster.clone(), namespace: proxy_namespace });
+    let proxy = Arc::new(ProxyStatus { cluster: observed.cluster.clone(), settings: module_proxy });
     let config = Arc::new(config);
     let explain = Arc::new(AuthzExplain { observed: observed.clone(), platform });
     sidecar

@@ -8,6 +8,8 @@ use tentacular_contract::{Enclave, EnclaveName, Platform, TentacleName, keys, li
 use tentacular_process::{Context, link::ToolError};
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::tentacle::Kept;
+
 /// Attempts to read in an enclave whose role bindings are so new that they do not count yet.
 const ATTEMPTS: u32 = 6;
 /// Pause between them.
@@ -18,32 +20,33 @@ const PAUSE: Duration = Duration::from_millis(50);
 pub(crate) struct Observed {
     pub(crate) cluster: Cluster,
     enclaves: Enclaves,
-    deployments: PerEnclave<Deployment>,
+    tentacles: PerEnclave<Deployment, Kept>,
 }
 
 impl Observed {
     /// Starts the watches; /readyz waits until they are filled.
     pub(crate) fn watch(cluster: Cluster, platform: Platform, context: &Context) -> Self {
         let (enclaves, follow_enclaves) = Enclaves::new(cluster.clone(), platform);
-        let (deployments, follow_deployments) =
-            PerEnclave::new(cluster.clone(), enclaves.clone(), Some(keys::MANAGED_SELECTOR));
+        let keep = |deployment: Deployment| Kept::of(&deployment);
+        let (tentacles, follow_tentacles) =
+            PerEnclave::keeping(cluster.clone(), enclaves.clone(), Some(keys::MANAGED_SELECTOR), keep);
         context.spawn("enclave watch", endless(follow_enclaves));
-        context.spawn("tentacle watch", endless(follow_deployments));
+        context.spawn("tentacle watch", endless(follow_tentacles));
         let (enclaves_seen, tentacles_seen) =
             (context.health.condition("enclaves"), context.health.condition("tentacles"));
-        let (first, second) = (enclaves.clone(), deployments.clone());
+        let (first, second) = (enclaves.clone(), tentacles.clone());
         tokio::spawn(async move {
             first.ready().await;
             enclaves_seen.set(true);
             second.ready().await;
             tentacles_seen.set(true);
         });
-        Self { cluster, enclaves, deployments }
+        Self { cluster, enclaves, tentacles }
     }
 
     /// All enclaves, in the order of their names. Waits a moment for the watches of an auditor that has just started.
     pub(crate) async fn enclaves(&self) -> Result<Vec<Arc<Enclave>>, ToolError> {
-        let filled = async { tokio::join!(self.enclaves.ready(), self.deployments.ready()) };
+        let filled = async { tokio::join!(self.enclaves.ready(), self.tentacles.ready()) };
         // Where it takes longer, the answer says what is missing.
         let _ = timeout(SIDECAR_PATIENCE, filled).await;
         if self.enclaves.freshness().is_stale(Instant::now()) {
@@ -67,19 +70,20 @@ impl Observed {
         })
     }
 
-    /// The Deployments of the enclave's tentacles, in the order of their names, as far as the watch is to be trusted.
-    pub(crate) fn watched(&self, enclave: &EnclaveName) -> Option<Vec<Arc<Deployment>>> {
-        self.is_trusted(enclave).then(|| self.deployments.list(enclave))
+    /// The enclave's tentacles, in the order of their names, as far as the watch is to be trusted.
+    pub(crate) fn watched(&self, enclave: &EnclaveName) -> Option<Vec<Arc<Kept>>> {
+        self.is_trusted(enclave).then(|| self.tentacles.list(enclave))
     }
 
     /// The same, asked of the API server where the watch is not to be trusted.
-    pub(crate) async fn tentacles(&self, enclave: &Enclave) -> Result<Vec<Arc<Deployment>>, ToolError> {
+    pub(crate) async fn tentacles(&self, enclave: &Enclave) -> Result<Vec<Arc<Kept>>, ToolError> {
         if let Some(watched) = self.watched(&enclave.name) {
             return Ok(watched);
         }
-        let mut found = self.select::<Deployment>(enclave, &Selector::labels(keys::MANAGED_SELECTOR)).await?;
-        found.sort_by(|one, other| one.metadata.name.cmp(&other.metadata.name));
-        Ok(found.into_iter().map(Arc::new).collect())
+        let found = self.select::<Deployment>(enclave, &Selector::labels(keys::MANAGED_SELECTOR)).await?;
+        let mut found: Vec<_> = found.iter().filter_map(Kept::of).map(Arc::new).collect();
+        found.sort_by(|one, other| one.name.cmp(&other.name));
+        Ok(found)
     }
 
     /// All objects of one kind in the enclave, as they are now.
@@ -97,15 +101,15 @@ impl Observed {
         }
     }
 
-    /// The Deployment of that name, as last seen where the watch is to be trusted, else as it is now.
-    pub(crate) async fn deployment(
+    /// The tentacle of that name, as last seen where the watch is to be trusted, else as it is now.
+    pub(crate) async fn tentacle(
         &self,
         enclave: &EnclaveName,
-        tentacle: &TentacleName,
-    ) -> Result<Option<Arc<Deployment>>, ToolError> {
-        match self.deployments.get(enclave, tentacle.as_str()).filter(|_| self.is_trusted(enclave)) {
-            Some(deployment) => Ok(Some(deployment)),
-            None => Ok(self.deployment_now(enclave, tentacle).await?.map(Arc::new)),
+        name: &TentacleName,
+    ) -> Result<Option<Arc<Kept>>, ToolError> {
+        match self.tentacles.get(enclave, name.as_str()).filter(|_| self.is_trusted(enclave)) {
+            Some(tentacle) => Ok(Some(tentacle)),
+            None => Ok(self.deployment_now(enclave, name).await?.as_ref().and_then(Kept::of).map(Arc::new)),
         }
     }
 
@@ -115,11 +119,11 @@ impl Observed {
         enclave: &EnclaveName,
         tentacle: &TentacleName,
     ) -> Result<Option<Deployment>, ToolError> {
-        Ok(patiently(|| self.deployments.read(enclave, tentacle.as_str())).await?)
+        Ok(patiently(|| self.tentacles.read(enclave, tentacle.as_str())).await?)
     }
 
     fn is_trusted(&self, enclave: &EnclaveName) -> bool {
-        self.deployments.has_synced(enclave) && !self.deployments.freshness(enclave).is_stale(Instant::now())
+        self.tentacles.has_synced(enclave) && !self.tentacles.freshness(enclave).is_stale(Instant::now())
     }
 }
 

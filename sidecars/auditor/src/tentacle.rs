@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use k8s_openapi::{api::apps::v1::Deployment, jiff::Timestamp};
+use k8s_openapi::{api::apps::v1::Deployment, apimachinery::pkg::apis::meta::v1::ObjectMeta, jiff::Timestamp};
 use tentacular_contract::{Tentacle, TentacleName, facts::Pairs, keys};
 
 use crate::text;
@@ -73,6 +73,56 @@ impl<'a> Seen<'a> {
 
 fn value(pairs: &Pairs, key: &str) -> Option<String> {
     pairs.get(key).map(|text| text::line(text)).filter(|text| !text.is_empty())
+}
+
+/// What is kept of a tentacle that is watched: what lists and judgements need, its texts already safe to show.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    pub(crate) name: TentacleName,
+    /// Owner and mode.
+    pub(crate) facts: Tentacle,
+    pub(crate) replicas: Replicas,
+    pub(crate) created: Option<Timestamp>,
+    /// The Deployment's uid, by which what it made is known to be its own.
+    pub(crate) uid: Option<String>,
+    /// The tentacle that the Deployment says it belongs to.
+    pub(crate) release: Option<String>,
+    pub(crate) version: Option<String>,
+    pub(crate) description: Option<String>,
+    /// The owner as lists show it.
+    pub(crate) owner: Option<String>,
+    pub(crate) tags: Vec<String>,
+    pub(crate) environment: Option<String>,
+    pub(crate) deployed_by: Option<String>,
+    pub(crate) deployed_via: Option<String>,
+}
+
+impl Kept {
+    /// What is kept of the tentacle that `deployment` is; `None` when the server does not manage it.
+    pub(crate) fn of(deployment: &Deployment) -> Option<Self> {
+        let seen = Seen::of(deployment)?;
+        Some(Self {
+            facts: seen.facts(),
+            replicas: seen.replicas(),
+            created: seen.created(),
+            uid: deployment.metadata.uid.clone(),
+            release: release(&deployment.metadata).map(str::to_owned),
+            version: seen.version(),
+            description: seen.annotation(keys::DESCRIPTION),
+            owner: seen.owner(),
+            tags: seen.tags(),
+            environment: seen.annotation(keys::ENVIRONMENT),
+            deployed_by: seen.annotation(keys::DEPLOYED_BY),
+            deployed_via: seen.annotation(keys::DEPLOYED_VIA),
+            name: seen.name,
+        })
+    }
+}
+
+/// The tentacle that an object says it belongs to.
+pub(crate) fn release(metadata: &ObjectMeta) -> Option<&str> {
+    let label = metadata.labels.as_ref()?.get(keys::RELEASE)?;
+    Some(label.as_str()).filter(|label| !label.is_empty())
 }
 
 /// How many pods of a tentacle there are.

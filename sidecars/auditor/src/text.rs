@@ -4,12 +4,12 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
-use tentacular_contract::text;
+use tentacular_contract::{limits, text};
 
 use crate::mask::{MASK, is_credential, mask};
 
 /// Characters of a text within a result; what is longer is cut.
-const LONGEST: usize = 1000;
+const LONGEST: usize = limits::SHOWN_CHARACTERS;
 
 /// `text` on one line, cut to a length that suits a member of a result.
 pub(crate) fn line(text: &str) -> String {

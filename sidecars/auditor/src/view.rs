@@ -15,10 +15,13 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference},
 };
 use tentacular_cluster::{Metadata, Namespaced};
-use tentacular_contract::{Caller, Enclave, Needs, Tentacle, TentacleName, evaluate::may, keys};
+use tentacular_contract::{Caller, Enclave, Needs, Tentacle, TentacleName, evaluate::may};
 use tentacular_process::link::{Permitted, ToolError};
 
-use crate::{observed::Observed, tentacle::Seen};
+use crate::{
+    observed::Observed,
+    tentacle::{Seen, release},
+};
 
 /// Kinds that do not belong to an enclave as such: what cannot be attributed to a tentacle may be one's all the same.
 const OF_TENTACLES: [&str; 10] = [
@@ -80,20 +83,34 @@ pub(crate) struct View {
     /// Those that exist, and names that no tentacle has.
     tentacles: BTreeMap<String, Option<Tentacle>>,
     /// What may own something else, by uid.
-    owners: BTreeMap<String, Owner>,
+    owners: BTreeMap<String, Origin>,
 }
 
+/// By what of an object it is known whose it is.
 #[derive(Debug)]
-struct Owner {
+struct Origin {
     kind: String,
-    metadata: ObjectMeta,
+    name: String,
+    release: Option<String>,
+    controller: Option<OwnerReference>,
+}
+
+impl Origin {
+    fn of(kind: &str, metadata: &ObjectMeta) -> Self {
+        Self {
+            kind: kind.to_owned(),
+            name: metadata.name.clone().unwrap_or_default(),
+            release: release(metadata).map(str::to_owned),
+            controller: controller(metadata).cloned(),
+        }
+    }
 }
 
 impl View {
     /// The enclave of the call, as its caller sees it. It is taken from the watches where these are to be trusted.
     pub(crate) async fn open(observed: &Observed, permitted: &Permitted) -> Result<Self, ToolError> {
         let enclave = observed.enclave(permitted.enclave()?).await?;
-        let deployments = observed.tentacles(&enclave).await?;
+        let tentacles = observed.tentacles(&enclave).await?;
         let mut view = Self {
             enclave,
             caller: permitted.caller().clone(),
@@ -102,11 +119,13 @@ impl View {
             tentacles: BTreeMap::new(),
             owners: BTreeMap::new(),
         };
-        for deployment in &deployments {
-            if let Some(seen) = Seen::of(deployment) {
-                view.tentacles.insert(seen.name.to_string(), Some(seen.facts()));
+        for tentacle in &tentacles {
+            view.tentacles.insert(tentacle.name.to_string(), Some(tentacle.facts.clone()));
+            if let Some(uid) = tentacle.uid.clone() {
+                let (name, release) = (tentacle.name.to_string(), tentacle.release.clone());
+                // What made it is not asked for, as it is a tentacle.
+                view.owners.insert(uid, Origin { kind: "Deployment".to_owned(), name, release, controller: None });
             }
-            view.add("Deployment", &deployment.metadata);
         }
         Ok(view)
     }
@@ -181,30 +200,26 @@ impl View {
 
     fn add(&mut self, kind: &str, metadata: &ObjectMeta) {
         if let Some(uid) = &metadata.uid {
-            let metadata = ObjectMeta {
-                name: metadata.name.clone(),
-                labels: metadata.labels.clone(),
-                owner_references: metadata.owner_references.clone(),
-                ..ObjectMeta::default()
-            };
-            self.owners.insert(uid.clone(), Owner { kind: kind.to_owned(), metadata });
+            self.owners.insert(uid.clone(), Origin::of(kind, metadata));
         }
     }
 
     /// What an object belongs to: what its label says, else whoever made it.
     pub(crate) fn whose(&self, kind: &str, metadata: &ObjectMeta) -> Belongs {
-        let (mut kind, mut metadata) = (kind, metadata);
+        self.belongs(&Origin::of(kind, metadata))
+    }
+
+    fn belongs<'a>(&'a self, mut origin: &'a Origin) -> Belongs {
         for _ in 0..GENERATIONS {
-            if let Some(release) = release(metadata) {
-                return Belongs::To(release.to_owned());
+            if let Some(release) = &origin.release {
+                return Belongs::To(release.clone());
             }
-            let name = metadata.name.as_deref().unwrap_or_default();
-            if kind == "Deployment" && self.is_tentacle(name) {
-                return Belongs::To(name.to_owned());
+            if origin.kind == "Deployment" && self.is_tentacle(&origin.name) {
+                return Belongs::To(origin.name.clone());
             }
-            let Some(controller) = controller(metadata) else { return Belongs::ToEnclave };
+            let Some(controller) = &origin.controller else { return Belongs::ToEnclave };
             match self.owners.get(&controller.uid) {
-                Some(owner) => (kind, metadata) = (&owner.kind, &owner.metadata),
+                Some(owner) => origin = owner,
                 None => return self.whose_was(&controller.kind, &controller.name),
             }
         }
@@ -214,7 +229,7 @@ impl View {
     /// What the object that something refers to belongs to.
     pub(crate) fn whose_is(&self, kind: &str, name: &str, uid: &str) -> Belongs {
         match self.owners.get(uid) {
-            Some(owner) => self.whose(&owner.kind, &owner.metadata),
+            Some(owner) => self.belongs(owner),
             None => self.whose_was(kind, name),
         }
     }
@@ -255,12 +270,6 @@ impl View {
     }
 }
 
-/// The tentacle that an object says it belongs to.
-fn release(metadata: &ObjectMeta) -> Option<&str> {
-    let label = metadata.labels.as_ref()?.get(keys::RELEASE)?;
-    Some(label.as_str()).filter(|label| !label.is_empty())
-}
-
 fn controller(metadata: &ObjectMeta) -> Option<&OwnerReference> {
     metadata.owner_references.iter().flatten().find(|owner| owner.controller == Some(true))
 }
@@ -274,7 +283,7 @@ fn without_ending(name: &str, letters: std::ops::RangeInclusive<usize>) -> Optio
 #[cfg(test)]
 pub(crate) mod tests {
     use serde_json::{Value, json};
-    use tentacular_contract::{Identity, Tentacle, facts::Pairs};
+    use tentacular_contract::{Identity, Tentacle, facts::Pairs, keys};
 
     use super::*;
 

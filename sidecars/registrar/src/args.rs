@@ -1,8 +1,10 @@
 //! The registrar's arguments.
 
 use clap::Parser;
-use tentacular_contract::{Platform, limits};
+use tentacular_contract::{Platform, limits, module_proxy::ModuleProxy};
 use tentacular_process::{Part, ProcessArgs, link::LinkArgs};
+
+use crate::{backing::BackingArgs, module_proxy::warm};
 
 /// The registrar of tentacular-mcp: makes enclaves, applies and removes tentacles.
 #[derive(Debug, Parser)]
@@ -15,6 +17,13 @@ pub(crate) struct Args {
     /// that finds a lock of its own name takes it over, since its predecessor is dead. Left out, a random one.
     #[arg(long, env = "POD_NAME")]
     pub(crate) identity: Option<String>,
+    #[command(flatten)]
+    pub(crate) module_proxy: ModuleProxy,
+    /// Base URL of the module proxy, with places for its namespace and the cluster's domain.
+    #[arg(long, env = "TENTACULAR_PROXY_URL", default_value = warm::DEFAULT_URL)]
+    pub(crate) proxy_url: String,
+    #[command(flatten)]
+    pub(crate) backing: BackingArgs,
     #[command(flatten)]
     pub(crate) platform: Platform,
     #[command(flatten)]

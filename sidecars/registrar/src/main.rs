@@ -3,8 +3,10 @@
 //! again against the live objects before it writes.
 
 mod args;
+mod backing;
 mod enclave;
 mod locks;
+mod module_proxy;
 mod registrar;
 mod tentacle;
 

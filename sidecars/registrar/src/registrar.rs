@@ -15,8 +15,13 @@ use uuid::Uuid;
 
 use crate::{
     args::Args,
+    backing::{Backing, exo_status},
     enclave::{bindings, deprovision, info, list, provision, sync},
     locks::Locks,
+    module_proxy::{
+        reconcile,
+        warm::{self, Warmer},
+    },
     tentacle::{apply, permissions_get, permissions_set, remove, restart},
 };
 
@@ -31,6 +36,8 @@ pub(crate) struct Registrar {
     pub(crate) platform: Platform,
     pub(crate) enclaves_per_owner: usize,
     pub(crate) locks: Locks,
+    pub(crate) warmer: Warmer,
+    pub(crate) backing: Arc<Backing>,
 }
 
 impl Registrar {
@@ -42,7 +49,9 @@ impl Registrar {
 
 /// Runs the registrar until the process drains.
 pub(crate) async fn run(args: Args, context: Context) -> anyhow::Result<()> {
-    let Args { enclaves_per_owner, identity, platform, link, process: _ } = args;
+    let Args { enclaves_per_owner, identity, module_proxy, proxy_url, backing, platform, link, process: _ } = args;
+    let backing = Arc::new(Backing::from_args(backing)?);
+    let proxy_url = warm::base_url(&proxy_url, &module_proxy.namespace, &platform.cluster_domain)?;
     let cluster = Cluster::connect("registrar").await?.patient(PATIENCE);
     let locks = Locks::new(cluster.clone(), identity.unwrap_or_else(|| format!("registrar-{}", Uuid::now_v7())));
     let (enclaves, watching) = Enclaves::new(cluster.clone(), platform.clone());
@@ -61,7 +70,21 @@ pub(crate) async fn run(args: Args, context: Context) -> anyhow::Result<()> {
         binding.await;
         Ok(())
     });
-    let registrar = Arc::new(Registrar { cluster, enclaves, platform, enclaves_per_owner, locks });
+    if !module_proxy.disabled {
+        let cluster = cluster.patient(Duration::ZERO);
+        let reconciling = reconcile::follow(cluster, platform.clone(), module_proxy, context.health.clone());
+        context.spawn("module proxy", async move {
+            reconciling.await;
+            Ok(())
+        });
+    }
+    let warmer = Warmer::start(proxy_url, &context)?;
+    let probing = Arc::clone(&backing).follow(cluster.clone(), platform.server_namespace.clone());
+    context.spawn("backing services", async move {
+        probing.await;
+        Ok(())
+    });
+    let registrar = Arc::new(Registrar { cluster, enclaves, platform, enclaves_per_owner, locks, warmer, backing });
     tools(&registrar).serve(link, &context).await
 }
 
@@ -76,7 +99,8 @@ fn tools(registrar: &Arc<Registrar>) -> Sidecar {
     let sidecar = register(sidecar, registrar, remove::spec(), remove::remove);
     let sidecar = register(sidecar, registrar, restart::spec(), restart::restart);
     let sidecar = register(sidecar, registrar, permissions_get::spec(), permissions_get::get);
-    register(sidecar, registrar, permissions_set::spec(), permissions_set::set)
+    let sidecar = register(sidecar, registrar, permissions_set::spec(), permissions_set::set);
+    register(sidecar, registrar, exo_status::spec(), exo_status::show)
 }
 
 fn register<A, O, H, F>(sidecar: Sidecar, registrar: &Arc<Registrar>, spec: ToolSpec, handler: H) -> Sidecar

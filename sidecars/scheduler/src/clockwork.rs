@@ -33,6 +33,7 @@ use self::{
 };
 pub(crate) use self::{
     metrics::Measures,
+    standing::Scheduled,
     tell::triggers,
     timetable::{Entry, Timetable, is_ambiguous, names, relevant},
 };
@@ -49,7 +50,7 @@ type Time = DateTime<Utc>;
 const LOOKS: usize = 64;
 /// Runs that go on at the same time. As long as there are so many, nothing is claimed.
 const RUNS: usize = 2000;
-/// Outcomes that are written at the same time.
+/// Outcomes that are written, and tentacles that are looked after, at the same time.
 const OUTCOMES: usize = 32;
 /// Longest pause between two looks at the clock, which somebody may have set.
 const LOOK: Duration = Duration::from_millis(250);
@@ -59,8 +60,6 @@ const TOGETHER: Duration = Duration::from_millis(50);
 const RETRY: Duration = Duration::from_secs(5);
 /// How often what was left open is looked after.
 const TIDY: TimeDelta = TimeDelta::seconds(5);
-/// How long claims that were begun may take when the lead is given up.
-const LAST_CLAIMS: Duration = Duration::from_secs(1);
 
 /// Where a tentacle is.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -74,7 +73,7 @@ pub(crate) struct Place {
 pub(crate) struct Clockwork<E, C> {
     pub(crate) cluster: Cluster,
     pub(crate) enclaves: Enclaves,
-    pub(crate) deployments: PerEnclave<Metadata<Deployment>>,
+    pub(crate) scheduled: PerEnclave<Metadata<Deployment>, Scheduled>,
     pub(crate) ledgers: Ledgers,
     pub(crate) runner: Arc<Runner<E, C>>,
     pub(crate) clock: C,
@@ -115,7 +114,7 @@ impl<E: Engine, C: Clock + Clone> Clockwork<E, C> {
     pub(crate) async fn run(self: Arc<Self>, election: Election, draining: CancellationToken, drain_time: Duration) {
         let (tracker, running) = (TaskTracker::new(), Running::default());
         tokio::select! {
-            () = self.deployments.ready() => {}
+            () = self.scheduled.ready() => {}
             () = draining.cancelled() => return,
         }
         while !draining.is_cancelled() {
@@ -133,8 +132,8 @@ impl<E: Engine, C: Clock + Clone> Clockwork<E, C> {
                 () = draining.cancelled() => 0,
             };
             lead.leading.end();
-            // So that their runs are made.
-            let _ = timeout(LAST_CLAIMS, looks.end()).await;
+            // So that their runs are made, which they are only while the lead lasts.
+            let _ = timeout(lead.leading.left(), looks.end()).await;
             self.measures.leads(false);
             tracing::info!(term = leadership.term(), "leading no more");
             leadership.resign(later).await;
@@ -165,8 +164,7 @@ impl<E: Engine, C: Clock + Clone> Lead<E, C> {
     /// Turns the wheel, until a ledger shows a later term, which is returned.
     async fn turn(&self, looks: &mut Looks) -> Term {
         let clock = &self.clockwork.clock;
-        let (mut deployments, mut enclaves) =
-            (self.clockwork.deployments.changes(), self.clockwork.enclaves.changes());
+        let (mut scheduled, mut enclaves) = (self.clockwork.scheduled.changes(), self.clockwork.enclaves.changes());
         let (mut wheel, mut standing) = (Wheel::default(), Standing::default());
         let mut tidied = None;
         let (mut refresh, mut retry) = (Some(Instant::now()), TOGETHER);
@@ -194,7 +192,7 @@ impl<E: Engine, C: Clock + Clone> Lead<E, C> {
             let pause = next.map_or(LOOK, |next| (next - now).to_std().unwrap_or_default().min(LOOK));
             let soon = Instant::now() + TOGETHER;
             tokio::select! {
-                () = deployments.changed() => refresh = refresh.min(Some(soon)).or(Some(soon)),
+                () = scheduled.changed() => refresh = refresh.min(Some(soon)).or(Some(soon)),
                 () = enclaves.changed() => refresh = refresh.min(Some(soon)).or(Some(soon)),
                 () = sleep_until(refresh.unwrap_or(soon)), if refresh.is_some() => {}
                 Some(looked) = looks.ended() => {

@@ -92,6 +92,35 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_tentacle_sends_nobody_elsewhere_and_answers_without_end_are_cut() {
+        let (elsewhere, target) = listener().await;
+        let redirect = format!("HTTP/1.1 307 Go\r\nlocation: {target}\r\ncontent-length: 0\r\n\r\n");
+        let (listener, url) = listener().await;
+        let engine = EngineClient::new();
+        let answer = async {
+            let (mut stream, _) = listener.accept().await.expect("a connection");
+            stream.read_exact(&mut [0; 16]).await.expect("a request");
+            stream.write_all(redirect.as_bytes()).await.expect("written");
+        };
+        let call = call(url, &json!({}));
+        let (redirected, ()) = tokio::join!(engine.post(&call), answer);
+        assert_eq!(redirected.map(|answer| answer.status), Ok(307));
+        let followed = tokio::time::timeout(std::time::Duration::from_millis(50), elsewhere.accept()).await;
+        assert!(followed.is_err(), "{followed:?}");
+
+        let endless = async {
+            let (mut stream, _) = listener.accept().await.expect("a connection");
+            stream.read_exact(&mut [0; 16]).await.expect("a request");
+            stream.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").await.expect("written");
+            // Until the other side has had enough.
+            let chunk = [b"1000\r\n", &[0xff; 0x1000][..], b"\r\n"].concat();
+            while stream.write_all(&chunk).await.is_ok() {}
+        };
+        let (cut, ()) = tokio::join!(engine.post(&call), endless);
+        assert_eq!(cut, Err(NoAnswer::TooLong(RUN_OUTPUT_BYTES)));
+    }
+
+    #[tokio::test]
     async fn nobody_at_the_address_is_told_from_a_connection_that_broke() {
         let (gone, url) = listener().await;
         drop(gone);

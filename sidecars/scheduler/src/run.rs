@@ -96,11 +96,7 @@ impl RunError {
 
     /// Why, for the ledger: of the answer, which is the tentacle's, only the status.
     pub(crate) fn reason(&self) -> String {
-        match &self.why {
-            Why::Status { status, .. } => format!("it answered HTTP {status}, which no engine says of a run"),
-            Why::NoAnswer(seconds) => format!("it gave no answer within {seconds} s; the run may still be going on"),
-            why => format!("it {why}"),
-        }
+        self.why.without_answer()
     }
 }
 
@@ -116,6 +112,17 @@ enum Why {
     TooLong,
     #[error("answered HTTP {status}, which no engine says of a run: {body}")]
     Status { status: u16, body: String },
+}
+
+impl Why {
+    /// The same without what the tentacle answered, which is for its caller and for nobody else.
+    fn without_answer(&self) -> String {
+        match self {
+            Self::Status { status, .. } => format!("it answered HTTP {status}, which no engine says of a run"),
+            Self::NoAnswer(seconds) => format!("it gave no answer within {seconds} s; the run may still be going on"),
+            why => format!("it {why}"),
+        }
+    }
 }
 
 /// Makes runs.
@@ -151,7 +158,7 @@ impl<E: Engine, C: Clock> Runner<E, C> {
             enclave = %run.enclave,
             tentacle = %run.tentacle,
             success = outcome.as_ref().is_ok_and(|outcome| outcome.success),
-            error = outcome.as_ref().err().map(tracing::field::display),
+            error = outcome.as_ref().err().map(Why::without_answer),
             duration_ms = millis(duration),
             "run"
         );

@@ -2,8 +2,7 @@
 
 use std::{future, sync::Arc, time::Duration};
 
-use k8s_openapi::api::apps::v1::Deployment;
-use tentacular_cluster::{Cluster, Election, ElectionTimes, Enclaves, Metadata, PerEnclave};
+use tentacular_cluster::{Cluster, Election, ElectionTimes, Enclaves, PerEnclave};
 use tentacular_contract::{keys, tentacle_url::TentacleUrl};
 use tentacular_process::{Context, Part, engine::EngineClient, link::Sidecar};
 use uuid::Uuid;
@@ -11,7 +10,7 @@ use uuid::Uuid;
 use crate::{
     args::Args,
     clock::SystemClock,
-    clockwork::{Clockwork, Measures},
+    clockwork::{Clockwork, Measures, Scheduled},
     ledger::Ledgers,
     run::Runner,
     tools::{
@@ -30,12 +29,13 @@ pub(crate) async fn run(args: Args, context: Context) -> anyhow::Result<()> {
         watching.await;
         Ok(())
     });
-    let (deployments, watching) = PerEnclave::<Metadata<Deployment>>::new(cluster.clone(), enclaves.clone(), None);
+    let (scheduled, watching) =
+        PerEnclave::keeping(cluster.clone(), enclaves.clone(), Some(keys::MANAGED_SELECTOR), Scheduled::of);
     context.spawn("deployments", async move {
         watching.await;
         Ok(())
     });
-    let (seen, filled) = (deployments.clone(), context.health.condition("deployments"));
+    let (seen, filled) = (scheduled.clone(), context.health.condition("deployments"));
     context.spawn("readiness", async move {
         seen.ready().await;
         filled.set(true);
@@ -46,7 +46,7 @@ pub(crate) async fn run(args: Args, context: Context) -> anyhow::Result<()> {
     let clockwork = Arc::new(Clockwork {
         cluster: cluster.clone(),
         enclaves,
-        deployments,
+        scheduled,
         ledgers: Ledgers::new(cluster.clone()),
         runner: Arc::clone(&runner),
         clock: SystemClock,

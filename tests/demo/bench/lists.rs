@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 use crate::{
     address,
     load::{self, Target, Until},
-    memory::resident,
+    memory::{most_resident, resident},
     report::{median, ms},
 };
 
@@ -67,6 +67,16 @@ pub(crate) async fn measure(stack: &Stack) -> anyhow::Result<()> {
             calls(stack, before + size).await?;
         }
     }
+    stack.kill(Part::Auditor).await?;
+    stack.restart(Part::Auditor)?;
+    until_listed(&mcp, before + made).await?;
+    tokio::time::sleep(IDLE).await;
+    say(&format!(
+        "auditor that starts with {} tentacles, resident memory: {:.1} MB, {:.1} MB at the most",
+        before + made,
+        resident(stack, Part::Auditor)?,
+        most_resident(stack, Part::Auditor)?,
+    ));
     Ok(())
 }
 

@@ -1,6 +1,7 @@
 //! Measures and prints; never fails on a figure. Medians of several runs, as machines are noisy; where two things are
 //! compared, the ratio is of runs that alternate.
 
+mod admission;
 mod applies;
 mod bare;
 mod changes;
@@ -35,6 +36,8 @@ struct Args {
 enum Measure {
     /// From the start of the kernel to its first answer.
     Start,
+    /// What the webhook adds to a write, and its memory.
+    Admission,
     /// Resident memory of processes that do nothing.
     Memory,
     /// The way through the kernel.
@@ -76,6 +79,9 @@ async fn run(only: Option<Measure>) -> anyhow::Result<()> {
     let installation = Arc::new(Installation::into_own(control_plane).await?);
     if wanted(Measure::Start) {
         start::measure(&installation).await?;
+    }
+    if wanted(Measure::Admission) {
+        admission::measure(&installation).await?;
     }
     let provider = Provider::start()?;
     let options = Options { kernel_args: provider.kernel_args(), ..Options::default() };

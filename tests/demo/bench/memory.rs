@@ -13,6 +13,9 @@ use crate::{
 
 /// How long a process is left alone before its memory is read.
 const IDLE: Duration = Duration::from_secs(5);
+/// Figures of a process: resident memory, and the most that it was since its start.
+pub(crate) const NOW: &str = "VmRSS:";
+pub(crate) const MOST: &str = "VmHWM:";
 /// Clients that begin and do not go on.
 const ABANDONED: usize = 100_000;
 
@@ -49,9 +52,18 @@ pub(crate) async fn abandoned(stack: &Stack) -> anyhow::Result<()> {
 
 /// In MB of 1,000,000 bytes.
 pub(crate) fn resident(stack: &Stack, part: Part) -> anyhow::Result<f64> {
-    let pid = stack.process(part)?.pid();
+    of(stack.process(part)?.pid(), NOW)
+}
+
+/// The most that it was since its start, in MB of 1,000,000 bytes.
+pub(crate) fn most_resident(stack: &Stack, part: Part) -> anyhow::Result<f64> {
+    of(stack.process(part)?.pid(), MOST)
+}
+
+/// A figure of a process, in MB of 1,000,000 bytes.
+pub(crate) fn of(pid: u32, figure: &str) -> anyhow::Result<f64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).context("no VmRSS")?;
+    let line = status.lines().find(|line| line.starts_with(figure)).with_context(|| format!("no {figure}"))?;
     let kib: u32 = line.split_whitespace().nth(1).context("no figure")?.parse()?;
     Ok(f64::from(kib) / 1000.0 * 1.024)
 }

@@ -1,47 +1,57 @@
-//! Writes docs/tools.md from what the sidecars list, or says whether it is still what they list.
+//! Writes docs/tools.md from what the sidecars list and the chart's README from its values, or says whether they are still
+//! what would be written.
 
 mod listed;
 mod page;
 mod permission;
 mod schema;
 mod text;
+mod values;
 
 use std::{fs, path::Path, process::ExitCode};
 
 use anyhow::{Context as _, ensure};
 use clap::Parser;
 use tentacular_demo::say;
+use tentacular_test_harness::chart::CHART;
 
-/// Writes docs/tools.md from the tools' own schemas.
+/// Writes docs/tools.md from the tools' own schemas, and the chart's README from its values.yaml.
 #[derive(Debug, Parser)]
 struct Args {
-    /// Write nothing; fail when the page is not what would be written.
+    /// Write nothing; fail when a page is not what would be written.
     #[arg(long)]
     check: bool,
 }
 
-/// The page.
-const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/tools.md");
+/// The page of the tools.
+const TOOLS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/tools.md");
 
 #[tokio::main]
 async fn main() -> ExitCode {
     match run(&Args::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            say(&format!("docs/tools.md: {error:#}"));
+            say(&format!("{error:#}"));
             ExitCode::FAILURE
         }
     }
 }
 
 async fn run(args: &Args) -> anyhow::Result<()> {
-    let page = page::page(&listed::all().await?)?;
-    let path = Path::new(PAGE);
-    if !args.check {
+    let chart = Path::new(CHART);
+    let values = fs::read_to_string(chart.join("values.yaml")).context("the chart's values.yaml")?;
+    keep(&chart.join("README.md"), &values::page(&values)?, args.check).context("the chart's README.md")?;
+    let tools = page::page(&listed::all().await?)?;
+    keep(Path::new(TOOLS), &tools, args.check).context("docs/tools.md")
+}
+
+/// Writes the page, or checks that it is what would be written.
+fn keep(path: &Path, page: &str, check: bool) -> anyhow::Result<()> {
+    if !check {
         return fs::write(path, page).context("cannot be written");
     }
     let written = fs::read_to_string(path).context("cannot be read; `make docs` writes it")?;
-    if let Some((line, now)) = first_difference(&written, &page) {
+    if let Some((line, now)) = first_difference(&written, page) {
         let cut: String = now.chars().take(100).collect();
         ensure!(
             false,

@@ -6,20 +6,40 @@ use tentacular_demo::Message;
 use tentacular_test_harness::{Part, mcp::Era};
 
 /// The tools of the three sidecars, in the order of the alphabet.
-const TOOLS: [&str; 14] = [
+const TOOLS: [&str; 34] = [
+    "audit_netpol",
+    "audit_psa",
+    "audit_rbac",
+    "audit_resources",
+    "authz_explain",
+    "cluster_preflight",
+    "cluster_profile",
     "enclave_deprovision",
     "enclave_info",
     "enclave_list",
     "enclave_provision",
     "enclave_sync",
+    "health_cluster_summary",
+    "health_nodes",
+    "health_ns_usage",
     "permissions_get",
     "permissions_set",
+    "platform_config",
+    "proxy_status",
     "wf_apply",
+    "wf_describe",
+    "wf_events",
     "wf_health",
+    "wf_health_ns",
+    "wf_jobs",
     "wf_list",
+    "wf_logs",
+    "wf_pods",
     "wf_remove",
     "wf_restart",
     "wf_run",
+    "wf_runs",
+    "wf_schedule",
     "wf_status",
 ];
 

@@ -58,21 +58,22 @@ impl Place {
         self.stack.client_as(&provider()?.token(&claims), Era::Stateless).await
     }
 
-    fn api(&self, api_version: &str, kind: &str, namespace: Option<&str>) -> Api<DynamicObject> {
+    fn api(client: &Client, api_version: &str, kind: &str, namespace: Option<&str>) -> Api<DynamicObject> {
         let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
         let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind));
         match namespace {
-            Some(namespace) => Api::namespaced_with(self.admin.clone(), namespace, &resource),
-            None => Api::all_with(self.admin.clone(), &resource),
+            Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
+            None => Api::all_with(client.clone(), &resource),
         }
     }
 
-    /// Creates an object of the enclave around the server, or one of the cluster where `of_cluster` says so.
+    /// Creates an object of the enclave, or one of the cluster, as it would stand there if it were older than the webhook.
     pub(super) async fn create(&self, object: Value) -> anyhow::Result<()> {
         let text = |member: &str| object[member].as_str().unwrap().to_owned();
         let (api_version, kind) = (text("apiVersion"), text("kind"));
         let namespace = (!kind.starts_with("Cluster")).then_some(self.enclave.as_str());
-        let api = self.api(&api_version, &kind, namespace);
+        let older = self.stack.installation().control_plane().controller()?;
+        let api = Self::api(&older, &api_version, &kind, namespace);
         api.create(&PostParams::default(), &from_value(object)?).await?;
         Ok(())
     }
@@ -89,9 +90,18 @@ impl Place {
 
     /// Does what a finding says, as an administrator.
     pub(super) async fn mend(&self, remedy: &Value) -> anyhow::Result<()> {
+        Self::change(&self.admin, remedy).await
+    }
+
+    /// Changes an object to what it may be where it is older than the webhook.
+    pub(super) async fn worsen(&self, change: &Value) -> anyhow::Result<()> {
+        Self::change(&self.stack.installation().control_plane().controller()?, change).await
+    }
+
+    async fn change(client: &Client, remedy: &Value) -> anyhow::Result<()> {
         let object = &remedy["object"];
         let text = |member: &str| object[member].as_str().unwrap();
-        let api = self.api(text("apiVersion"), text("kind"), object["namespace"].as_str());
+        let api = Self::api(client, text("apiVersion"), text("kind"), object["namespace"].as_str());
         let (name, patch, params) = (text("name"), remedy["patch"].clone(), PatchParams::default());
         match remedy["type"].as_str().unwrap() {
             "json" => api.patch(name, &params, &Patch::<()>::Json(from_value(patch)?)).await.map(drop)?,

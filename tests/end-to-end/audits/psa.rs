@@ -167,7 +167,7 @@ async fn e2e_audits_psa_shows_nothing_of_tentacles_that_the_caller_cannot_read()
     let object = json!({
         "apiVersion": "apps/v1", "kind": "Deployment", "namespace": place.enclave, "name": arguments["name"],
     });
-    place.mend(&json!({ "type": "merge", "object": object, "patch": patch })).await?;
+    place.worsen(&json!({ "type": "merge", "object": object, "patch": patch })).await?;
     let here = json!({ "enclave": place.enclave });
     let owner = place.person("ann").await?.call("audit_psa", here.clone()).await?;
     assert_eq!((owner["findings"].as_array().unwrap().len(), owner.get("warnings")), (1, None), "{owner}");

@@ -1,12 +1,18 @@
 //! `wf_status` with detail: why a tentacle is not ready.
 
-use k8s_openapi::api::core::v1::{Event, Namespace};
+use std::time::Duration;
+
+use k8s_openapi::{
+    api::core::v1::{Event, Namespace, Pod},
+    apimachinery::pkg::apis::meta::v1::ObjectMeta,
+};
 use kube::{
     Api,
-    api::{Patch, PatchParams},
+    api::{DeleteParams, Patch, PatchParams, PostParams},
 };
 use serde_json::{Value, json};
 use tentacular_test_harness::node::{IMAGE_PULL, READY};
+use tokio::time::{sleep, timeout};
 
 use super::world::{HIDDEN, OPEN, World, deployment, each, with_pods};
 
@@ -82,13 +88,26 @@ async fn e2e_observe_status_says_that_the_pods_are_refused() -> anyhow::Result<(
 
     // What the newest rules of Pod Security allow and those of this version did not.
     let older = json!({ "metadata": { "labels": { "pod-security.kubernetes.io/enforce-version": "v1.24" } } });
-    let namespaces = Api::<Namespace>::all(world.admin.clone());
-    namespaces.patch(&world.team.enclave, &PatchParams::default(), &Patch::Merge(older)).await?;
     let tuned = with_pods("tuned", |pods| {
         let sysctl = json!({ "name": "net.ipv4.tcp_keepalive_time", "value": "60" });
         pods["spec"]["securityContext"] = json!({ "sysctls": [sysctl] });
     });
     world.apply("tuned", "private", &[tuned]).await?;
+    let pod = world.pod("tuned").await?;
+    let namespaces = Api::<Namespace>::all(world.admin.clone());
+    namespaces.patch(&world.team.enclave, &PatchParams::default(), &Patch::Merge(older)).await?;
+    let pods = world.api::<Pod>();
+    let mut again = pods.get(&pod).await?;
+    again.metadata = ObjectMeta { name: Some("again".to_owned()), ..ObjectMeta::default() };
+    let dry_run = PostParams { dry_run: true, ..PostParams::default() };
+    // The API server goes by a label some milliseconds after it was set.
+    let refused = async {
+        while pods.create(&dry_run, &again).await.is_ok() {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(Duration::from_mins(1), refused).await?;
+    pods.delete(&pod, &DeleteParams::default()).await?;
     status(&world, "tuned", says(&["violates PodSecurity", "sysctl"])).await?;
     Ok(())
 }

@@ -81,3 +81,20 @@ async fn e2e_schedule_the_workflow_decides_how_an_ambiguous_annotation_is_read()
     assert_eq!(shown["invalid"], json!([]));
     Ok(())
 }
+
+#[tokio::test]
+async fn e2e_schedule_names_of_the_workflow_that_are_none_are_told() -> anyhow::Result<()> {
+    let place = Place::new("nameless").await?;
+    let mut manifests = scheduled(&json!({ CRON: "0 9 * * *,0 10 * * *" }))?;
+    let code = &mut of(&mut manifests, "ConfigMap")?["data"]["workflow.yaml"];
+    let yaml = code.as_str().unwrap();
+    let triggers = "triggers:\n  - {type: cron, name: same, schedule: 0 9 * * *}\n  \
+                    - {type: cron, name: same, schedule: 0 10 * * *}\n";
+    *code = json!(yaml.replace("triggers:\n", triggers));
+    place.apply(&manifests).await?;
+    let shown = place.schedule().await?;
+    assert_eq!(shown["schedules"].as_array().map(Vec::len), Some(2), "{shown}");
+    let [told] = &shown["invalid"].as_array().unwrap()[..] else { panic!("{shown}") };
+    assert!(told.as_str().unwrap().contains("the name \"same\""), "{shown}");
+    Ok(())
+}

@@ -14,7 +14,7 @@ const SHOWN: usize = 300;
 
 /// A request of one account.
 #[derive(Debug, Clone)]
-pub(super) struct Attempt {
+pub(crate) struct Attempt {
     method: Method,
     path: String,
     content: &'static str,
@@ -25,7 +25,7 @@ pub(super) struct Attempt {
 
 /// Who refuses.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum By {
+pub(crate) enum By {
     /// RBAC: there is no such right.
     Rbac,
     /// RBAC's guard against binding rights that one does not have.
@@ -34,70 +34,80 @@ pub(super) enum By {
     Policy(&'static str),
     /// Several of them; the API server names one.
     SomePolicy,
+    /// The webhook's rule of that name about who may.
+    Protection(&'static str),
+    /// The webhook's rule of that name about what is valid.
+    Validation(&'static str),
 }
 
 impl Attempt {
     /// Whether it makes something by a plain create.
-    pub(super) fn makes(&self) -> bool {
+    pub(crate) fn makes(&self) -> bool {
         self.method == Method::POST
     }
 }
 
-pub(super) fn get(path: impl Into<String>) -> Attempt {
+pub(crate) fn get(path: impl Into<String>) -> Attempt {
     Attempt { method: Method::GET, path: path.into(), content: "application/json", body: Value::Null, poses_as: None }
 }
 
-pub(super) fn create(path: impl Into<String>, body: Value) -> Attempt {
+pub(crate) fn create(path: impl Into<String>, body: Value) -> Attempt {
     Attempt { method: Method::POST, body, ..get(path) }
 }
 
-pub(super) fn replace(path: impl Into<String>, body: Value) -> Attempt {
+pub(crate) fn replace(path: impl Into<String>, body: Value) -> Attempt {
     Attempt { method: Method::PUT, body, ..get(path) }
 }
 
-pub(super) fn merge(path: impl Into<String>, body: Value) -> Attempt {
+pub(crate) fn merge(path: impl Into<String>, body: Value) -> Attempt {
     Attempt { method: Method::PATCH, content: "application/merge-patch+json", body, ..get(path) }
 }
 
-pub(super) fn strategic(path: impl Into<String>, body: Value) -> Attempt {
+pub(crate) fn strategic(path: impl Into<String>, body: Value) -> Attempt {
     Attempt { content: "application/strategic-merge-patch+json", ..merge(path, body) }
 }
 
-pub(super) fn json_patch(path: impl Into<String>, body: Value) -> Attempt {
+pub(crate) fn json_patch(path: impl Into<String>, body: Value) -> Attempt {
     Attempt { content: "application/json-patch+json", ..merge(path, body) }
 }
 
 /// Server-side apply, taking over fields.
-pub(super) fn apply(path: impl Into<String>, body: Value) -> Attempt {
+pub(crate) fn apply(path: impl Into<String>, body: Value) -> Attempt {
     let path = format!("{}?fieldManager=thief&force=true", path.into());
     Attempt { content: "application/apply-patch+yaml", ..merge(path, body) }
 }
 
 /// Without a body: with one, the API server takes no dry run from the path.
-pub(super) fn delete(path: impl Into<String>) -> Attempt {
+pub(crate) fn delete(path: impl Into<String>) -> Attempt {
     Attempt { method: Method::DELETE, ..get(path) }
 }
 
 impl Attempt {
     /// The same, posing as somebody else.
-    pub(super) fn posing_as(self, user: impl Into<String>) -> Self {
+    pub(crate) fn posing_as(self, user: impl Into<String>) -> Self {
         Self { poses_as: Some((user.into(), &[])), ..self }
     }
 
     /// The same, posing as an account of the server that RBAC allows everything, so that policies alone refuse.
-    pub(super) fn all_powerful(self, part: Part) -> Self {
+    pub(crate) fn all_powerful(self, part: Part) -> Self {
         let user = format!("system:serviceaccount:{SERVER_NAMESPACE}:{}", part.account());
         Self { poses_as: Some((user, &["system:masters"])), ..self }
     }
 
+    /// The same as one of Kubernetes' own controllers, with every right.
+    pub(crate) fn as_a_controller(self) -> Self {
+        let groups = &["system:masters", "system:serviceaccounts:kube-system"];
+        Self { poses_as: Some(("system:serviceaccount:kube-system:job-controller".to_owned(), groups)), ..self }
+    }
+
     /// The answer's object, or the refusal. Nothing is stored.
-    pub(super) async fn send(&self, client: &Client) -> Result<Value, kube::Error> {
+    pub(crate) async fn send(&self, client: &Client) -> Result<Value, kube::Error> {
         let path = &self.path;
         self.send_to(client, format!("{path}{}dryRun=All", if path.contains('?') { '&' } else { '?' })).await
     }
 
     /// The same for good.
-    pub(super) async fn send_for_real(&self, client: &Client) -> Result<Value, kube::Error> {
+    pub(crate) async fn send_for_real(&self, client: &Client) -> Result<Value, kube::Error> {
         self.send_to(client, self.path.clone()).await
     }
 
@@ -124,8 +134,15 @@ impl Attempt {
             By::Escalation => "is attempting to grant RBAC permissions not currently held".to_owned(),
             By::Policy(name) => format!("ValidatingAdmissionPolicy '{name}' with binding '{name}' denied request: "),
             By::SomePolicy => "ValidatingAdmissionPolicy 'tentacular-".to_owned(),
+            By::Protection(rule) | By::Validation(rule) => format!("(rule {rule})"),
         };
-        let expected = (status.code, &*status.reason) == (403, "Forbidden") && status.message.contains(&text);
+        let (code, refuser) = match by {
+            By::Protection(_) => ((403, "Forbidden"), "admission webhook \"protect."),
+            By::Validation(_) => ((422, "Invalid"), "admission webhook \"validate."),
+            _ => ((403, "Forbidden"), ""),
+        };
+        let told = status.message.contains(&text) && status.message.contains(refuser);
+        let expected = (status.code, &*status.reason) == code && told;
         ensure!(expected, "refused, but not by {by:?}: {} {} {}", status.code, status.reason, status.message);
         Ok(())
     }
@@ -149,7 +166,7 @@ impl Attempt {
 }
 
 /// Every attempt is refused, and by whom it says.
-pub(super) async fn all_refused(
+pub(crate) async fn all_refused(
     client: &Client,
     attempts: impl IntoIterator<Item = (By, Attempt)>,
 ) -> anyhow::Result<()> {
@@ -157,12 +174,12 @@ pub(super) async fn all_refused(
 }
 
 /// Every attempt would succeed for this client, which may do it.
-pub(super) async fn all_possible(client: &Client, attempts: impl IntoIterator<Item = Attempt>) -> anyhow::Result<()> {
+pub(crate) async fn all_possible(client: &Client, attempts: impl IntoIterator<Item = Attempt>) -> anyhow::Result<()> {
     all(attempts, |attempt| async move { (attempt.possible(client).await, attempt) }).await
 }
 
 /// Every attempt gets past the API server's checks, as far as it may lead then.
-pub(super) async fn all_reached(client: &Client, attempts: impl IntoIterator<Item = Attempt>) -> anyhow::Result<()> {
+pub(crate) async fn all_reached(client: &Client, attempts: impl IntoIterator<Item = Attempt>) -> anyhow::Result<()> {
     all(attempts, |attempt| async move { (attempt.reached(client).await, attempt) }).await
 }
 

@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+use tentacular_test_harness::part::INGRESS_DOMAIN;
+
 use super::attempt::{Attempt, apply, create, delete, get, merge, replace};
 
 /// The object that a thief would like to have, in each place and of each kind.
@@ -78,9 +80,10 @@ fn of_workloads() -> Vec<Kind> {
 
 fn of_other_groups() -> Vec<Kind> {
     let backend = json!({ "service": { "name": "victim", "port": { "number": 80 } } });
+    let http = json!({ "paths": [{ "path": "/", "pathType": "Prefix", "backend": backend }] });
     vec![
         kind(NETWORKING, "NetworkPolicy", "networkpolicies", json!({ "spec": { "podSelector": selector() } })),
-        kind(NETWORKING, "Ingress", "ingresses", json!({ "spec": { "defaultBackend": backend } })),
+        kind(NETWORKING, "Ingress", "ingresses", json!({ "spec": { "rules": [{ "http": http }] } })),
         kind(COORDINATION, "Lease", "leases", json!({ "spec": { "holderIdentity": "nobody" } })),
         kind(RBAC, "Role", "roles", json!({ "rules": [] })),
     ]
@@ -96,10 +99,13 @@ impl Kind {
         format!("{}/namespaces/{namespace}/{}", self.group, self.plural)
     }
 
-    /// An object of that name.
-    pub(super) fn object(&self, name: &str) -> Value {
+    /// An object of that name, for a namespace.
+    pub(super) fn object(&self, name: &str, namespace: &str) -> Value {
         let mut object = self.object.clone();
         object["metadata"] = json!({ "name": name });
+        if let Some(rule) = object.pointer_mut("/spec/rules/0") {
+            rule["host"] = json!(format!("victim.{namespace}.{INGRESS_DOMAIN}"));
+        }
         object
     }
 
@@ -112,7 +118,10 @@ impl Kind {
     /// Making objects, in any namespace.
     pub(super) fn creates(&self, namespace: &str) -> Vec<Attempt> {
         let path = self.path(namespace);
-        vec![create(path.clone(), self.object("loot")), apply(format!("{path}/loot"), self.object("loot"))]
+        vec![
+            create(path.clone(), self.object("loot", namespace)),
+            apply(format!("{path}/loot"), self.object("loot", namespace)),
+        ]
     }
 
     /// Changing and deleting the victim, which `stored` is.

@@ -51,7 +51,7 @@ async fn make() -> anyhow::Result<Place> {
     let outside = stack().await?.installation().control_plane().namespace("outside").await?;
     for kind in kinds() {
         for namespace in [&enclave, &outside] {
-            create(kind.path(namespace), kind.object(VICTIM)).send_for_real(&admin).await?;
+            create(kind.path(namespace), kind.object(VICTIM, namespace)).send_for_real(&admin).await?;
         }
     }
     for part in [Part::Registrar, Part::Scheduler, Part::Kernel] {
@@ -63,7 +63,7 @@ async fn make() -> anyhow::Result<Place> {
 }
 
 /// Waits until RBAC allows it: what was bound just now counts a little later.
-pub(super) async fn until_allowed(admin: &Client, user: &str, what: &Value) -> anyhow::Result<()> {
+pub(crate) async fn until_allowed(admin: &Client, user: &str, what: &Value) -> anyhow::Result<()> {
     let review = json!({ "spec": { "user": user, "resourceAttributes": what } });
     let ask = create("/apis/authorization.k8s.io/v1/subjectaccessreviews", review);
     let until = Instant::now() + COUNTS;

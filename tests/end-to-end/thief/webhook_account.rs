@@ -92,7 +92,7 @@ async fn the_webhook_changes_the_ca_in_its_configuration_and_nothing_else() -> a
 }
 
 #[tokio::test]
-async fn the_webhook_touches_no_other_configuration_and_no_other_secret() -> anyhow::Result<()> {
+async fn the_webhook_touches_no_other_configuration_secret_or_lease() -> anyhow::Result<()> {
     let (admin, webhook) = (admin().await?, thief(Part::Webhook).await?);
     let loot = json!({ "metadata": { "name": "loot" } });
     let mutating = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";
@@ -107,7 +107,15 @@ async fn the_webhook_touches_no_other_configuration_and_no_other_secret() -> any
     let refused = vec![get(secrets.clone()), create(secrets.clone(), loot), delete(own.clone()), delete(secrets)];
     all_possible(&admin, refused.clone()).await?;
     refused_by_rbac(&[Part::Webhook], refused).await?;
-    all_possible(&webhook, [get(own.clone()), merge(own, json!({}))]).await
+    all_possible(&webhook, [get(own.clone()), merge(own, json!({}))]).await?;
+
+    let leases = format!("/apis/coordination.k8s.io/v1/namespaces/{SERVER_NAMESPACE}/leases");
+    let lease = |account: Part| format!("{leases}/{}", account.account());
+    let schedulers = lease(Part::Scheduler);
+    let refused = vec![get(schedulers.clone()), merge(schedulers, json!({})), delete(lease(Part::Webhook))];
+    all_possible(&admin, refused.clone()).await?;
+    refused_by_rbac(&[Part::Webhook], refused).await?;
+    all_possible(&webhook, [get(lease(Part::Webhook)), merge(lease(Part::Webhook), json!({}))]).await
 }
 
 #[tokio::test]

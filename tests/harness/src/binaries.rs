@@ -47,7 +47,7 @@ fn complete(folder: &Path) -> bool {
 }
 
 /// The Kubernetes version of the sources, with its leading `v`.
-fn version() -> anyhow::Result<&'static str> {
+pub(crate) fn version() -> anyhow::Result<&'static str> {
     GO_MOD
         .lines()
         .find_map(|line| line.trim().strip_prefix("k8s.io/kubernetes v"))

@@ -1,11 +1,14 @@
 //! The certificates and keys of one control plane.
 
-use std::path::Path;
+use std::{
+    path::Path,
+    time::{Duration, SystemTime},
+};
 
 use anyhow::Context as _;
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
-    KeyUsagePurpose,
+    KeyUsagePurpose, date_time_ymd,
 };
 
 /// A certificate and its key, as PEM.
@@ -88,6 +91,16 @@ pub(crate) fn server(issuer: &Issuer) -> anyhow::Result<Pair> {
     let names = ["127.0.0.1", "localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc"];
     let mut params = CertificateParams::new(names.map(str::to_owned))?;
     params.distinguished_name = named("kube-apiserver").distinguished_name;
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    sign(params, issuer)
+}
+
+/// Valid from now on.
+pub(crate) fn lasting(issuer: &Issuer, names: &[&str], life: Duration) -> anyhow::Result<Pair> {
+    let mut params = CertificateParams::new(names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>())?;
+    let now = Duration::from_secs(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_secs());
+    params.not_before = date_time_ymd(1970, 1, 1) + now;
+    params.not_after = params.not_before + life;
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     sign(params, issuer)
 }

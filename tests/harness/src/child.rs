@@ -177,6 +177,11 @@ impl Child {
         self.signal(Signal::KILL)
     }
 
+    /// Asks it to end at once and in disorder, by SIGQUIT. Does nothing when it has ended already.
+    pub fn quit(&self) -> anyhow::Result<()> {
+        self.signal(Signal::QUIT)
+    }
+
     /// Lets it stand still, by SIGSTOP, until [`Self::resume`]. Does nothing when it has ended already.
     pub fn pause(&self) -> anyhow::Result<()> {
         self.signal(Signal::STOP)

@@ -15,6 +15,8 @@ pub(crate) enum Identity<'a> {
     Certificate(&'a Pair),
     /// A service account token.
     Token(&'a str),
+    /// Somebody with a client certificate who poses as this user in these groups.
+    Posing(&'a Pair, &'a str, &'a [&'a str]),
 }
 
 impl Identity<'_> {
@@ -25,6 +27,12 @@ impl Identity<'_> {
                 "client-key-data": STANDARD.encode(&pair.key),
             }),
             Identity::Token(token) => json!({ "token": token }),
+            Identity::Posing(pair, user, groups) => {
+                let mut poses = Identity::Certificate(pair).user();
+                poses["as"] = json!(user);
+                poses["as-groups"] = json!(groups);
+                poses
+            }
         }
     }
 }

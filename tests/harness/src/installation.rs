@@ -2,6 +2,7 @@
 //! are, and the webhook as a process. The other processes make a [`crate::Stack`]; several may share one installation.
 
 use std::{
+    net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -10,7 +11,7 @@ use anyhow::Context as _;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{
     Client,
-    api::{Api, DynamicObject, Patch, PatchParams, PostParams},
+    api::{Api, DeleteParams, DynamicObject, Patch, PatchParams, PostParams},
     core::GroupVersionKind,
     discovery::{ApiResource, Scope, pinned_kind},
 };
@@ -18,15 +19,17 @@ use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
 use crate::{
-    Child, ControlPlane, background,
+    Child, ControlPlane, FaultProxy, background, chart,
     part::{self, Part},
     policies,
+    service::Endpoint,
 };
 
 /// The namespace that the server is installed in.
 pub const SERVER_NAMESPACE: &str = "tentacular-system";
-/// The only template construct that the applied files hold.
-const RELEASE_NAMESPACE: &str = "{{ .Release.Namespace }}";
+
+/// The templates of accounts and rights.
+const RIGHTS: [&str; 3] = ["accounts.yaml", "rbac.yaml", "policies.yaml"];
 
 /// The product's objects in a control plane, and its webhook.
 #[derive(Debug)]
@@ -60,13 +63,22 @@ impl Installation {
         Self::install(Owned::Own(Box::new(control_plane))).await
     }
 
+    /// The same without the webhook, which is the caller's to start and to register.
+    pub async fn without_webhook(control_plane: ControlPlane) -> anyhow::Result<Self> {
+        Self::prepare(Owned::Own(Box::new(control_plane))).await
+    }
+
     async fn install(control_plane: Owned) -> anyhow::Result<Self> {
+        let mut installation = Self::prepare(control_plane).await?;
+        installation.start_webhook().await?;
+        Ok(installation)
+    }
+
+    async fn prepare(control_plane: Owned) -> anyhow::Result<Self> {
         let folder = control_plane.get().directory().join("installation");
         std::fs::create_dir_all(&folder)?;
         install_rights(control_plane.get()).await?;
-        let mut installation = Self { control_plane, folder, webhook: None };
-        installation.start_webhook().await?;
-        Ok(installation)
+        Ok(Self { control_plane, folder, webhook: None })
     }
 
     /// The control plane under it.
@@ -86,29 +98,73 @@ impl Installation {
         Ok(path)
     }
 
-    /// Starts the webhook and registers it: the chart's configuration, with a loopback address in place of a Service,
-    /// as no pod network leads from the API server to this machine's processes.
-    async fn start_webhook(&mut self) -> anyhow::Result<()> {
-        let kubeconfig = self.kubeconfig_for(Part::Webhook, &self.folder).await?;
-        let log = self.folder.join("webhook.log");
-        let webhook = part::program(Part::Webhook)?
+    /// Starts a process of the webhook, under a name that no other one here has, and waits until it listens.
+    pub async fn replica(&self, name: &str, args: &[&str]) -> anyhow::Result<Replica> {
+        self.replica_through(None, name, args).await
+    }
+
+    /// The same, which speaks to the API server through a proxy.
+    pub async fn replica_through(
+        &self,
+        proxy: Option<&FaultProxy>,
+        name: &str,
+        args: &[&str],
+    ) -> anyhow::Result<Replica> {
+        let folder = self.folder.join(name);
+        std::fs::create_dir(&folder)?;
+        let kubeconfig = self.kubeconfig_for(Part::Webhook, &folder).await?;
+        if let Some(proxy) = proxy {
+            proxy.kubeconfig(self.control_plane(), Part::Webhook, &kubeconfig).await?;
+        }
+        let child = part::program(Part::Webhook)?
             .env("KUBECONFIG", &kubeconfig)
             .arg("--listen=127.0.0.1:0")
             .arg("--observe-addr=127.0.0.1:0")
             .arg("--extra-names=127.0.0.1")
-            .start(&log)?;
-        let address = part::logged(&webhook, "serving admission reviews", "address").await?;
-        let url = format!("https://{address}/admit");
-        apply_chart(&self.control_plane().admin()?, &["webhook.yaml"], move |object| {
+            .args(args)
+            .start(&folder.join("webhook.log"))?;
+        let address = part::logged(&child, "serving admission reviews", "address").await?.parse()?;
+        let observe = part::logged(&child, "observing", "address").await?.parse()?;
+        Ok(Replica { child, endpoint: Endpoint { address, observe } })
+    }
+
+    /// Makes the chart's objects for the webhook, its configuration with a loopback address in place of a Service, as no
+    /// pod network leads from the API server to this machine's processes.
+    pub async fn register_webhook(&self, address: SocketAddr) -> anyhow::Result<()> {
+        apply_chart(&self.control_plane().admin()?, &["webhook.yaml"], &[], move |object| {
             for entry in object.get_mut("webhooks").and_then(Value::as_array_mut).into_iter().flatten() {
-                entry["clientConfig"] = json!({ "url": url });
+                let path = entry["clientConfig"]["service"]["path"].as_str().unwrap_or_default();
+                entry["clientConfig"] = json!({ "url": format!("https://{address}{path}") });
             }
         })
-        .await?;
-        part::ready(&webhook).await?;
-        self.webhook = Some(webhook);
+        .await
+    }
+
+    /// Removes the chart's objects, as helm's uninstall does. What the server itself made stays.
+    pub async fn uninstall(&self) -> anyhow::Result<()> {
+        let admin = self.control_plane().admin()?;
+        for object in chart::render(&[&RIGHTS[..], &["webhook.yaml"]].concat(), &[]).await? {
+            delete(&admin, &object).await?;
+        }
         Ok(())
     }
+
+    async fn start_webhook(&mut self) -> anyhow::Result<()> {
+        let replica = self.replica("webhook", &[]).await?;
+        self.register_webhook(replica.endpoint.address).await?;
+        part::ready(&replica.child).await?;
+        self.webhook = Some(replica.child);
+        Ok(())
+    }
+}
+
+/// A process of the webhook.
+#[derive(Debug)]
+pub struct Replica {
+    /// The process.
+    pub child: Child,
+    /// Where it listens.
+    pub endpoint: Endpoint,
 }
 
 impl Owned {
@@ -125,25 +181,28 @@ impl Owned {
 pub async fn install_rights(control_plane: &ControlPlane) -> anyhow::Result<()> {
     let admin = control_plane.admin()?;
     ensure_namespace(&admin).await?;
-    apply_chart(&admin, &["accounts.yaml", "rbac.yaml", "policies.yaml"], |_| ()).await?;
+    apply_chart(&admin, &RIGHTS, &[], |_| ()).await?;
     policies::in_force(&admin).await
 }
 
-/// Applies files of the chart as the administrator that an installation is made by.
-async fn apply_chart(client: &Client, files: &[&str], adjust: impl Fn(&mut Value)) -> anyhow::Result<()> {
-    for file in files {
-        let path =
-            Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../charts/tentacular-mcp/templates")).join(file);
-        let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        let text = text.replace(RELEASE_NAMESPACE, SERVER_NAMESPACE);
-        anyhow::ensure!(!text.contains("{{"), "{file} holds a template construct that only helm can render");
-        let objects: Vec<Value> = serde_saphyr::from_multiple(&text).with_context(|| format!("{file} is no YAML"))?;
-        for mut object in objects.into_iter().filter(|object| !object.is_null()) {
-            adjust(&mut object);
-            apply(client, &object)
-                .await
-                .with_context(|| format!("cannot apply {} of {file}", object["metadata"]["name"]))?;
-        }
+/// What the chart gives the server in the namespace of a module proxy, as if it were enabled there.
+pub async fn allow_module_proxy(control_plane: &ControlPlane, namespace: &str) -> anyhow::Result<()> {
+    let values = ["moduleProxy.enabled=true", &format!("moduleProxy.namespace={namespace}")];
+    apply_chart(&control_plane.admin()?, &["module-proxy.yaml"], &values, |_| ()).await
+}
+
+/// Applies templates of the chart as the administrator that an installation is made by.
+async fn apply_chart(
+    client: &Client,
+    templates: &[&str],
+    values: &[&str],
+    adjust: impl Fn(&mut Value),
+) -> anyhow::Result<()> {
+    for mut object in chart::render(templates, values).await? {
+        adjust(&mut object);
+        apply(client, &object)
+            .await
+            .with_context(|| format!("cannot apply {} {}", object["kind"], object["metadata"]["name"]))?;
     }
     Ok(())
 }
@@ -157,17 +216,32 @@ async fn ensure_namespace(client: &Client) -> anyhow::Result<()> {
 }
 
 async fn apply(client: &Client, object: &Value) -> anyhow::Result<()> {
+    let (api, name) = place_of(client, object).await?;
+    api.patch(name, &PatchParams::apply("helm").force(), &Patch::Apply(object)).await?;
+    Ok(())
+}
+
+async fn delete(client: &Client, object: &Value) -> anyhow::Result<()> {
+    let (api, name) = place_of(client, object).await?;
+    match api.delete(name, &DeleteParams::default()).await {
+        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
+        deleted => deleted.map(|_| ()).with_context(|| format!("cannot delete {} {name}", object["kind"])),
+    }
+}
+
+/// Where the object goes, and its name.
+async fn place_of<'a>(client: &Client, object: &'a Value) -> anyhow::Result<(Api<DynamicObject>, &'a str)> {
     let text = |path: &str| object.pointer(path).and_then(Value::as_str).unwrap_or_default();
     let (group, version) = text("/apiVersion").rsplit_once('/').unwrap_or(("", text("/apiVersion")));
     let kind = GroupVersionKind::gvk(group, version, text("/kind"));
     let (resource, capabilities): (ApiResource, _) = pinned_kind(client, &kind).await?;
-    let api: Api<DynamicObject> = match capabilities.scope {
+    let api = match capabilities.scope {
         Scope::Cluster => Api::all_with(client.clone(), &resource),
         Scope::Namespaced => {
             let namespace = Some(text("/metadata/namespace")).filter(|namespace| !namespace.is_empty());
             Api::namespaced_with(client.clone(), namespace.unwrap_or(SERVER_NAMESPACE), &resource)
         }
     };
-    api.patch(text("/metadata/name"), &PatchParams::apply("helm").force(), &Patch::Apply(object)).await?;
-    Ok(())
+    let name = object["metadata"]["name"].as_str().context("an object of the chart without a name")?;
+    Ok((api, name))
 }

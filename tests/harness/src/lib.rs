@@ -1,6 +1,7 @@
 //! A real control plane, the processes and an MCP client, for demo and tests.
 
 pub mod binaries;
+pub mod chart;
 pub mod child;
 pub mod control_plane;
 pub mod eventually;
@@ -12,6 +13,8 @@ pub mod node;
 pub mod part;
 pub mod provider;
 pub mod scratch;
+pub mod service;
+pub mod services;
 pub mod shared;
 pub mod stack;
 pub mod tls;
@@ -33,5 +36,6 @@ pub use node::Node;
 pub use part::Part;
 pub use provider::Provider;
 pub use scratch::Scratch;
+pub use service::Service;
 pub use shared::background;
 pub use stack::Stack;

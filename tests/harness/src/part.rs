@@ -72,11 +72,15 @@ impl Part {
     }
 }
 
+/// The domain under which enclaves have hosts, for all parts alike.
+pub const INGRESS_DOMAIN: &str = "apps.example.org";
+
 /// The program of a part, without the variables of this process that would configure it.
 pub fn program(part: Part) -> anyhow::Result<Program> {
     tls::use_ring();
     let path = std::env::var_os("PATH").unwrap_or_default();
-    Ok(Program::new(part.binary()?).env_clear().env("PATH", path).env("RUST_BACKTRACE", "1").own_group())
+    let program = Program::new(part.binary()?).env_clear().env("PATH", path).env("RUST_BACKTRACE", "1");
+    Ok(program.env("TENTACULAR_INGRESS_DOMAIN", INGRESS_DOMAIN).own_group())
 }
 
 /// Waits until the part's log has a line with this message, and returns one of its fields as text.

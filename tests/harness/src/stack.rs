@@ -122,6 +122,8 @@ impl Stack {
             .env("KUBECONFIG", kubeconfig)
             .env("TENTACULAR_RUN_DIR", self.run_dir())
             .env("TENTACULAR_TENTACLE_URL", &self.engine_url)
+            // A test that is about it takes this back by an argument.
+            .env("TENTACULAR_PROXY_RECONCILER_DISABLED", "true")
             .arg("--observe-addr=127.0.0.1:0")
             .args(args))
     }
@@ -228,7 +230,7 @@ async fn first_line(child: &Child, log: &Path) -> anyhow::Result<String> {
 }
 
 /// A token that nobody can guess.
-fn random_token() -> anyhow::Result<String> {
+pub(crate) fn random_token() -> anyhow::Result<String> {
     let mut bytes = [0; 16];
     std::fs::File::open("/dev/urandom").and_then(|mut random| random.read_exact(&mut bytes))?;
     Ok(bytes.iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}")))

@@ -1,6 +1,6 @@
 //! TLS as the tests use it: ring for everything, authorities made for one test, and clients that trust only them.
 
-use std::{fmt, io, sync::Arc};
+use std::{fmt, io, sync::Arc, time::Duration};
 
 use rustls::{
     ClientConfig, RootCertStore, ServerConfig,
@@ -24,6 +24,15 @@ pub fn plain() -> reqwest::ClientBuilder {
     reqwest::Client::builder().tls_backend_preconfigured(trusting(RootCertStore::empty(), &[]))
 }
 
+/// An HTTP client that trusts the authorities in `pem` alone.
+pub fn trusting_pem(pem: &str) -> anyhow::Result<reqwest::ClientBuilder> {
+    let mut roots = RootCertStore::empty();
+    for authority in CertificateDer::pem_slice_iter(pem.as_bytes()) {
+        roots.add(authority?)?;
+    }
+    Ok(reqwest::Client::builder().tls_backend_preconfigured(trusting(roots, &[])))
+}
+
 /// A certificate authority.
 #[derive(Debug)]
 pub struct Authority(Issuer);
@@ -42,6 +51,11 @@ impl Authority {
     /// A certificate for servers on loopback, with its key.
     pub fn server(&self) -> anyhow::Result<Pair> {
         certificates::server(&self.0)
+    }
+
+    /// A certificate for servers of these names that expires after `life`, with its key.
+    pub fn lasting(&self, names: &[&str], life: Duration) -> anyhow::Result<Pair> {
+        certificates::lasting(&self.0, names, life)
     }
 
     /// An HTTP client that trusts this authority alone and offers these protocols (ALPN).

@@ -1,8 +1,11 @@
-//! The driver of annotation rules, and the readers that more than one kind has.
+//! What annotations say, by the parsers of those who read them; and the driver of the tables, one a kind.
+//!
+//! An annotation is refused only when the write at hand brings it or changes it. An empty value counts as absent, as it
+//! does for readers.
 
-use tentacular_contract::{Email, Mode};
+use tentacular_contract::{Email, Mode, facts::Pairs, limits};
 
-use super::{Annotations, Finding, Verdict};
+use super::{Finding, Kind, Operation, Request, Verdict, deployment, namespace, object};
 
 /// What a reader says of a value.
 #[derive(Debug, PartialEq, Eq)]
@@ -34,8 +37,23 @@ pub(super) struct Rule {
     pub(super) read: fn(&str) -> Read,
 }
 
+/// Judges the annotations that a write would store. Through the status of an object they can be written too.
+pub(super) fn verdict(request: &Request<'_>) -> Verdict {
+    if request.operation == Operation::Delete || request.subresource == Some("scale") {
+        return Verdict::default();
+    }
+    let new = object::pairs(request.object, "annotations");
+    let old = request.old.map(|old| object::pairs(Some(old), "annotations"));
+    match request.kind {
+        Kind::NAMESPACE => judge(namespace::RULES, &new, old.as_ref()),
+        Kind::DEPLOYMENT => judge(deployment::RULES, &new, old.as_ref()).and(deployment::older(&new, old.as_ref())),
+        Kind::CRON_JOB if request.operation == Operation::Create => deployment::cron_job(),
+        _ => Verdict::default(),
+    }
+}
+
 /// Applies `rules` to the annotations that a write would store.
-pub(super) fn judge(rules: &[Rule], new: &Annotations, old: Option<&Annotations>) -> Verdict {
+pub(super) fn judge(rules: &[Rule], new: &Pairs, old: Option<&Pairs>) -> Verdict {
     let mut verdict = Verdict::default();
     for rule in rules {
         let Some(value) = new.get(rule.key) else { continue };
@@ -43,7 +61,7 @@ pub(super) fn judge(rules: &[Rule], new: &Annotations, old: Option<&Annotations>
             continue;
         }
         let unchanged = old.and_then(|old| old.get(rule.key)) == Some(value);
-        let finding = |problem| Finding { rule: rule.name, path: path(rule.key), problem };
+        let finding = |problem: String| Finding::new(rule.name, path(rule.key), problem);
         match (rule.read)(value.trim()) {
             Read::Valid => {}
             Read::Invalid(problem) if !unchanged => verdict.violations.push(finding(problem)),
@@ -53,7 +71,8 @@ pub(super) fn judge(rules: &[Rule], new: &Annotations, old: Option<&Annotations>
     verdict
 }
 
-fn path(key: &str) -> String {
+/// The field of an annotation.
+pub(super) fn path(key: &str) -> String {
     format!("metadata.annotations[{key}]")
 }
 
@@ -65,6 +84,15 @@ pub(super) fn mode(text: &str) -> Read {
 /// One email address.
 pub(super) fn email(text: &str) -> Read {
     text.parse::<Email>().into()
+}
+
+/// A text for people, of which answers show only the beginning when it is long.
+pub(super) fn text(text: &str) -> Read {
+    let (characters, limit) = (text.chars().count(), limits::SHOWN_CHARACTERS);
+    if characters <= limit {
+        return Read::Valid;
+    }
+    Read::Doubtful(format!("of {characters} characters only the first {limit} are shown; shorten it"))
 }
 
 #[cfg(test)]
@@ -79,8 +107,8 @@ pub(super) mod tests {
         Refused(&'static str),
     }
 
-    fn annotations(key: &str, value: &str) -> Annotations {
-        Annotations::from([(key.to_owned(), value.to_owned())])
+    fn annotations(key: &str, value: &str) -> Pairs {
+        Pairs::from([(key.to_owned(), value.to_owned())])
     }
 
     /// Holds one value against the rules, on create.
@@ -88,7 +116,7 @@ pub(super) mod tests {
         let verdict = judge(rules, &annotations(key, value), None);
         let only = |findings: &[Finding], needle: &str| {
             assert!(findings.len() == 1 && findings[0].to_string().contains(needle), "{key}={value}: {verdict:?}");
-            assert_eq!(findings[0].path, path(key));
+            assert_eq!(findings[0].field, path(key));
         };
         match expect {
             Expect::Allowed => assert_eq!(verdict, Verdict::default(), "{key}={value}"),
@@ -110,14 +138,12 @@ pub(super) mod tests {
     fn only_what_a_write_brings_is_refused() {
         let bad = annotations("a", "bad");
         let worse = annotations("a", "worse");
-        for (old, refused) in
-            [(None, true), (Some(&bad), false), (Some(&worse), true), (Some(&Annotations::new()), true)]
-        {
+        for (old, refused) in [(None, true), (Some(&bad), false), (Some(&worse), true), (Some(&Pairs::new()), true)] {
             let verdict = judge(RULES, &bad, old);
             assert_eq!(verdict.violations.len(), usize::from(refused), "{old:?}");
             assert_eq!(verdict.warnings.len(), usize::from(!refused), "{old:?}");
         }
-        assert_eq!(judge(RULES, &Annotations::new(), Some(&bad)), Verdict::default());
+        assert_eq!(judge(RULES, &Pairs::new(), Some(&bad)), Verdict::default());
         assert_eq!(judge(RULES, &annotations("a", " "), Some(&bad)), Verdict::default());
     }
 

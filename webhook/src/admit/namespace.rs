@@ -2,7 +2,7 @@
 
 use tentacular_contract::{Email, Status, keys, limits};
 
-use super::annotation::{Read, Rule, email, mode};
+use super::annotation::{Read, Rule, email, mode, text};
 
 pub(super) const RULES: &[Rule] = &[
     Rule { name: "enclave-mode", key: keys::MODE, read: mode },
@@ -11,6 +11,9 @@ pub(super) const RULES: &[Rule] = &[
     Rule { name: "enclave-members", key: keys::ENCLAVE_MEMBERS, read: members },
     Rule { name: "enclave-status", key: keys::ENCLAVE_STATUS, read: status },
     Rule { name: "enclave-quota-preset", key: keys::ENCLAVE_QUOTA_PRESET, read: quota_preset },
+    Rule { name: "enclave-platform", key: keys::ENCLAVE_PLATFORM, read: |text| choice(text, "platform", &["slack"]) },
+    Rule { name: "enclave-channel", key: keys::ENCLAVE_CHANNEL_ID, read: text },
+    Rule { name: "enclave-channel", key: keys::ENCLAVE_CHANNEL_NAME, read: text },
 ];
 
 /// Email addresses separated by commas. Empty places between commas are left out, as the reader does.
@@ -75,6 +78,8 @@ mod tests {
             (keys::ENCLAVE_QUOTA_PRESET, "small", Allowed),
             (keys::ENCLAVE_QUOTA_PRESET, "large", Allowed),
             (keys::ENCLAVE_QUOTA_PRESET, "huge", Refused("use one of small, medium, large")),
+            (keys::ENCLAVE_PLATFORM, "slack", Allowed),
+            (keys::ENCLAVE_PLATFORM, "irc", Refused("use one of slack")),
             (keys::ENCLAVE_CHANNEL_NAME, "anything", Allowed),
         ] {
             check(RULES, key, value, expect);

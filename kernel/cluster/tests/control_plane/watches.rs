@@ -1,11 +1,11 @@
 //! The watches follow the enclaves, each alone.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use k8s_openapi::api::{apps::v1::Deployment, core::v1::Namespace};
 use serde_json::json;
-use tentacular_cluster::{Error, Metadata};
-use tentacular_contract::keys;
+use tentacular_cluster::{Enclaves, Error, Metadata, PerEnclave};
+use tentacular_contract::{Platform, keys};
 use tokio::time::{Instant, timeout};
 
 use crate::support::{World, deployment, until, watch};
@@ -99,6 +99,30 @@ async fn a_namespace_that_loses_its_label_is_gone() {
     until("the enclave is gone", async || enclaves.get(&name).is_none() && !deployments.has_synced(&name)).await;
     assert!(deployments.get(&name, "report").is_none());
     assert_eq!(enclaves.read(&name).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn of_an_object_only_what_the_watcher_wants_is_kept() {
+    let world = World::new().await;
+    let scoped = world.scoped().await;
+    let name = world.name("kept");
+    world.enclave(&name).await;
+    world.bind(&name).await;
+    for deployment in ["left-out", "report"] {
+        world.deploy(&name, deployment).await;
+    }
+    let keep = |deployment: Metadata<Deployment>| deployment.metadata.name.filter(|name| name != "left-out");
+    let (enclaves, run) = Enclaves::new(scoped.clone(), Platform::default());
+    tokio::spawn(run);
+    let (names, run) = PerEnclave::keeping(scoped, enclaves, None, keep);
+    tokio::spawn(run);
+
+    until("the enclave is listed", async || names.has_synced(&name)).await;
+    assert_eq!(names.list(&name), [Arc::new("report".to_owned())]);
+    world.deploy(&name, "second").await;
+    until("a change is seen", async || names.list(&name).len() == 2).await;
+    assert!(names.get_or_read(&name, "left-out").await.unwrap().is_none());
+    assert!(names.read(&name, "left-out").await.unwrap().is_some());
 }
 
 #[tokio::test]

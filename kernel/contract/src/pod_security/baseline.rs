@@ -2,7 +2,10 @@
 
 use k8s_openapi::api::core::v1::{HTTPGetAction, SELinuxOptions, TCPSocketAction};
 
-use super::pod::{Finding, Pod, Setting};
+use super::{
+    Version,
+    pod::{Finding, Pod, Setting},
+};
 
 /// Annotations that set the `AppArmor` profile of a container, as it was done before there was a field for it.
 const APP_ARMOR_ANNOTATION: &str = "container.apparmor.security.beta.kubernetes.io/";
@@ -22,26 +25,33 @@ const CAPABILITIES: [&str; 13] = [
     "SETUID",
     "SYS_CHROOT",
 ];
-/// Types that leave a container within its bounds.
-const SE_LINUX_TYPES: [&str; 5] = ["", "container_t", "container_init_t", "container_kvm_t", "container_engine_t"];
-/// Sysctls whose effect ends with the pod.
-const SYSCTLS: [&str; 12] = [
-    "kernel.shm_rmid_forced",
-    "net.ipv4.ip_local_port_range",
-    "net.ipv4.ip_local_reserved_ports",
-    "net.ipv4.ip_unprivileged_port_start",
-    "net.ipv4.ping_group_range",
-    "net.ipv4.tcp_fin_timeout",
-    "net.ipv4.tcp_keepalive_intvl",
-    "net.ipv4.tcp_keepalive_probes",
-    "net.ipv4.tcp_keepalive_time",
-    "net.ipv4.tcp_rmem",
-    "net.ipv4.tcp_syncookies",
-    "net.ipv4.tcp_wmem",
+/// Types that leave a container within its bounds, and the version that allowed them first.
+const SE_LINUX_TYPES: [(&str, Version); 5] = [
+    ("", Version::v1(0)),
+    ("container_t", Version::v1(0)),
+    ("container_init_t", Version::v1(0)),
+    ("container_kvm_t", Version::v1(0)),
+    ("container_engine_t", Version::v1(31)),
+];
+/// Sysctls whose effect ends with the pod, and the version that allowed them first.
+const SYSCTLS: [(&str, Version); 14] = [
+    ("kernel.shm_rmid_forced", Version::v1(0)),
+    ("net.ipv4.ip_local_port_range", Version::v1(0)),
+    ("net.ipv4.ip_unprivileged_port_start", Version::v1(0)),
+    ("net.ipv4.ping_group_range", Version::v1(0)),
+    ("net.ipv4.tcp_syncookies", Version::v1(0)),
+    ("net.ipv4.ip_local_reserved_ports", Version::v1(27)),
+    ("net.ipv4.tcp_fin_timeout", Version::v1(29)),
+    ("net.ipv4.tcp_keepalive_intvl", Version::v1(29)),
+    ("net.ipv4.tcp_keepalive_probes", Version::v1(29)),
+    ("net.ipv4.tcp_keepalive_time", Version::v1(29)),
+    ("net.ipv4.tcp_rmem", Version::v1(32)),
+    ("net.ipv4.tcp_wmem", Version::v1(32)),
+    ("net.ipv4.tcp_notsent_lowat", Version::v1(37)),
+    ("net.ipv4.tcp_slow_start_after_idle", Version::v1(37)),
 ];
 
 const LEAVE_OUT: &str = "leave it out";
-const OWN_PROFILE: &str = "leave it out, or set it to RuntimeDefault or Localhost";
 
 pub(super) fn app_armor_profile(pod: &Pod<'_>) -> Vec<Finding> {
     let fields = pod
@@ -51,13 +61,18 @@ pub(super) fn app_armor_profile(pod: &Pod<'_>) -> Vec<Finding> {
             |of_container| of_container.app_armor_profile.as_ref().map(|profile| &profile.type_),
         )
         .filter(|setting| setting.value.is_some_and(|kind| !is_confined(kind)))
-        .map(|setting| setting.finding(OWN_PROFILE));
+        .map(|setting| setting.finding("leave it out, or set it to RuntimeDefault or Localhost"));
     let allowed = |value: &str| matches!(value, "" | "runtime/default") || value.starts_with("localhost/");
     let annotations = pod
         .annotations()
         .filter(|(_, key, value)| key.starts_with(APP_ARMOR_ANNOTATION) && !allowed(value))
         .map(|(path, _, value)| Finding::new(path, value, "leave it out, or set it to runtime/default"));
     fields.chain(annotations).collect()
+}
+
+/// Whether `value` is among `allowed` in that version.
+fn is_allowed(allowed: &[(&str, Version)], value: &str, version: Version) -> bool {
+    allowed.iter().any(|(known, since)| *known == value && *since <= version)
 }
 
 /// Whether a seccomp or `AppArmor` profile of that type confines a container.
@@ -172,6 +187,14 @@ pub(super) fn privileged(pod: &Pod<'_>) -> Vec<Finding> {
 }
 
 pub(super) fn proc_mount(pod: &Pod<'_>) -> Vec<Finding> {
+    if pod.is_relaxed_by_user_namespace() {
+        return Vec::new();
+    }
+    unusual_proc_mounts(pod)
+}
+
+/// All but the default masks over `/proc`.
+pub(super) fn unusual_proc_mounts(pod: &Pod<'_>) -> Vec<Finding> {
     pod.of_containers("procMount", |security| security.proc_mount.as_ref())
         .filter(|setting| setting.value.is_some_and(|value| value != "Default"))
         .map(|setting| setting.finding("leave it out, or set it to Default"))
@@ -185,17 +208,20 @@ pub(super) fn se_linux_options(pod: &Pod<'_>) -> Vec<Finding> {
         |of_container| of_container.se_linux_options.as_ref(),
     )
     .flat_map(|setting| {
-        let refused = setting.value.into_iter().flat_map(refused_se_linux_options);
+        let refused = setting.value.into_iter().flat_map(|options| refused_se_linux_options(options, pod.version));
         refused.map(move |(field, value, fix)| Finding::new(format!("{}.{field}", setting.field), value, fix))
     })
     .collect()
 }
 
-fn refused_se_linux_options(options: &SELinuxOptions) -> impl Iterator<Item = (&'static str, &str, &'static str)> {
-    let kind = options.type_.as_deref().filter(|kind| !SE_LINUX_TYPES.contains(kind));
+fn refused_se_linux_options(
+    options: &SELinuxOptions,
+    version: Version,
+) -> impl Iterator<Item = (&'static str, &str, &'static str)> {
+    let kind = options.type_.as_deref().filter(|kind| !is_allowed(&SE_LINUX_TYPES, kind, version));
     let [user, role] = [&options.user, &options.role].map(|name| name.as_deref().filter(|name| !name.is_empty()));
     [
-        ("type", kind, "leave it out, or use container_t, container_init_t, container_kvm_t or container_engine_t"),
+        ("type", kind, "leave it out, or use container_t, container_init_t or container_kvm_t"),
         ("user", user, LEAVE_OUT),
         ("role", role, LEAVE_OUT),
     ]
@@ -203,22 +229,11 @@ fn refused_se_linux_options(options: &SELinuxOptions) -> impl Iterator<Item = (&
     .filter_map(|(field, value, fix)| Some((field, value?, fix)))
 }
 
-pub(super) fn seccomp_profile(pod: &Pod<'_>) -> Vec<Finding> {
-    pod.everywhere(
-        "seccompProfile.type",
-        |of_pod| of_pod.seccomp_profile.as_ref().map(|profile| &profile.type_),
-        |of_container| of_container.seccomp_profile.as_ref().map(|profile| &profile.type_),
-    )
-    .filter(|setting| setting.value.is_some_and(|kind| !is_confined(kind)))
-    .map(|setting| setting.finding(OWN_PROFILE))
-    .collect()
-}
-
 pub(super) fn sysctls(pod: &Pod<'_>) -> Vec<Finding> {
     let Some(sysctls) = pod.spec.security_context.as_ref().and_then(|security| security.sysctls.as_ref()) else {
         return Vec::new();
     };
-    let refused = sysctls.iter().enumerate().filter(|(_, sysctl)| !SYSCTLS.contains(&sysctl.name.as_str()));
+    let refused = sysctls.iter().enumerate().filter(|(_, sysctl)| !is_allowed(&SYSCTLS, &sysctl.name, pod.version));
     refused
         .map(|(index, sysctl)| {
             let path = pod.path(&format!("spec.securityContext.sysctls[{index}].name"));

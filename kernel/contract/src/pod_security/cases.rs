@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 #[serde(deny_unknown_fields)]
 pub(crate) struct Case {
     /// What differs from the base: JSON pointers and values, `null` removes.
-    set: Map<String, Value>,
+    pub(crate) set: Map<String, Value>,
     /// What both levels forbid: a rule's id, a colon and the path of the field.
     #[serde(default)]
     both: Vec<String>,
@@ -53,12 +53,18 @@ pub(crate) fn cases() -> Vec<Case> {
         include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../kernel/contract/tests/data/pod_security.json"));
     let Table { base, mut cases } = serde_json::from_str(table).expect("the table is JSON of this form");
     for case in &mut cases {
-        case.pod = base.clone();
-        for (pointer, value) in &case.set {
-            set(&mut case.pod, pointer, value);
-        }
+        case.pod = changed(&base, case.set.iter().map(|(pointer, value)| (pointer.as_str(), value)));
     }
     cases
+}
+
+/// `pod` with each value where its pointer points to.
+pub(crate) fn changed<'a>(pod: &Value, sets: impl IntoIterator<Item = (&'a str, &'a Value)>) -> Value {
+    let mut pod = pod.clone();
+    for (pointer, value) in sets {
+        set(&mut pod, pointer, value);
+    }
+    pod
 }
 
 /// Puts `value` where `pointer` points to, with the objects on the way. What is `null` is taken away.

@@ -6,8 +6,13 @@ use k8s_openapi::api::core::v1::{
     Container, EphemeralContainer, PodSecurityContext, PodSpec, SecurityContext, Volume,
 };
 
+use super::Version;
 use crate::facts::Pairs;
 
+/// The first version that looks at `os`.
+const WINDOWS: Version = Version::v1(25);
+/// The first version that looks at `hostUsers`.
+const USER_NAMESPACES: Version = Version::v1(35);
 /// Longest value that is shown, in characters.
 const SHOWN: usize = 100;
 
@@ -31,6 +36,8 @@ impl Finding {
 
 /// A pod, or a pod template.
 pub(super) struct Pod<'a> {
+    /// The version of the standards that it is held to.
+    pub(super) version: Version,
     prefix: &'a str,
     annotations: Option<&'a Pairs>,
     pub(super) spec: &'a PodSpec,
@@ -55,7 +62,7 @@ impl<T: Debug> Setting<'_, T> {
 }
 
 impl<'a> Pod<'a> {
-    pub(super) fn new(prefix: &'a str, annotations: Option<&'a Pairs>, spec: &'a PodSpec) -> Self {
+    pub(super) fn new(version: Version, prefix: &'a str, annotations: Option<&'a Pairs>, spec: &'a PodSpec) -> Self {
         let init = spec.init_containers.iter().flatten().map(Cow::Borrowed);
         let main = spec.containers.iter().map(Cow::Borrowed);
         let ephemeral = spec.ephemeral_containers.iter().flatten().map(|container| Cow::Owned(ordinary(container)));
@@ -64,7 +71,7 @@ impl<'a> Pod<'a> {
             .chain(main.enumerate().map(|(index, container)| (path("containers", index), container)))
             .chain(ephemeral.enumerate().map(|(index, container)| (path("ephemeralContainers", index), container)))
             .collect();
-        Self { prefix, annotations, spec, containers }
+        Self { version, prefix, annotations, spec, containers }
     }
 
     /// A path in the pod, such as `spec.hostPID`.
@@ -72,9 +79,14 @@ impl<'a> Pod<'a> {
         format!("{}{field}", self.prefix)
     }
 
-    /// Whether the pod says that it is for nodes with Windows.
-    pub(super) fn is_windows(&self) -> bool {
-        self.spec.os.as_ref().is_some_and(|os| os.name == "windows")
+    /// Whether it is spared rules that mean something on Linux alone, as it says that it is for nodes with Windows.
+    pub(super) fn is_exempt_as_windows(&self) -> bool {
+        self.version >= WINDOWS && self.spec.os.as_ref().is_some_and(|os| os.name == "windows")
+    }
+
+    /// Whether it may be root, as that is somebody else to the node.
+    pub(super) fn is_relaxed_by_user_namespace(&self) -> bool {
+        self.version >= USER_NAMESPACES && self.spec.host_users == Some(false)
     }
 
     /// Every container with its path.

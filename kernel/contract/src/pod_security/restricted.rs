@@ -1,11 +1,12 @@
-//! The rules that `restricted` adds to `baseline`. Those that need Linux say nothing about pods for Windows.
+//! The rules that `restricted` adds to `baseline`. Those that need Linux say nothing about pods for Windows since
+//! v1.25.
 
 use std::fmt::Debug;
 
 use k8s_openapi::api::core::v1::Volume;
 
 use super::{
-    baseline::{added_capabilities, is_confined},
+    baseline::added_capabilities,
     pod::{Finding, Pod, Setting},
 };
 
@@ -23,7 +24,7 @@ const VOLUMES: [&str; 9] = [
 ];
 
 pub(super) fn allow_privilege_escalation(pod: &Pod<'_>) -> Vec<Finding> {
-    if pod.is_windows() {
+    if pod.is_exempt_as_windows() {
         return Vec::new();
     }
     pod.of_containers("allowPrivilegeEscalation", |security| security.allow_privilege_escalation.as_ref())
@@ -33,7 +34,7 @@ pub(super) fn allow_privilege_escalation(pod: &Pod<'_>) -> Vec<Finding> {
 }
 
 pub(super) fn capabilities(pod: &Pod<'_>) -> Vec<Finding> {
-    if pod.is_windows() {
+    if pod.is_exempt_as_windows() {
         return Vec::new();
     }
     let drops_all = |names: &Vec<String>| names.iter().any(|name| name == "ALL");
@@ -46,14 +47,10 @@ pub(super) fn capabilities(pod: &Pod<'_>) -> Vec<Finding> {
 
 pub(super) fn volumes(pod: &Pod<'_>) -> Vec<Finding> {
     let refused = pod.volumes().filter_map(|(path, volume)| {
-        let path = match kind(volume) {
-            Some(kind) if VOLUMES.contains(&kind.as_str()) => return None,
-            Some(kind) => format!("{path}.{kind}"),
-            // Without a source, or with one that came after these rules.
-            None => path,
-        };
+        // One without a source is an emptyDir to the API server.
+        let kind = kind(volume).filter(|kind| !VOLUMES.contains(&kind.as_str()))?;
         Some(Finding::new(
-            path,
+            format!("{path}.{kind}"),
             &volume.name,
             "use one of configMap, csi, downwardAPI, emptyDir, ephemeral, image, persistentVolumeClaim, projected \
              and secret",
@@ -69,6 +66,9 @@ fn kind(volume: &Volume) -> Option<String> {
 }
 
 pub(super) fn run_as_non_root(pod: &Pod<'_>) -> Vec<Finding> {
+    if pod.is_relaxed_by_user_namespace() {
+        return Vec::new();
+    }
     let fix = "set it to true, for the pod or for each container";
     everywhere_or_for_all(
         pod.of_pod("runAsNonRoot", |security| security.run_as_non_root.as_ref()),
@@ -79,6 +79,9 @@ pub(super) fn run_as_non_root(pod: &Pod<'_>) -> Vec<Finding> {
 }
 
 pub(super) fn run_as_user(pod: &Pod<'_>) -> Vec<Finding> {
+    if pod.is_relaxed_by_user_namespace() {
+        return Vec::new();
+    }
     pod.everywhere(
         "runAsUser",
         |of_pod| of_pod.run_as_user.as_ref(),
@@ -89,24 +92,9 @@ pub(super) fn run_as_user(pod: &Pod<'_>) -> Vec<Finding> {
     .collect()
 }
 
-pub(super) fn seccomp_profile(pod: &Pod<'_>) -> Vec<Finding> {
-    if pod.is_windows() {
-        return Vec::new();
-    }
-    let fix = "set it to RuntimeDefault or Localhost, for the pod or for each container";
-    everywhere_or_for_all(
-        pod.of_pod("seccompProfile.type", |security| security.seccomp_profile.as_ref().map(|profile| &profile.type_)),
-        pod.of_containers("seccompProfile.type", |security| {
-            security.seccomp_profile.as_ref().map(|profile| &profile.type_)
-        }),
-        |kind| is_confined(kind),
-        fix,
-    )
-}
-
 /// A setting that containers without one of their own take from the pod: it must be good wherever it is made, and each
 /// container must have it from somewhere. Where the pod's own is bad, that is the thing to mend.
-fn everywhere_or_for_all<'a, T: Debug + 'static>(
+pub(super) fn everywhere_or_for_all<'a, T: Debug + 'static>(
     of_pod: Setting<'a, T>,
     of_containers: impl Iterator<Item = Setting<'a, T>>,
     is_good: impl Fn(&T) -> bool,

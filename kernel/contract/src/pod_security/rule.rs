@@ -1,9 +1,9 @@
 //! The rules: how they are named, and which level they are of.
 
 use super::{
-    Level, baseline,
+    Level, Standard, Version, baseline,
     pod::{Finding, Pod},
-    restricted,
+    restricted, seccomp,
 };
 
 /// A rule of the Pod Security Standards.
@@ -24,6 +24,7 @@ pub enum Rule {
     WindowsHostProcess,
     AllowPrivilegeEscalation,
     CapabilitiesRestricted,
+    ProcMountRestricted,
     RestrictedVolumes,
     RunAsNonRoot,
     RunAsUser,
@@ -32,7 +33,7 @@ pub enum Rule {
 
 impl Rule {
     /// All rules, first those of `baseline`.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::AppArmorProfile,
         Self::CapabilitiesBaseline,
         Self::HostNamespaces,
@@ -47,6 +48,7 @@ impl Rule {
         Self::WindowsHostProcess,
         Self::AllowPrivilegeEscalation,
         Self::CapabilitiesRestricted,
+        Self::ProcMountRestricted,
         Self::RestrictedVolumes,
         Self::RunAsNonRoot,
         Self::RunAsUser,
@@ -70,6 +72,7 @@ impl Rule {
             Self::WindowsHostProcess => "windowsHostProcess",
             Self::AllowPrivilegeEscalation => "allowPrivilegeEscalation",
             Self::CapabilitiesRestricted => "capabilities_restricted",
+            Self::ProcMountRestricted => "procMount_restricted",
             Self::RestrictedVolumes => "restrictedVolumes",
             Self::RunAsNonRoot => "runAsNonRoot",
             Self::RunAsUser => "runAsUser",
@@ -82,6 +85,7 @@ impl Rule {
         match self {
             Self::AllowPrivilegeEscalation
             | Self::CapabilitiesRestricted
+            | Self::ProcMountRestricted
             | Self::RestrictedVolumes
             | Self::RunAsNonRoot
             | Self::RunAsUser
@@ -90,11 +94,34 @@ impl Rule {
         }
     }
 
-    /// Whether the rule counts at `level`. `restricted` has stricter rules in place of three of `baseline`.
-    pub(super) fn is_part_of(self, level: Level) -> bool {
-        let replaced =
-            matches!(self, Self::CapabilitiesBaseline | Self::HostPathVolumes | Self::SeccompProfileBaseline);
-        self.level() <= level && !(replaced && level == Level::Restricted)
+    /// The first version of the standards that has the rule.
+    const fn since(self) -> Version {
+        match self {
+            Self::AllowPrivilegeEscalation => Version::v1(8),
+            Self::SeccompProfileRestricted => seccomp::FIELDS,
+            Self::CapabilitiesRestricted => Version::v1(22),
+            Self::RunAsUser => Version::v1(23),
+            Self::HostProbesAndHostLifecycle => Version::v1(34),
+            Self::ProcMountRestricted => Version::v1(35),
+            _ => Version::v1(0),
+        }
+    }
+
+    /// The rule of `restricted` that takes the place of this one of `baseline`.
+    const fn stricter(self) -> Option<Self> {
+        match self {
+            Self::CapabilitiesBaseline => Some(Self::CapabilitiesRestricted),
+            Self::HostPathVolumes => Some(Self::RestrictedVolumes),
+            Self::ProcMount => Some(Self::ProcMountRestricted),
+            Self::SeccompProfileBaseline => Some(Self::SeccompProfileRestricted),
+            _ => None,
+        }
+    }
+
+    /// Whether pods are held to the rule by `standard`.
+    pub(super) fn is_part_of(self, standard: Standard) -> bool {
+        let has = |rule: Self| rule.level() <= standard.level && rule.since() <= standard.version;
+        has(self) && !self.stricter().is_some_and(has)
     }
 
     /// What the rule holds against `pod`.
@@ -109,15 +136,16 @@ impl Rule {
             Self::Privileged => baseline::privileged(pod),
             Self::ProcMount => baseline::proc_mount(pod),
             Self::SeLinuxOptions => baseline::se_linux_options(pod),
-            Self::SeccompProfileBaseline => baseline::seccomp_profile(pod),
+            Self::SeccompProfileBaseline => seccomp::baseline(pod),
             Self::Sysctls => baseline::sysctls(pod),
             Self::WindowsHostProcess => baseline::windows_host_process(pod),
             Self::AllowPrivilegeEscalation => restricted::allow_privilege_escalation(pod),
             Self::CapabilitiesRestricted => restricted::capabilities(pod),
+            Self::ProcMountRestricted => baseline::unusual_proc_mounts(pod),
             Self::RestrictedVolumes => restricted::volumes(pod),
             Self::RunAsNonRoot => restricted::run_as_non_root(pod),
             Self::RunAsUser => restricted::run_as_user(pod),
-            Self::SeccompProfileRestricted => restricted::seccomp_profile(pod),
+            Self::SeccompProfileRestricted => seccomp::restricted(pod),
         }
     }
 }

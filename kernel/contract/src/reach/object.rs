@@ -21,6 +21,7 @@ use super::{
     violation::{Findings, Rule, Violation},
     {ingress, pod, volume},
 };
+use crate::Workload as Kind;
 
 /// Labels of an object.
 pub(super) type Labels = BTreeMap<String, String>;
@@ -49,8 +50,8 @@ pub(super) enum Body {
 /// What makes pods.
 #[derive(Debug, Clone)]
 pub(super) struct Workload {
-    /// Path of the template in the object.
-    pub(super) field: &'static str,
+    /// What joins a path in the pod to the object, such as `spec.template.`.
+    pub(super) prefix: &'static str,
     pub(super) template: PodTemplateSpec,
     /// Path and value of the selector; a Job leaves it to Kubernetes.
     selector: Option<(&'static str, LabelSelector)>,
@@ -60,23 +61,30 @@ impl Object {
     /// Reads `object`, which is of `kind` in the version that [`KINDS`] have today. Unknown fields are passed over: who
     /// stores the object has to leave them out. The error is a violation too.
     pub fn read(kind: &str, name: &str, object: &Value) -> Result<Self, Box<Violation>> {
-        let refuse = |field: &str, value: &str, problem: String, fix: String| {
-            let mut found = Findings::of(format!("{kind}/{name}"));
-            found.add(Rule::Kind, field, value, problem, fix);
-            Box::new(found.into_violations().remove(0))
-        };
+        let title = format!("{kind}/{name}");
         let Some(kind) = KINDS.into_iter().find(|known| *known == kind) else {
             let fix = format!("use {}", KINDS.join(", "));
-            return Err(refuse("kind", kind, "is no kind that a tentacle may consist of".to_owned(), fix));
+            let problem = "is no kind that a tentacle may consist of".to_owned();
+            return Err(Box::new(refusal(&title, "kind", kind, problem, fix)));
         };
         let read = || Ok((part::<ObjectMeta>(object, "metadata")?, Body::read(kind, object)?));
-        let (metadata, body) = read().map_err(|error: serde_json::Error| {
-            refuse("spec", "", format!("is not as Kubernetes defines it: {error}"), "correct it".to_owned())
-        })?;
+        let (metadata, body) =
+            read().map_err(|error: serde_json::Error| Box::new(unlike_kubernetes(&title, &error)))?;
         Ok(Self { kind, name: name.to_owned(), metadata, body })
     }
 
-    /// Its kind, one of [`KINDS`].
+    /// Reads the pods that `object` is or makes, and nothing else of it, whether or not a tentacle may consist of its kind.
+    /// The error is a violation too.
+    pub fn pods_of(workload: Kind, name: &str, object: &Value) -> Result<Self, Box<Violation>> {
+        let read = || Ok((part::<ObjectMeta>(object, "metadata")?, workload.template(object)?));
+        let title = format!("{}/{name}", workload.kind());
+        let (metadata, template) =
+            read().map_err(|error: serde_json::Error| Box::new(unlike_kubernetes(&title, &error)))?;
+        let body = Workload { prefix: workload.prefix(), template: template.unwrap_or_default(), selector: None };
+        Ok(Self { kind: workload.kind(), name: name.to_owned(), metadata, body: Body::Workload(Box::new(body)) })
+    }
+
+    /// Its kind, one of [`KINDS`] unless only its pods were read.
     pub const fn kind(&self) -> &'static str {
         self.kind
     }
@@ -139,13 +147,15 @@ impl Object {
         static NONE: LazyLock<Labels> = LazyLock::new(Labels::new);
         let Body::Workload(workload) = &self.body else { return None };
         let labels = workload.template.metadata.as_ref().and_then(|metadata| metadata.labels.as_ref());
-        Some((format!("{}.metadata.labels", workload.field), labels.unwrap_or(&NONE)))
+        Some((format!("{}metadata.labels", workload.prefix), labels.unwrap_or(&NONE)))
     }
 
     /// The metadata of the pods that it makes, and its path.
     pub(super) fn template_metadata(&self) -> Option<(String, &ObjectMeta)> {
         let Body::Workload(workload) = &self.body else { return None };
-        Some((format!("{}.metadata", workload.field), workload.template.metadata.as_ref()?))
+        // A pod's own metadata is the object's.
+        let metadata = workload.template.metadata.as_ref().filter(|_| !workload.prefix.is_empty())?;
+        Some((format!("{}metadata", workload.prefix), metadata))
     }
 
     /// The hosts that it answers to.
@@ -166,22 +176,32 @@ impl Body {
             "Deployment" => {
                 let DeploymentSpec { selector, template, .. } = part(object, "spec")?;
                 let selector = Some(("spec.selector", selector));
-                Self::Workload(Box::new(Workload { field: "spec.template", template, selector }))
+                Self::Workload(Box::new(Workload { prefix: Kind::Deployment.prefix(), template, selector }))
             }
             "Job" => {
                 let JobSpec { selector, template, .. } = part(object, "spec")?;
                 let selector = selector.map(|selector| ("spec.selector", selector));
-                Self::Workload(Box::new(Workload { field: "spec.template", template, selector }))
+                Self::Workload(Box::new(Workload { prefix: Kind::Job.prefix(), template, selector }))
             }
             "CronJob" => {
                 let CronJobSpec { job_template, .. } = part(object, "spec")?;
                 let JobSpec { selector, template, .. } = job_template.spec.unwrap_or_default();
                 let selector = selector.map(|selector| ("spec.jobTemplate.spec.selector", selector));
-                Self::Workload(Box::new(Workload { field: "spec.jobTemplate.spec.template", template, selector }))
+                Self::Workload(Box::new(Workload { prefix: Kind::CronJob.prefix(), template, selector }))
             }
             _ => Self::ConfigMap,
         })
     }
+}
+
+fn refusal(title: &str, field: &str, value: &str, problem: String, fix: String) -> Violation {
+    let mut found = Findings::of(title.to_owned());
+    found.add(Rule::Kind, field, value, problem, fix);
+    found.into_violations().remove(0)
+}
+
+fn unlike_kubernetes(title: &str, error: &serde_json::Error) -> Violation {
+    refusal(title, "spec", "", format!("is not as Kubernetes defines it: {error}"), "correct it".to_owned())
 }
 
 fn part<T: DeserializeOwned + Default>(object: &Value, member: &str) -> Result<T, serde_json::Error> {

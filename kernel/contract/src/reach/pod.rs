@@ -22,7 +22,7 @@ const SYSTEM: &str = "system-";
 /// As whom and where the pods run.
 pub(super) fn check(scope: &Scope<'_>, workload: &Workload, found: &mut Findings) {
     let Some(spec) = &workload.template.spec else { return };
-    let at = format!("{}.spec", workload.field);
+    let at = format!("{}spec", workload.prefix);
     // The second is an older name of the first, which the API server still reads.
     let accounts = [("serviceAccountName", &spec.service_account_name), ("serviceAccount", &spec.service_account)];
     for (field, account) in accounts {
@@ -65,7 +65,7 @@ fn required_anti_affinity(workload: &Workload) -> Vec<(String, &PodAffinityTerm)
     let affinity =
         spec.and_then(|spec| spec.affinity.as_ref()).and_then(|affinity| affinity.pod_anti_affinity.as_ref());
     let terms = affinity.and_then(|affinity| affinity.required_during_scheduling_ignored_during_execution.as_ref());
-    let at = format!("{}.spec.affinity.podAntiAffinity", workload.field);
+    let at = format!("{}spec.affinity.podAntiAffinity", workload.prefix);
     let field = |index| format!("{at}.requiredDuringSchedulingIgnoredDuringExecution[{index}]");
     terms.into_iter().flatten().enumerate().map(|(index, term)| (field(index), term)).collect()
 }
@@ -73,7 +73,7 @@ fn required_anti_affinity(workload: &Workload) -> Vec<(String, &PodAffinityTerm)
 /// What the pods name.
 pub(super) fn references(scope: &Scope<'_>, workload: &Workload) -> Vec<Reference> {
     let Some(spec) = &workload.template.spec else { return Vec::new() };
-    let at = format!("{}.spec", workload.field);
+    let at = format!("{}spec", workload.prefix);
     let PodSpec {
         containers,
         init_containers,

@@ -1,11 +1,11 @@
 //! The facts that decisions rest on: the enclaves' and the tentacles' metadata, watched, and read through where the
 //! watch has not seen a name.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use k8s_openapi::api::apps::v1::Deployment;
 use tentacular_cluster::{Cluster, Enclaves, Error, Freshness, Metadata, PerEnclave};
-use tentacular_contract::{Enclave, EnclaveName, Place, Platform, Tentacle, TentacleName, keys};
+use tentacular_contract::{Enclave, EnclaveName, Place, Platform, Tentacle, TentacleName, facts::Pairs, keys};
 use tentacular_process::Context;
 use tokio::time::{Instant, sleep};
 
@@ -48,31 +48,31 @@ impl Stands {
 pub(crate) struct Facts {
     platform: Arc<Platform>,
     enclaves: Enclaves,
-    deployments: PerEnclave<Metadata<Deployment>>,
+    tentacles: PerEnclave<Metadata<Deployment>, Tentacle>,
 }
 
 impl Facts {
     /// Starts the watches; /readyz waits for them.
     pub(crate) fn watch(cluster: Cluster, platform: Platform, context: &Context) -> Self {
         let (enclaves, follow_enclaves) = Enclaves::new(cluster.clone(), platform.clone());
-        let (deployments, follow_deployments) =
-            PerEnclave::new(cluster, enclaves.clone(), Some(keys::MANAGED_SELECTOR));
+        let (tentacles, follow_tentacles) =
+            PerEnclave::keeping(cluster, enclaves.clone(), Some(keys::MANAGED_SELECTOR), tentacle);
         context.spawn("enclave watch", async {
             follow_enclaves.await;
             Ok(())
         });
         context.spawn("tentacle watch", async {
-            follow_deployments.await;
+            follow_tentacles.await;
             Ok(())
         });
         let filled = context.health.condition("watches");
-        let (first, second) = (enclaves.clone(), deployments.clone());
+        let (first, second) = (enclaves.clone(), tentacles.clone());
         tokio::spawn(async move {
             first.ready().await;
             second.ready().await;
             filled.set(true);
         });
-        let facts = Self { platform: Arc::new(platform), enclaves, deployments };
+        let facts = Self { platform: Arc::new(platform), enclaves, tentacles };
         let age = WatchAge::new(facts.clone());
         context.metrics.register(|registry| registry.register_collector(Box::new(age)));
         facts
@@ -80,8 +80,7 @@ impl Facts {
 
     /// How far the watch of the enclaves can be trusted, and each enclave's of its tentacles.
     pub(super) fn freshness(&self) -> (Freshness, Vec<Freshness>) {
-        let tentacles =
-            self.enclaves.list().iter().map(|enclave| self.deployments.freshness(&enclave.name)).collect();
+        let tentacles = self.enclaves.list().iter().map(|enclave| self.tentacles.freshness(&enclave.name)).collect();
         (self.enclaves.freshness(), tentacles)
     }
 
@@ -116,22 +115,23 @@ impl Facts {
     }
 
     async fn tentacle(&self, enclave: &EnclaveName, name: &TentacleName) -> Result<Option<Tentacle>, Unknown> {
-        if self.deployments.has_synced(enclave) && self.deployments.freshness(enclave).is_stale(Instant::now()) {
+        if self.tentacles.has_synced(enclave) && self.tentacles.freshness(enclave).is_stale(Instant::now()) {
             return Err(Unknown::Stale);
         }
         let mut attempt = 1;
-        let deployment = loop {
-            match self.deployments.get_or_read(enclave, name.as_str()).await {
+        loop {
+            match self.tentacles.get_or_read(enclave, name.as_str()).await {
                 Err(Error::Forbidden { .. }) if attempt < ATTEMPTS => attempt += 1,
-                answer => break answer?,
+                answer => return Ok(answer?.map(Arc::unwrap_or_clone)),
             }
             sleep(PAUSE).await;
-        };
-        let none = BTreeMap::new();
-        Ok(deployment.and_then(|deployment| {
-            let metadata = &deployment.metadata;
-            let (labels, annotations) = (metadata.labels.as_ref(), metadata.annotations.as_ref());
-            Tentacle::from_metadata(labels.unwrap_or(&none), annotations.unwrap_or(&none))
-        }))
+        }
     }
+}
+
+/// The tentacle that a Deployment is, or `None` when the server does not manage it.
+fn tentacle(deployment: Metadata<Deployment>) -> Option<Tentacle> {
+    let none = Pairs::new();
+    let (labels, annotations) = (deployment.metadata.labels, deployment.metadata.annotations);
+    Tentacle::from_metadata(labels.as_ref()?, annotations.as_ref().unwrap_or(&none))
 }

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use k8s_openapi::{api::apps::v1::Deployment, apimachinery::pkg::apis::meta::v1::ObjectMeta};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use tentacular_contract::{Caller, Enclave, Needs, Tentacle, TentacleName, evaluate::may, facts::Pairs, keys};
 use tentacular_process::link::{Permitted, ToolError};
 
-use crate::{observed::Observed, tentacle::Seen};
+use crate::{observed::Observed, tentacle::Kept};
 
 /// Said where something was left out.
 pub(crate) const LEFT_OUT: &str = "what belongs to tentacles that you may not read is not shown";
@@ -17,7 +17,7 @@ pub(crate) struct Visible {
     caller: Caller,
     authorization: bool,
     enclave: Arc<Enclave>,
-    tentacles: Vec<Arc<Deployment>>,
+    tentacles: Vec<Arc<Kept>>,
 }
 
 impl Visible {
@@ -38,10 +38,10 @@ impl Visible {
 
     /// Whether the caller may read the tentacle.
     pub(crate) fn reads(&self, tentacle: &TentacleName) -> bool {
-        let seen = self.tentacles.iter().filter_map(|deployment| Seen::of(deployment));
-        let facts = seen.filter(|seen| seen.name == *tentacle).map(|seen| seen.facts()).next();
-        let facts = facts.unwrap_or_else(|| Tentacle::from_annotations(&Pairs::new()));
-        may(&self.caller, self.authorization, Needs::Read, &self.enclave, Some((tentacle, &facts)))
+        let found = self.tentacles.iter().find(|kept| kept.name == *tentacle);
+        let unowned = Tentacle::from_annotations(&Pairs::new());
+        let facts = found.map_or(&unowned, |kept| &kept.facts);
+        may(&self.caller, self.authorization, Needs::Read, &self.enclave, Some((tentacle, facts)))
     }
 
     /// Of `objects` those that the caller may see, and a warning where that is not all.

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use tentacular_cluster::Metadata;
 use tentacular_contract::{
     Authz, Needs, On,
-    pod_security::{ENFORCE, Level},
+    pod_security::{ENFORCE, Level, Standard, Version},
 };
 use tentacular_process::link::{Permitted, ToolError, ToolSpec};
 
@@ -103,22 +103,25 @@ impl AuditPsa {
     ) -> Result<Audit, ToolError> {
         let enclave = permitted.enclave()?;
         let namespaces = self.observed.cluster.all::<Metadata<Namespace>>();
-        let (visible, namespace, makers) = tokio::try_join!(
+        let (visible, namespace, server, makers) = tokio::try_join!(
             Visible::of(&permitted, &self.observed),
             async { Ok(namespaces.get(enclave.as_str()).await?) },
+            async { Ok(Version::of_server(&self.observed.cluster.version().await?)) },
             self.makers(enclave.as_str()),
         )?;
         let namespace = namespace.ok_or_else(|| ToolError::new(format_args!("there is no enclave {enclave}")))?;
         let labels = namespace.metadata.labels.unwrap_or_default();
-        let level = Level::enforced(&labels);
+        let enforced = Standard::enforced(&labels, server);
         let templates: Vec<_> = makers.iter().filter_map(Maker::template).collect();
-        let judged: Vec<_> =
-            templates.iter().map(|template| (template, template.findings(enclave.as_str(), level))).collect();
+        let judged: Vec<_> = templates
+            .iter()
+            .map(|template| (template, template.findings(enclave.as_str(), enforced, server)))
+            .collect();
         let keep_to_it = judged.iter().all(|(_, findings)| findings.is_empty());
 
         let mut warnings = Vec::new();
         let shown = visible.narrow(judged, |(template, _): &(&Template<'_>, _)| template.metadata, &mut warnings);
-        let mut findings = labels::findings(enclave.as_str(), &labels);
+        let mut findings = labels::findings(enclave.as_str(), &labels, server);
         findings.extend(shown.into_iter().flat_map(|(_, findings)| findings));
         let (findings, next_cursor) = page(findings, Finding::place, arguments.limit, arguments.cursor)?;
         let label = |mode| labels.get(labels::key(mode)).cloned().unwrap_or_default();

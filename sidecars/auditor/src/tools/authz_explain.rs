@@ -15,7 +15,7 @@ use tentacular_contract::{
 use tentacular_process::link::{Permitted, ToolError, ToolSpec};
 
 use self::rights::{Explained, Facts};
-use crate::{observed::Observed, tentacle::Seen, text};
+use crate::{observed::Observed, text};
 
 /// The arguments of `authz_explain`.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -122,8 +122,7 @@ impl AuthzExplain {
     }
 
     async fn tentacle(&self, enclave: &EnclaveName, name: &TentacleName) -> Result<Option<Tentacle>, ToolError> {
-        let deployment = self.observed.deployment(enclave, name).await?;
-        Ok(deployment.as_deref().and_then(Seen::of).map(|seen| seen.facts()))
+        Ok(self.observed.tentacle(enclave, name).await?.map(|tentacle| tentacle.facts.clone()))
     }
 }
 

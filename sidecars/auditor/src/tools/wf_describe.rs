@@ -151,16 +151,16 @@ fn of_workflow(into: &mut Answer, annotations: &Pairs, code: &Pairs) {
     let workflow = file.yaml(workflow::FILE).unwrap_or(Value::Null);
     let mut written = Reader { place: "annotation", pairs: annotations, warnings: &mut warnings };
     let mut known = nodes_of(&workflow);
-    into.nodes = match written.json::<Vec<String>>("tentacular.io/nodes") {
+    into.nodes = match written.json::<Vec<String>>(keys::NODES) {
         Some(names) => {
             let unknown = |name: &String| Node { name: name.clone(), ..Node::default() };
             names.iter().map(|name| known.remove(name).unwrap_or_else(|| unknown(name))).collect()
         }
         None => known.into_values().collect(),
     };
-    into.edges = written.json("tentacular.io/edges").unwrap_or_else(|| edges_of(&workflow));
-    into.sidecars = written.json("tentacular.io/sidecars").unwrap_or_default();
-    into.dependencies = written.json("tentacular.io/dependencies").unwrap_or_default();
+    into.edges = written.json(keys::EDGES).unwrap_or_else(|| edges_of(&workflow));
+    into.sidecars = written.json(keys::SIDECARS).unwrap_or_default();
+    into.dependencies = written.json(keys::DEPENDENCIES).unwrap_or_default();
     into.objects = written.json(keys::INVENTORY).unwrap_or_default();
     into.triggers = triggers_of(&workflow);
     // What the client annotated goes before the file, and that before the label.

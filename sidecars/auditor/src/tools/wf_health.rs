@@ -11,7 +11,6 @@ use crate::{
     health::{Light, judge},
     observed::Observed,
     probe::Probe,
-    tentacle::Seen,
     text::Untrusted,
 };
 
@@ -81,11 +80,10 @@ impl<P: Probe> WfHealth<P> {
         arguments: Arguments,
     ) -> Result<Health, ToolError> {
         let (enclave, tentacle) = (permitted.enclave()?, permitted.tentacle()?);
-        let deployment = self.observed.deployment(enclave, tentacle).await?;
         let absent = || {
             ToolError::new(format_args!("tentacle {enclave}/{tentacle} does not exist; wf_list names those that do"))
         };
-        let replicas = deployment.as_deref().and_then(Seen::of).ok_or_else(absent)?.replicas();
+        let replicas = self.observed.tentacle(enclave, tentacle).await?.ok_or_else(absent)?.replicas;
         let verdict = judge(&self.probe, &self.url.health_url(enclave, tentacle), replicas).await;
         Ok(Health {
             name: tentacle.to_string(),

@@ -17,7 +17,7 @@ use crate::{
     observed::Observed,
     page::{self, Cursor, Page},
     probe::Probe,
-    tentacle::{Replicas, Seen},
+    tentacle::Replicas,
     text::Untrusted,
 };
 
@@ -126,13 +126,14 @@ impl<P: Probe> WfHealthNs<P> {
         let after = arguments.cursor.as_deref().map(str::parse).transpose()?;
         let mut page = Page::<Cursor, _>::new(after, page::limit(arguments.limit)?);
         let enclave = self.observed.enclave(permitted.enclave()?).await?;
-        let deployments = self.observed.tentacles(&enclave).await?;
+        let tentacles = self.observed.tentacles(&enclave).await?;
         let (caller, authorization) = (permitted.caller(), permitted.permit().authorization());
         let mut total = 0;
-        for seen in deployments.iter().filter_map(|deployment| Seen::of(deployment)) {
-            if may(caller, authorization, Needs::Read, &enclave, Some((&seen.name, &seen.facts()))) {
+        for tentacle in tentacles {
+            if may(caller, authorization, Needs::Read, &enclave, Some((&tentacle.name, &tentacle.facts))) {
                 total += 1;
-                page.offer(Cursor::at(&enclave.name, &seen.name), || (seen.name.clone(), seen.replicas()));
+                let place = Cursor::at(&enclave.name, &tentacle.name);
+                page.offer(place, || (tentacle.name.clone(), tentacle.replicas));
             }
         }
         let (tentacles, next_cursor) = page.end();

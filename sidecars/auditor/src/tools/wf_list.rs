@@ -2,17 +2,17 @@
 
 use std::sync::Arc;
 
-use k8s_openapi::{api::apps::v1::Deployment, jiff::Timestamp};
+use k8s_openapi::jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tentacular_contract::{Authz, Caller, Enclave, Needs, On, evaluate::may, keys};
+use tentacular_contract::{Authz, Caller, Enclave, Needs, On, evaluate::may};
 use tentacular_process::link::{Permitted, ToolError, ToolSpec};
 
 use crate::{
     clock::{Clock, age},
     observed::Observed,
     page::{self, Cursor, Page},
-    tentacle::Seen,
+    tentacle::Kept,
     text::Untrusted,
 };
 
@@ -125,8 +125,8 @@ impl<C: Clock> WfList<C> {
         let now = self.clock.now();
         if let Some(name) = permitted.permit().enclave() {
             let enclave = self.observed.enclave(name).await?;
-            let deployments = self.observed.tentacles(&enclave).await?;
-            wanted.list(&enclave, &deployments, now, &mut page);
+            let tentacles = self.observed.tentacles(&enclave).await?;
+            wanted.list(&enclave, &tentacles, now, &mut page);
         } else {
             for enclave in self.observed.enclaves().await? {
                 if page.is_full() {
@@ -136,7 +136,7 @@ impl<C: Clock> WfList<C> {
                     continue;
                 }
                 match self.observed.watched(&enclave.name) {
-                    Some(deployments) => wanted.list(&enclave, &deployments, now, &mut page),
+                    Some(tentacles) => wanted.list(&enclave, &tentacles, now, &mut page),
                     None => warnings.push(format!(
                         "enclave {} is left out: its tentacles cannot be watched at the moment; name it to read them",
                         enclave.name
@@ -174,51 +174,43 @@ impl Wanted {
     }
 
     /// Adds the tentacles of an enclave to the page.
-    fn list(
-        &self,
-        enclave: &Enclave,
-        deployments: &[Arc<Deployment>],
-        now: Timestamp,
-        page: &mut Page<Cursor, Listed>,
-    ) {
-        for seen in deployments.iter().filter_map(|deployment| Seen::of(deployment)) {
-            let facts = seen.facts();
-            if may(&self.caller, self.authorization, Needs::Read, enclave, Some((&seen.name, &facts)))
-                && self.selects(&seen)
-            {
-                page.offer(Cursor::at(&enclave.name, &seen.name), || listed(enclave, &seen, now));
+    fn list(&self, enclave: &Enclave, tentacles: &[Arc<Kept>], now: Timestamp, page: &mut Page<Cursor, Listed>) {
+        for tentacle in tentacles {
+            let place = Some((&tentacle.name, &tentacle.facts));
+            if may(&self.caller, self.authorization, Needs::Read, enclave, place) && self.selects(tentacle) {
+                page.offer(Cursor::at(&enclave.name, &tentacle.name), || listed(enclave, tentacle, now));
             }
         }
     }
 
-    fn selects(&self, seen: &Seen<'_>) -> bool {
+    fn selects(&self, tentacle: &Kept) -> bool {
         let owner = self.owner.as_deref().is_none_or(|wanted| {
             let wanted = wanted.trim();
-            seen.facts().owner.is_some_and(|owner| {
+            tentacle.facts.owner.as_ref().is_some_and(|owner| {
                 owner.sub.as_deref() == Some(wanted)
-                    || owner.email.is_some_and(|email| email.as_str().eq_ignore_ascii_case(wanted))
+                    || owner.email.as_ref().is_some_and(|email| email.as_str().eq_ignore_ascii_case(wanted))
             })
         });
-        owner && self.tag.as_deref().is_none_or(|wanted| seen.tags().iter().any(|tag| tag == wanted.trim()))
+        owner && self.tag.as_deref().is_none_or(|wanted| tentacle.tags.iter().any(|tag| tag == wanted.trim()))
     }
 }
 
-fn listed(enclave: &Enclave, seen: &Seen<'_>, now: Timestamp) -> Listed {
-    let mode = seen.facts().mode;
+fn listed(enclave: &Enclave, tentacle: &Kept, now: Timestamp) -> Listed {
+    let mode = tentacle.facts.mode;
     Listed {
-        name: seen.name.to_string(),
+        name: tentacle.name.to_string(),
         enclave: enclave.name.to_string(),
-        version: seen.version().unwrap_or_default(),
-        description: seen.annotation(keys::DESCRIPTION),
-        owner: seen.owner(),
+        version: tentacle.version.clone().unwrap_or_default(),
+        description: tentacle.description.clone(),
+        owner: tentacle.owner.clone(),
         mode: mode.to_string(),
         preset: mode.preset().map(str::to_owned),
-        tags: seen.tags(),
-        environment: seen.annotation(keys::ENVIRONMENT),
-        deployed_by: seen.annotation(keys::DEPLOYED_BY),
-        deployed_via: seen.annotation(keys::DEPLOYED_VIA),
-        age: age(now, seen.created().unwrap_or(now)),
-        ready: seen.replicas().ready > 0,
+        tags: tentacle.tags.clone(),
+        environment: tentacle.environment.clone(),
+        deployed_by: tentacle.deployed_by.clone(),
+        deployed_via: tentacle.deployed_via.clone(),
+        age: age(now, tentacle.created.unwrap_or(now)),
+        ready: tentacle.replicas.ready > 0,
     }
 }
 

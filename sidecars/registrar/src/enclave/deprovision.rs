@@ -9,12 +9,12 @@ use k8s_openapi::api::core::v1::Namespace;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tentacular_cluster::{Delete, Metadata, retry_on_conflict_or_outage};
-use tentacular_contract::{Authz, Denied, Needs, On, Place};
+use tentacular_contract::{Authz, Denied, Needs, On, Place, backing::Service};
 use tentacular_process::link::{Permitted, ToolError, ToolSpec};
 use tokio::time::{Instant, sleep};
 
 use super::view;
-use crate::registrar::Registrar;
+use crate::{backing::Tenant, registrar::Registrar};
 
 /// Seconds within which the call ends.
 const DEADLINE_SECONDS: u64 = 330;
@@ -74,6 +74,9 @@ pub(crate) struct Outcome {
     tentacles_removed: usize,
     /// What the deletion still waits for, in the words of Kubernetes. Empty when it is gone.
     remaining: Vec<String>,
+    /// What was removed of its tentacles in backing services, where the installation cleans up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    exo_cleanup_details: Option<String>,
     /// What the caller should know, such as that it is not gone yet.
     warnings: Vec<String>,
 }
@@ -96,8 +99,16 @@ pub(crate) async fn deprovision(
             "nothing was removed: wait_seconds {wait} is out of range: give 0 to {WAIT_SECONDS}"
         )));
     }
-    let Doomed { uid, tentacles } = delete(&registrar, &permitted).await?;
+    let Doomed { uid, tentacles, tenants } = delete(&registrar, &permitted).await?;
     let mut warnings = Vec::new();
+    // From here on nothing takes the deletion back. What the enclave's objects would say is gone before the namespace is.
+    let mut cleaned_up = Vec::new();
+    for (tenant, used) in tenants {
+        match registrar.backing.unregister(&tenant, &used).await {
+            Ok(done) => cleaned_up.extend(done.into_iter().map(|done| format!("{tenant}: {done}"))),
+            Err(error) => warnings.push(format!("what {tenant} has in backing services is still there: {error}")),
+        }
+    }
     if tentacles.is_none() {
         warnings
             .push("how many tentacles there were is not known, as the enclave's objects are out of reach".to_owned());
@@ -116,6 +127,7 @@ pub(crate) async fn deprovision(
         deleted: remaining.is_empty(),
         tentacles_removed: tentacles.unwrap_or_default().saturating_sub(left),
         remaining,
+        exo_cleanup_details: (!cleaned_up.is_empty()).then(|| cleaned_up.join(", ")),
         warnings,
     })
 }
@@ -126,6 +138,8 @@ struct Doomed {
     uid: String,
     /// How many tentacles it had. The right to look may have ended with the deletion.
     tentacles: Option<usize>,
+    /// The tentacles with something in backing services that is to go with them.
+    tenants: Vec<(Tenant, Vec<Service>)>,
 }
 
 /// Has the namespace deleted, if it is the enclave that the caller may remove. Nothing else of that name is touched.
@@ -148,8 +162,9 @@ async fn delete(registrar: &Registrar, permitted: &Permitted) -> Result<Doomed, 
         }
         let Some(enclave) = enclave else { return Ok(Err(Denied::NoEnclave(name.clone()))) };
         let tentacles = view::tentacles(&registrar.impatient(), name.as_str()).await.ok();
-        let doomed = Doomed { uid: found.uid.unwrap_or_default(), tentacles };
+        let mut doomed = Doomed { uid: found.uid.unwrap_or_default(), tentacles, tenants: Vec::new() };
         if !enclave.terminating {
+            doomed.tenants = registrar.backing.to_clean_up(&registrar.impatient(), name).await?;
             // With the resource version, so that it is as it was when the caller might.
             let delete = Delete {
                 uid: Some(doomed.uid.clone()),

@@ -6,7 +6,11 @@ use k8s_openapi::{api::core::v1::Namespace, apimachinery::pkg::apis::meta::v1::O
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tentacular_cluster::Metadata;
-use tentacular_contract::{Authz, Caller, Enclave, Needs, On, Place, keys};
+use tentacular_contract::{
+    Authz, Caller, Enclave, Needs, On, Place,
+    backing::{self, Found, Isolation},
+    keys,
+};
 use tentacular_process::link::{Permitted, ToolError, ToolSpec};
 
 use super::{
@@ -106,8 +110,26 @@ pub(crate) struct Info {
 struct Service {
     /// Name of the service.
     name: &'static str,
-    /// Whether tentacles can use it.
+    /// Whether tentacles can use it now.
     available: bool,
+    /// How far it keeps tentacles apart: full, partial or none; absent when not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    isolation: Option<&'static str>,
+    /// Why it cannot be used, or does not keep tentacles apart in full.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+}
+
+impl Service {
+    fn of((service, found): (backing::Service, Option<Found>)) -> Self {
+        let name = service.as_str();
+        match found {
+            Some(Found { available, isolation, reason, .. }) => {
+                Self { name, available, isolation: isolation.map(Isolation::as_str), reason }
+            }
+            None => Self { name, available: false, isolation: None, reason: None },
+        }
+    }
 }
 
 /// Shows the enclave of the permit.
@@ -127,12 +149,18 @@ pub(crate) async fn info(
     let (Some(namespace), Some(enclave)) = (namespace, enclave) else {
         return Err(ToolError::new(format_args!("namespace {name} is not an enclave")));
     };
-    Ok(Info::of(permitted.caller(), &namespace.metadata, &enclave, contents))
+    Ok(Info::of(&registrar, permitted.caller(), &namespace.metadata, &enclave, contents))
 }
 
 impl Info {
     /// What `caller` is shown of `enclave`, whose namespace has this metadata.
-    pub(super) fn of(caller: &Caller, metadata: &ObjectMeta, enclave: &Enclave, contents: Contents) -> Self {
+    pub(super) fn of(
+        registrar: &Registrar,
+        caller: &Caller,
+        metadata: &ObjectMeta,
+        enclave: &Enclave,
+        contents: Contents,
+    ) -> Self {
         let Contents { tentacle_count, quota, warnings } = contents;
         let text = |key| annotation(metadata, key);
         Self {
@@ -155,8 +183,7 @@ impl Info {
             updated_at: text(keys::ENCLAVE_UPDATED_AT),
             caller_role: CallerRole::of(caller, enclave),
             tentacle_count,
-            // No backing service is configurable yet; clients expect these two names.
-            exo_services: ["postgres", "rustfs"].map(|name| Service { name, available: false }).into(),
+            exo_services: registrar.backing.known().into_iter().map(Service::of).collect(),
             warnings,
         }
     }

@@ -98,7 +98,7 @@ pub(crate) async fn sync(
         warnings: warnings(&enclave, &updated, &transfers),
         updated,
         transfers: transfers.of_removed,
-        enclave: Info::of(permitted.caller(), &metadata, &enclave, contents),
+        enclave: Info::of(&registrar, permitted.caller(), &metadata, &enclave, contents),
     })
 }
 

@@ -7,12 +7,16 @@ use chrono::{SecondsFormat, Utc};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
-use tentacular_contract::{Authz, Mode, Needs, On, reach::Scope};
+use tentacular_contract::{
+    Authz, Mode, Needs, On,
+    pod_security::{Standard, Version},
+    reach::Scope,
+};
 use tentacular_process::link::{Permitted, ToolError, ToolSpec};
 use tokio::time::Instant;
 
 use super::{
-    neighbours,
+    dependencies, neighbours,
     outcome::Outcome,
     ownership::Stamp,
     plan::{Plan, Wishes},
@@ -20,11 +24,15 @@ use super::{
     progress::Writing,
     prune,
     release::{self, Live},
-    rollout,
+    retire, rollout,
     standing::{self, Standing},
     validate::{self, Checked, Violations},
 };
-use crate::{locks::Held, registrar::Registrar};
+use crate::{
+    backing::{self, Share, Tenant},
+    locks::Held,
+    registrar::Registrar,
+};
 
 /// Seconds within which the call ends.
 const DEADLINE_SECONDS: u64 = 630;
@@ -105,12 +113,18 @@ pub(crate) struct Arguments {
     /// false: they stay.
     #[serde(default)]
     prune_volumes: bool,
+    /// Give the tentacle other credentials for its backing services. The pods are replaced, and when all of them are new and
+    /// ready the former credentials end; the call waits for that, 270 seconds unless `wait_seconds` says less. Default false.
+    #[serde(default)]
+    rotate_credentials: bool,
 }
 
 /// What the arguments ask for beside the manifests.
 struct Asked {
     mode: Option<Mode>,
     dry_run: bool,
+    /// Whether the tentacle gets other credentials.
+    renew: bool,
     wishes: Wishes,
 }
 
@@ -120,14 +134,26 @@ pub(crate) async fn apply(
     permitted: Permitted,
     arguments: Arguments,
 ) -> Result<Outcome, ToolError> {
-    let Arguments { manifests, mode, dry_run, wait_seconds, adopt, replace_jobs, prune_volumes, .. } = arguments;
+    let Arguments {
+        manifests,
+        mode,
+        dry_run,
+        wait_seconds,
+        adopt,
+        replace_jobs,
+        prune_volumes,
+        rotate_credentials,
+        ..
+    } = arguments;
     let (enclave, tentacle) = (permitted.enclave()?, permitted.tentacle()?);
     let mode = mode.as_deref().map(str::trim).filter(|mode| !mode.is_empty()).map(str::parse::<Mode>).transpose()?;
-    let wait = Duration::from_secs(wait_within(wait_seconds)?);
+    let wait = Duration::from_secs(wait_within(wait_seconds.or(rotate_credentials.then_some(WAIT_SECONDS)))?);
     let scope = Scope { enclave, tentacle, ingress_domain: registrar.platform.ingress_domain.as_deref() };
-    let checked = validate::check(manifests, &scope);
-    let asked = Asked { mode, dry_run, wishes: Wishes { adopt, replace_jobs, prune_volumes } };
-    let mut outcome = if dry_run || !checked.violations.is_empty() {
+    let checked = validate::check(manifests, &scope, &registrar.backing.enabled());
+    let modules = dependencies::modules(tentacle, &checked.manifests);
+    let asked =
+        Asked { mode, dry_run, renew: rotate_credentials, wishes: Wishes { adopt, replace_jobs, prune_volumes } };
+    let (mut outcome, shares) = if dry_run || !checked.violations.is_empty() {
         // Nothing will be written, and the rest is only looked at.
         locked(&registrar, &permitted, &scope, checked, &asked, &mut None).await?
     } else {
@@ -138,10 +164,18 @@ pub(crate) async fn apply(
         }
         outcome?
     };
+    if !dry_run {
+        registrar.warmer.warm(modules);
+    }
     if !wait.is_zero() && !dry_run {
         let until = Instant::now() + wait;
         match rollout::wait(&registrar.cluster, (enclave, tentacle), until, &permitted).await {
-            Ok(rollout) => outcome.rollout = Some(rollout),
+            Ok(rollout) => {
+                if let Err(unended) = retire::retire(&registrar, &permitted, rollout.ready, &shares).await {
+                    outcome.warn(unended);
+                }
+                outcome.rollout = Some(rollout);
+            }
             Err(error) => {
                 outcome.warn(format!("everything is applied, and whether its pods start is not known: {error}"));
             }
@@ -168,7 +202,7 @@ async fn locked(
     checked: Checked,
     asked: &Asked,
     held: &mut Option<Held>,
-) -> Result<Outcome, ToolError> {
+) -> Result<(Outcome, Vec<Share>), ToolError> {
     let (cluster, Scope { enclave, tentacle, .. }) = (&registrar.cluster, *scope);
     let standing = Standing::read(registrar, permitted).await?;
     let mode = standing.mode(permitted, asked.mode)?;
@@ -177,9 +211,11 @@ async fn locked(
     if new && !release.is_empty() && !commanded {
         return Err(left_behind(&release, enclave.as_str(), tentacle.as_str()));
     }
-    let Checked { manifests, objects, mut names, mut warnings, mut violations } = checked;
-    let level = standing.pod_security;
-    violations.extend(manifests.iter().flat_map(|manifest| pod_security::violations(manifest, level)));
+    let tenant = Tenant { enclave: enclave.clone(), tentacle: tentacle.clone() };
+    let (checked, shares) = furnished(registrar, (scope, &tenant), checked, &release, asked.renew).await?;
+    let Checked { manifests, objects, mut names, mut warnings, mut violations, .. } = checked;
+    let standard = Standard::enforced(&standing.labels, Version::of_server(&cluster.version().await?));
+    violations.extend(manifests.iter().flat_map(|manifest| pod_security::violations(manifest, standard)));
     if !asked.wishes.prune_volumes {
         names.extend(prune::volumes(&release));
     }
@@ -206,12 +242,38 @@ async fn locked(
     }
     plan.rehearse(&stamp).await?;
     if let Some(held) = held {
+        // All that can be checked has been, and what is written next says what this makes.
+        held.require()?;
+        registrar.backing.register(&tenant, &shares).await.map_err(|error| nothing_applied(&error))?;
         plan.write(&Writing { registrar, permitted, held, stamp: &stamp }).await?;
     }
     warnings.extend(plan.warnings());
     let (name, enclave) = (tentacle.to_string(), enclave.to_string());
     let changes = plan.changes(asked.dry_run);
-    Ok(Outcome::of((name, enclave), (new, asked.dry_run), changes, plan.kept(), warnings))
+    Ok((Outcome::of((name, enclave), (new, asked.dry_run), changes, plan.kept(), warnings), shares))
+}
+
+/// Looks up what the tentacle has or will have of the services that its contract asks for, and adds that to the manifests. What
+/// something speaks against stays as it is.
+async fn furnished(
+    registrar: &Registrar,
+    (scope, tenant): (&Scope<'_>, &Tenant),
+    checked: Checked,
+    release: &[Live],
+    renew: bool,
+) -> Result<(Checked, Vec<Share>), ToolError> {
+    if checked.services.is_empty() || !checked.violations.is_empty() {
+        return Ok((checked, Vec::new()));
+    }
+    let secret = backing::secret(release, scope.tentacle.as_str());
+    let offers = registrar.backing.offers(tenant, &checked.services, secret, renew).await;
+    let shares = offers.map_err(|error| nothing_applied(&error))?;
+    let checked = checked.furnished(scope, |manifests| backing::furnish(scope, tenant, manifests, &shares, secret));
+    Ok((checked, shares))
+}
+
+fn nothing_applied(error: &ToolError) -> ToolError {
+    ToolError::new(format_args!("nothing was applied: {error}"))
 }
 
 /// Whoever may create a tentacle may not thereby get at what an earlier one left.

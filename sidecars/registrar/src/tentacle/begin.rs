@@ -1,8 +1,10 @@
-//! The first write of a tentacle that is new: its Deployment, paused, so that no pod starts before what it reads is there.
+//! The first write of a tentacle that is new: its Deployment, paused and without its schedules, so that no pod starts and
+//! nothing fires before what it reads is there.
 //! What an apply leaves that ends half way then belongs to whoever began the tentacle, who can go on with it or remove it.
 
 use serde_json::Value;
 use tentacular_cluster::Kind;
+use tentacular_contract::keys;
 
 use super::{
     outcome::Effect,
@@ -24,6 +26,9 @@ impl Plan<'_> {
         let (title, mut manifest, object) = (manifest.to_string(), manifest.clone(), object.clone());
         if let Some(spec) = manifest.body.pointer_mut("/spec").and_then(Value::as_object_mut) {
             spec.insert("paused".to_owned(), true.into());
+        }
+        if let Some(annotations) = manifest.body.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut) {
+            annotations.remove(keys::CRON_SCHEDULE);
         }
         let begun = Planned { manifest, object, live: None, effect: Effect::Created, rehearsed: None, made: None };
         let made = match writing.held.require() {

@@ -49,8 +49,8 @@ fn confine(security: &mut Map<String, Value>) -> bool {
     security.get("readOnlyRootFilesystem") == Some(&Value::Bool(true))
 }
 
-/// To Kubernetes a volume that does not say where it comes from is an empty folder; to Pod Security it is of no type
-/// that it knows.
+/// To Kubernetes a volume that does not say where it comes from is an empty folder. It is said here, since server-side
+/// apply removes only what an earlier apply said, and a volume comes from one place alone.
 fn name_sources(spec: &mut Value) {
     let volumes = spec.get_mut("volumes").and_then(Value::as_array_mut);
     for volume in volumes.into_iter().flatten().filter_map(Value::as_object_mut) {

@@ -2,38 +2,44 @@
 //! `tentacular-`, each a backing service. Nothing else of the file is looked at, and nothing of it is quoted but the names
 //! of such dependencies: it may hold what somebody should not have written into it.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 use tentacular_cluster::Kind;
 use tentacular_contract::{
     TentacleName,
+    backing::Service,
+    module_proxy::Module,
     workflow::{self, FILE},
 };
 
 use super::manifest::Manifest;
+use crate::backing::PREFIX;
 
-/// What the names of backing services begin with.
-const PREFIX: &str = "tentacular-";
-/// The backing services. None is enabled: this server has no accounts to give out.
-const SERVICES: [&str; 3] = ["postgres", "nats", "rustfs"];
+/// The backing services that a contract may ask for.
+const SERVICES: [Service; 3] = [Service::Postgres, Service::Nats, Service::Rustfs];
 /// Characters of a name that a message has room for.
 const NAME_CHARACTERS: usize = 80;
 /// Names that one message has room for.
 const NAMES: usize = 10;
 
-/// What was found, one sentence each.
+/// What was found: services that are enabled, and one sentence for each of the others.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Found {
+    pub(crate) services: Vec<Service>,
     pub(crate) violations: Vec<String>,
     pub(crate) warnings: Vec<String>,
 }
 
-/// Looks for backing services in the contract of `tentacle`. Without a `workflow.yaml` there are none.
+/// Looks for backing services in the contract of `tentacle`, of which these are `enabled`. Without a `workflow.yaml` there are
+/// none.
 ///
 /// A file that cannot be read is a violation. The engine reads the same file when it starts and could do no better, so
 /// that the caller would hear of it from pods that do not come up; and what it depends on is not known.
-pub(crate) fn check(tentacle: &TentacleName, manifests: &[Manifest]) -> Found {
+pub(crate) fn check(tentacle: &TentacleName, manifests: &[Manifest], enabled: &[Service]) -> Found {
     let mut found = Found::default();
-    let Some((manifest, text)) = file(tentacle, manifests) else { return found };
+    let Some((index, text)) = file(tentacle, manifests) else { return found };
+    let manifest = &manifests[index];
     let names = match workflow::dependencies(text) {
         Ok(names) => names,
         Err(error) => {
@@ -43,8 +49,12 @@ pub(crate) fn check(tentacle: &TentacleName, manifests: &[Manifest]) -> Found {
     };
     let field = format!("{manifest}: data[{FILE:?}]: contract.dependencies");
     let services: Vec<_> = names.iter().filter_map(|name| name.strip_prefix(PREFIX)).collect();
-    let (known, unknown): (Vec<_>, Vec<_>) = services.into_iter().partition(|name| SERVICES.contains(name));
-    found.violations.extend(known.iter().map(|service| {
+    let known = |name: &str| SERVICES.into_iter().find(|service| service.as_str() == name);
+    let unknown: Vec<_> = services.iter().copied().filter(|name| known(name).is_none()).collect();
+    let (usable, others): (Vec<_>, Vec<_>) =
+        services.into_iter().filter_map(known).partition(|service| enabled.contains(service));
+    found.services = usable;
+    found.violations.extend(others.into_iter().map(Service::as_str).map(|service| {
         format!(
             "{field}.{PREFIX}{service}: exoskeleton: {service} not enabled; take the dependency out of {FILE}, or ask \
              an administrator to enable the service"
@@ -61,21 +71,28 @@ pub(crate) fn check(tentacle: &TentacleName, manifests: &[Manifest]) -> Found {
         found.warnings.push(format!(
             "{field}: {}{more}: no such backing service, nothing is set up for it; there are {PREFIX}{}",
             shown.join(", "),
-            SERVICES.join(&format!(", {PREFIX}"))
+            SERVICES.map(Service::as_str).join(&format!(", {PREFIX}"))
         ));
     }
     found
 }
 
-/// The file that the engine reads: that of the `ConfigMap` which the client makes for it, else the first there is.
-fn file<'a>(tentacle: &TentacleName, manifests: &'a [Manifest]) -> Option<(&'a Manifest, &'a str)> {
+/// The modules that the contract of `tentacle` depends on, none where its file cannot be read.
+pub(crate) fn modules(tentacle: &TentacleName, manifests: &[Manifest]) -> BTreeSet<Module> {
+    let modules = file(tentacle, manifests).and_then(|(_, text)| workflow::modules(text).ok());
+    modules.unwrap_or_default()
+}
+
+/// The file that the engine reads, and which manifest has it: that of the `ConfigMap` which the client makes for it, else the first there is.
+pub(crate) fn file<'a>(tentacle: &TentacleName, manifests: &'a [Manifest]) -> Option<(usize, &'a str)> {
     let code = format!("{tentacle}-code");
     let files: Vec<_> = manifests
         .iter()
-        .filter(|manifest| manifest.kind == Kind::ConfigMap)
-        .filter_map(|manifest| Some((manifest, manifest.body.get("data")?.get(FILE).and_then(Value::as_str)?)))
+        .enumerate()
+        .filter(|(_, manifest)| manifest.kind == Kind::ConfigMap)
+        .filter_map(|(index, manifest)| Some((index, manifest.body.get("data")?.get(FILE).and_then(Value::as_str)?)))
         .collect();
-    files.iter().find(|(manifest, _)| manifest.name == code).or(files.first()).copied()
+    files.iter().find(|(index, _)| manifests[*index].name == code).or(files.first()).copied()
 }
 
 #[cfg(test)]

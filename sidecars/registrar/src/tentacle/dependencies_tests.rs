@@ -11,7 +11,7 @@ fn config_map(name: &str, file: &str) -> Manifest {
 
 /// What is found in the contract of `report` with this `workflow.yaml`.
 fn of(file: &str) -> Found {
-    check(&"report".parse().unwrap(), &[config_map("report-code", file)])
+    check(&"report".parse().unwrap(), &[config_map("report-code", file)], &[])
 }
 
 /// The one violation there is in this `workflow.yaml`.
@@ -34,7 +34,16 @@ fn every_backing_service_is_refused_with_what_to_do() {
              or ask an administrator to enable the service"
         )
     });
-    assert_eq!(found, Found { violations: expected.to_vec(), warnings: vec![] });
+    assert_eq!(found, Found { violations: expected.to_vec(), ..Found::default() });
+}
+
+#[test]
+fn a_service_that_is_enabled_is_no_violation() {
+    let file = "contract: {dependencies: {tentacular-postgres: {}, tentacular-nats: {}}}";
+    let enabled = [Service::Postgres];
+    let found = check(&"report".parse().unwrap(), &[config_map("report-code", file)], &enabled);
+    assert_eq!((found.services.as_slice(), found.violations.len()), (enabled.as_slice(), 1), "{found:?}");
+    assert!(found.violations[0].contains("tentacular-nats: exoskeleton: nats not enabled"), "{found:?}");
 }
 
 #[test]
@@ -59,7 +68,7 @@ fn another_name_of_that_kind_is_a_warning() {
         "{FIELD}: tentacular-, tentacular-redis: no such backing service, nothing is set up for it; there are \
          tentacular-postgres, tentacular-nats, tentacular-rustfs"
     );
-    assert_eq!(found, Found { violations: vec![], warnings: vec![warning] });
+    assert_eq!(found, Found { warnings: vec![warning], ..Found::default() });
 
     let mut many = "contract:\n  dependencies:\n".to_owned();
     for index in 0..5000 {
@@ -78,10 +87,10 @@ fn without_a_contract_there_is_nothing_to_find() {
         assert_eq!(of(file), Found::default(), "{file}");
     }
     let tentacle = "report".parse().unwrap();
-    assert_eq!(check(&tentacle, &[]), Found::default());
+    assert_eq!(check(&tentacle, &[], &[]), Found::default());
     let mut secret = config_map("report-code", "contract: {dependencies: {tentacular-nats: {}}}");
     secret.kind = Kind::Secret;
-    assert_eq!(check(&tentacle, &[secret]), Found::default());
+    assert_eq!(check(&tentacle, &[secret], &[]), Found::default());
 }
 
 #[test]
@@ -92,9 +101,9 @@ fn the_clients_config_map_counts_before_the_first() {
         config_map("report-code", "name: report"),
     );
     let tentacle = "report".parse().unwrap();
-    let found = check(&tentacle, &[nats.clone(), rustfs.clone()]).violations;
+    let found = check(&tentacle, &[nats.clone(), rustfs.clone()], &[]).violations;
     assert!(found.len() == 1 && found[0].starts_with("ConfigMap/a: "), "{found:?}");
-    assert_eq!(check(&tentacle, &[nats, none, rustfs]), Found::default());
+    assert_eq!(check(&tentacle, &[nats, none, rustfs], &[]), Found::default());
 }
 
 #[test]

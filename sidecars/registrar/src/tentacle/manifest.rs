@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde_json::{Map, Value, json};
 use tentacular_cluster::{Kind, Object};
-use tentacular_contract::{EnclaveName, TentacleName, facts::Pairs, keys};
+use tentacular_contract::{EnclaveName, TentacleName, Workload, facts::Pairs, keys};
 
 use super::defaults;
 
@@ -30,13 +30,14 @@ impl fmt::Display for Manifest {
     }
 }
 
+/// Where an object of that kind has its pod template, if it makes pods.
+pub(crate) fn workload(kind: Kind) -> Option<Workload> {
+    Workload::of(kind.group(), kind.as_str())
+}
+
 /// The pod template within an object of that kind, as a JSON pointer.
-pub(crate) const fn pod_template(kind: Kind) -> Option<&'static str> {
-    match kind {
-        Kind::Deployment | Kind::Job => Some("/spec/template"),
-        Kind::CronJob => Some("/spec/jobTemplate/spec/template"),
-        _ => None,
-    }
+pub(crate) fn pod_template(kind: Kind) -> Option<&'static str> {
+    workload(kind).map(Workload::pointer)
 }
 
 /// The object at `key`, made where there is none.

@@ -6,12 +6,10 @@ use std::collections::BTreeSet;
 use serde::Deserialize;
 use serde_json::Value;
 use tentacular_cluster::Kind;
-use tentacular_contract::{TentacleName, reach::Names};
+use tentacular_contract::{TentacleName, keys::NODES, reach::Names};
 
 use super::manifest::Manifest;
 
-/// Annotation of the Deployment: a JSON list of the nodes' names.
-const NODES: &str = "tentacular.io/nodes";
 /// Key of the descriptions in their `ConfigMap`: a JSON list of [`Description`].
 const DESCRIPTIONS: &str = "node_descriptions";
 

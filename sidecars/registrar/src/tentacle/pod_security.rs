@@ -1,24 +1,21 @@
 //! What the Pod Security level of the enclave's namespace holds against pod templates. The API server checks pods
 //! alone, so that without this an apply would succeed and no pod start.
 
-use k8s_openapi::api::core::v1::PodTemplateSpec;
-use serde::Deserialize;
-use tentacular_contract::pod_security::{self, Level};
+use tentacular_contract::pod_security::Standard;
 
-use super::manifest::{Manifest, pod_template};
+use super::manifest::{Manifest, workload};
 
-/// Everything that `level` holds against the pods of `manifest`, one sentence each. The defaults must have been added.
-pub(crate) fn violations(manifest: &Manifest, level: Level) -> Vec<String> {
-    let Some(pointer) = pod_template(manifest.kind) else { return Vec::new() };
-    let Some(template) = manifest.body.pointer(pointer) else { return Vec::new() };
-    let path = pointer.trim_start_matches('/').replace('/', ".");
-    let template = match PodTemplateSpec::deserialize(template) {
-        Ok(template) => template,
-        Err(error) => return vec![format!("{manifest}: {path}: {error}")],
+/// Everything that `standard` holds against the pods of `manifest`, one sentence each. The defaults must have been added.
+pub(crate) fn violations(manifest: &Manifest, standard: Standard) -> Vec<String> {
+    let Some(workload) = workload(manifest.kind) else { return Vec::new() };
+    let template = match workload.template(&manifest.body) {
+        Ok(Some(template)) => template,
+        Ok(None) => return Vec::new(),
+        Err(error) => return vec![format!("{manifest}: {}: {error}", workload.path())],
     };
     let annotations = template.metadata.as_ref().and_then(|metadata| metadata.annotations.as_ref());
     let spec = template.spec.unwrap_or_default();
-    let found = pod_security::violations(level, &format!("{path}."), annotations, &spec);
+    let found = standard.violations(workload.prefix(), annotations, &spec);
     found.iter().map(|violation| format!("{manifest}: {violation}")).collect()
 }
 
@@ -26,11 +23,13 @@ pub(crate) fn violations(manifest: &Manifest, level: Level) -> Vec<String> {
 mod tests {
     use serde_json::{Value, json};
     use tentacular_cluster::Kind;
+    use tentacular_contract::pod_security::{Level, Version};
 
     use super::*;
 
     fn of(kind: Kind, spec: &Value) -> Vec<String> {
-        violations(&Manifest { kind, name: "a".to_owned(), body: json!({ "spec": spec }) }, Level::Baseline)
+        let standard = Standard { level: Level::Baseline, version: Version::NEWEST };
+        violations(&Manifest { kind, name: "a".to_owned(), body: json!({ "spec": spec }) }, standard)
     }
 
     #[test]

@@ -13,7 +13,11 @@ use super::{
     release::{self, Live, is_terminating},
     standing::{self, Standing},
 };
-use crate::{locks::Held, registrar::Registrar};
+use crate::{
+    backing::{self, Tenant},
+    locks::Held,
+    registrar::Registrar,
+};
 
 /// Seconds within which the call ends.
 const DEADLINE_SECONDS: u64 = 400;
@@ -38,7 +42,7 @@ pub(crate) fn spec() -> ToolSpec {
         "wf_remove",
         "Remove a tentacle",
         "Removes a tentacle with everything that belongs to it, volumes and their data included, and waits until it is \
-         gone. Where that takes too long the answer says what remains, and the same call again goes on.",
+         gone. What it has in backing services stays, unless the installation cleans up (exo_status says). Where that takes too long the answer says what remains, and the same call again goes on.",
         Authz::new(On::Tentacle, Needs::Write)
             .enclave_at(&["/enclave", "/namespace"])
             .tentacle_at(&["/name"])
@@ -81,6 +85,12 @@ pub(crate) struct Outcome {
     /// The objects that are still there, as Kind/name: they are being deleted, or wait for those. The same call again goes
     /// on.
     remaining: Vec<String>,
+    /// Whether what it had in the backing services was removed too, with its data. Absent where it stays, or there was nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    exo_cleaned_up: Option<bool>,
+    /// What was done in each, such as `postgres schema dropped`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    exo_cleanup_details: Option<String>,
     /// What the caller should know, such as that there was nothing to remove, or that not all is gone yet.
     warnings: Vec<String>,
 }
@@ -126,11 +136,24 @@ async fn locked(
         until: Instant::now() + wait,
         asked: BTreeMap::new(),
         remaining: Vec::new(),
+        cleaned_up: Vec::new(),
+    };
+    let used = if registrar.backing.cleans_up() {
+        backing::used(backing::secret(&release, tentacle.as_str()))
+    } else {
+        Vec::new()
     };
     for kinds in STAGES {
-        if kinds == GUARDS && removal.runs() {
+        // What pods still use stays, and so does the Secret that says what is to be cleaned up.
+        if removal.runs() && (kinds == GUARDS || !used.is_empty()) {
             removal.remaining.extend(release.iter().filter(|live| kinds.contains(&live.kind)).cloned());
             continue;
+        }
+        if kinds.contains(&Kind::Secret) && !used.is_empty() {
+            removal.require()?;
+            let tenant = Tenant { enclave: enclave.clone(), tentacle: tentacle.clone() };
+            let cleaned = registrar.backing.unregister(&tenant, &used).await;
+            removal.cleaned_up = cleaned.map_err(|error| removal.half_way(error))?;
         }
         removal.delete(&release, kinds).await?;
         removal.wait().await?;
@@ -156,6 +179,8 @@ struct Removal<'a> {
     /// Title of each object whose removal was asked for, by uid.
     asked: BTreeMap<String, String>,
     remaining: Vec<Live>,
+    /// What was done in the backing services.
+    cleaned_up: Vec<String>,
 }
 
 impl Removal<'_> {
@@ -258,6 +283,8 @@ impl Removal<'_> {
             deleted: removed.len(),
             removed,
             remaining,
+            exo_cleaned_up: (!self.cleaned_up.is_empty()).then_some(true),
+            exo_cleanup_details: (!self.cleaned_up.is_empty()).then(|| self.cleaned_up.join(", ")),
             warnings,
         }
     }

@@ -3,7 +3,7 @@
 
 use k8s_openapi::api::core::v1::Namespace;
 use tentacular_cluster::{Kind, Metadata, Object};
-use tentacular_contract::{Caller, Denied, Enclave, Mode, Place, Tentacle, pod_security::Level};
+use tentacular_contract::{Caller, Denied, Enclave, Mode, Place, Tentacle, facts::Pairs};
 use tentacular_process::link::{Permitted, ToolError};
 
 use super::release;
@@ -23,8 +23,8 @@ pub(crate) async fn lock(registrar: &Registrar, permitted: &Permitted) -> Result
 /// The enclave and the tentacle of a call, as they are now.
 pub(crate) struct Standing {
     pub(crate) enclave: Enclave,
-    /// What its namespace lets pods do.
-    pub(crate) pod_security: Level,
+    /// The labels of its namespace.
+    pub(crate) labels: Pairs,
     /// The Deployment that the tentacle is.
     pub(crate) deployment: Option<Object>,
 }
@@ -32,12 +32,12 @@ pub(crate) struct Standing {
 impl Standing {
     /// Reads both, and refuses a caller who may not, and everybody in an enclave that is being deleted.
     pub(crate) async fn read(registrar: &Registrar, permitted: &Permitted) -> Result<Self, ToolError> {
-        let (enclave, pod_security) = Self::enclave(registrar, permitted).await?;
+        let (enclave, labels) = Self::enclave(registrar, permitted).await?;
         if enclave.terminating {
             // Its objects may be out of reach already.
             return Err(Denied::Terminating(enclave.name).into());
         }
-        Self::inside(registrar, permitted, (enclave, pod_security)).await
+        Self::inside(registrar, permitted, (enclave, labels)).await
     }
 
     /// The same for a call that only reads, for which an enclave may be on its way out.
@@ -46,24 +46,24 @@ impl Standing {
         Self::inside(registrar, permitted, enclave).await
     }
 
-    async fn enclave(registrar: &Registrar, permitted: &Permitted) -> Result<(Enclave, Level), ToolError> {
+    async fn enclave(registrar: &Registrar, permitted: &Permitted) -> Result<(Enclave, Pairs), ToolError> {
         let name = permitted.enclave()?;
         let namespace = registrar.cluster.all::<Metadata<Namespace>>().get(name.as_str()).await?;
         let metadata = namespace.map(|namespace| namespace.metadata).unwrap_or_default();
         let Some(enclave) = registrar.facts(&metadata) else {
             return Err(Denied::NoEnclave(name.clone()).into());
         };
-        Ok((enclave, Level::enforced(&metadata.labels.unwrap_or_default())))
+        Ok((enclave, metadata.labels.unwrap_or_default()))
     }
 
     async fn inside(
         registrar: &Registrar,
         permitted: &Permitted,
-        (enclave, pod_security): (Enclave, Level),
+        (enclave, labels): (Enclave, Pairs),
     ) -> Result<Self, ToolError> {
         let deployments = registrar.cluster.objects(Kind::Deployment, permitted.enclave()?.as_str());
         let deployment = deployments.get(permitted.tentacle()?.as_str()).await?;
-        let standing = Self { enclave, pod_security, deployment };
+        let standing = Self { enclave, labels, deployment };
         permitted.recheck(Place::Enclave(&standing.enclave), standing.tentacle().as_ref())?;
         Ok(standing)
     }

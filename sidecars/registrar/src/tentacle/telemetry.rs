@@ -38,9 +38,7 @@ const PORTS: [i32; 2] = [4317, 4318];
 /// `--allow-env=`, the collector's address to an `--allow-net=`, and the collector to what the `NetworkPolicy`
 /// `<tentacle>-netpol` lets out. What is there already is not added again.
 pub(crate) fn add(tentacle: &TentacleName, manifests: &mut [Manifest]) {
-    let deployment = manifests.iter_mut().find(|manifest| manifest.is_deployment_of(tentacle));
-    let container = deployment.and_then(|deployment| deployment.body.pointer_mut("/spec/template/spec/containers/0"));
-    let Some(container) = container.filter(|container| is_engine(container)) else { return };
+    let Some(container) = engine(tentacle, manifests) else { return };
     allow(container, "--allow-env=", &VARIABLES);
     allow(container, "--allow-net=", &ADDRESS);
     let name = format!("{tentacle}-netpol");
@@ -48,6 +46,13 @@ pub(crate) fn add(tentacle: &TentacleName, manifests: &mut [Manifest]) {
     if let Some(spec) = policy.and_then(|policy| policy.body.get_mut("spec")) {
         let_out(spec);
     }
+}
+
+/// The container that is the tentacle's engine.
+pub(crate) fn engine<'a>(tentacle: &TentacleName, manifests: &'a mut [Manifest]) -> Option<&'a mut Value> {
+    let deployment = manifests.iter_mut().find(|manifest| manifest.is_deployment_of(tentacle))?;
+    let container = deployment.body.pointer_mut("/spec/template/spec/containers/0")?;
+    is_engine(container).then_some(container)
 }
 
 /// Whether the container runs Deno on a workflow, as the client starts the engine. Another program on Deno is not ours
@@ -60,7 +65,7 @@ fn is_engine(container: &Value) -> bool {
 }
 
 /// Completes the list behind `option`, in the arguments or else in the command.
-fn allow(container: &mut Value, option: &str, needed: &[&str]) {
+pub(crate) fn allow(container: &mut Value, option: &str, needed: &[&str]) {
     for list in ["args", "command"] {
         let words = container.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten();
         let Some(word) = words.into_iter().find(|word| word.as_str().is_some_and(|word| word.starts_with(option)))
@@ -80,13 +85,9 @@ fn allow(container: &mut Value, option: &str, needed: &[&str]) {
 
 /// Adds a rule for the collector to a policy that limits what its pods send, unless its rules let that through.
 fn let_out(spec: &mut Value) {
-    let Ok(NetworkPolicySpec { egress, policy_types, .. }) = NetworkPolicySpec::deserialize(&*spec) else { return };
+    let Ok(NetworkPolicySpec { egress, .. }) = NetworkPolicySpec::deserialize(&*spec) else { return };
     let rules = egress.unwrap_or_default();
-    // A policy without types limits what is sent when it has rules for that; one more must not make it begin to.
-    let limits = policy_types
-        .filter(|types| !types.is_empty())
-        .map_or(!rules.is_empty(), |types| types.iter().any(|direction| direction == "Egress"));
-    if !limits || PORTS.iter().all(|&port| rules.iter().any(|rule| admits(rule, port))) {
+    if !limits_egress(spec) || PORTS.iter().all(|&port| rules.iter().any(|rule| admits(rule, port))) {
         return;
     }
     let labelled = |(key, value): (&str, &str)| json!({ "matchLabels": { key: value } });
@@ -99,6 +100,18 @@ fn let_out(spec: &mut Value) {
     {
         rules.push(rule);
     }
+}
+
+/// Whether a policy limits what its pods send. One without types does so when it has rules for that; one more must not make it
+/// begin to.
+pub(crate) fn limits_egress(spec: &Value) -> bool {
+    let Ok(NetworkPolicySpec { egress, policy_types, .. }) = NetworkPolicySpec::deserialize(spec) else {
+        return false;
+    };
+    let has_rules = egress.is_some_and(|rules| !rules.is_empty());
+    policy_types
+        .filter(|types| !types.is_empty())
+        .map_or(has_rules, |types| types.iter().any(|direction| direction == "Egress"))
 }
 
 /// Whether the rule lets TCP to that port of the collector through. No list, or an empty one, stands for everything.

@@ -6,7 +6,9 @@ use std::fmt;
 use serde_json::{Map, Value};
 use tentacular_cluster::Kind;
 use tentacular_contract::{
-    TentacleName, limits,
+    TentacleName,
+    backing::Service,
+    limits,
     names::is_subdomain,
     reach::{Names, Object, Scope},
 };
@@ -27,6 +29,8 @@ pub(crate) struct Checked {
     pub(crate) objects: Vec<Object>,
     /// Kind and name of every manifest, also of those that could not be read.
     pub(crate) names: Names,
+    /// The backing services that their contract asks for.
+    pub(crate) services: Vec<Service>,
     /// What was changed in them, for the caller to know.
     pub(crate) warnings: Vec<String>,
     /// What speaks against them.
@@ -40,6 +44,25 @@ impl Checked {
 
     fn warn(&mut self, place: &str, warning: impl fmt::Display) {
         self.warnings.push(format!("{place}: {warning}"));
+    }
+}
+
+impl Checked {
+    /// With what `furnish` makes of the manifests, against which nothing has spoken until now.
+    pub(crate) fn furnished(
+        mut self,
+        scope: &Scope<'_>,
+        furnish: impl FnOnce(&mut Vec<Manifest>) -> Result<(), String>,
+    ) -> Self {
+        if let Err(violation) = furnish(&mut self.manifests) {
+            self.violations.push(violation);
+        }
+        let names = self.manifests.iter().map(|manifest| (manifest.kind.as_str().to_owned(), manifest.name.clone()));
+        self.names.extend(names);
+        self.objects.clear();
+        let places: Vec<_> = self.manifests.iter().map(Manifest::to_string).collect();
+        obey(&places, scope, &mut self);
+        self
     }
 }
 
@@ -61,8 +84,8 @@ impl fmt::Display for Violations {
 }
 
 /// Checks the manifests of `tentacle`, one of which must be its Deployment: without it, what the Deployment needs would
-/// be taken from under it.
-pub(crate) fn check(manifests: Vec<Map<String, Value>>, scope: &Scope<'_>) -> Checked {
+/// be taken from under it. Of the backing services those that are `enabled` may be asked for.
+pub(crate) fn check(manifests: Vec<Map<String, Value>>, scope: &Scope<'_>, enabled: &[Service]) -> Checked {
     let tentacle = scope.tentacle;
     let mut checked = Checked::default();
     if manifests.len() > limits::MANIFESTS {
@@ -93,7 +116,9 @@ pub(crate) fn check(manifests: Vec<Map<String, Value>>, scope: &Scope<'_>) -> Ch
             ),
         );
     }
-    let dependencies::Found { violations, warnings } = dependencies::check(tentacle, &checked.manifests);
+    let found = dependencies::check(tentacle, &checked.manifests, enabled);
+    let dependencies::Found { services, violations, warnings } = found;
+    checked.services = services;
     checked.violations.extend(violations);
     checked.warnings.extend(warnings);
     let undescribed = node_descriptions::violations(tentacle, &checked.manifests, &checked.names);

@@ -5,7 +5,7 @@ use super::*;
 /// What becomes of the manifests of `tentacle`, where there is an ingress domain.
 pub(super) fn checked_of(tentacle: &str, manifests: Vec<Map<String, Value>>) -> Checked {
     let (enclave, tentacle) = ("team-a".parse().unwrap(), tentacle.parse().unwrap());
-    check(manifests, &Scope { enclave: &enclave, tentacle: &tentacle, ingress_domain: Some("apps.x.io") })
+    check(manifests, &Scope { enclave: &enclave, tentacle: &tentacle, ingress_domain: Some("apps.x.io") }, &[])
 }
 
 fn checked(manifests: Value) -> Checked {

@@ -52,8 +52,9 @@ async fn whoever_began_a_tentacle_goes_on_with_it_or_removes_it() {
     let enclave = world.provision("begun").await;
     let bob = person("bob@x.io");
     for tool in ["wf_apply", "wf_remove"] {
-        let manifests = [config_map("a", "1"), deployment("report", "i:1")];
-        let arguments = call(&enclave, "report", &manifests);
+        let mut scheduled = deployment("report", "i:1");
+        scheduled["metadata"]["annotations"][keys::CRON_SCHEDULE] = json!("0 9 * * *");
+        let arguments = call(&enclave, "report", &[config_map("a", "1"), scheduled]);
         proxy.fail(0..1, write(Method::POST, "configmaps", "a"), Fault::Status(403, None));
         let error = world.call(&bob, "wf_apply", arguments.clone()).await.unwrap_err();
         assert!(
@@ -63,6 +64,8 @@ async fn whoever_began_a_tentacle_goes_on_with_it_or_removes_it() {
         let deployments = world.admin.namespaced::<Deployment>(&enclave);
         let begun = deployments.get("report").await.unwrap().unwrap();
         assert_eq!(begun.spec.unwrap().paused, Some(true), "no pod starts before all is there");
+        let annotations = begun.metadata.annotations.unwrap();
+        assert!(!annotations.contains_key(keys::CRON_SCHEDULE), "nothing fires before all is there");
         let eve = world.call(&person("eve@x.io"), "wf_apply", arguments.clone()).await.unwrap_err();
         assert!(eve.contains("permission denied"), "{eve}");
         if tool == "wf_remove" {
@@ -73,7 +76,8 @@ async fn whoever_began_a_tentacle_goes_on_with_it_or_removes_it() {
         world.call(&bob, tool, arguments.clone()).await.unwrap();
         let report = deployments.get("report").await.unwrap().unwrap();
         assert_eq!(report.spec.unwrap().paused, None);
-        assert_eq!(report.metadata.annotations.unwrap()[keys::OWNER], "bob@x.io");
+        let annotations = report.metadata.annotations.unwrap();
+        assert_eq!((&*annotations[keys::OWNER], &*annotations[keys::CRON_SCHEDULE]), ("bob@x.io", "0 9 * * *"));
         let again = world.call(&bob, tool, arguments).await.unwrap();
         assert_eq!(again["status"], "unchanged", "{again}");
         world.call(&bob, "wf_remove", json!({ "enclave": enclave, "name": "report" })).await.unwrap();

@@ -4,10 +4,12 @@
 #![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 mod applying;
+mod backing;
 mod deprovisioning;
 mod enclaves;
 mod half_way;
 mod hostile;
+mod module_proxy;
 mod permission;
 mod permissions;
 mod pod_security;

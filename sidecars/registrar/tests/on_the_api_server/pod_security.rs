@@ -5,7 +5,10 @@ use k8s_openapi::api::{
     core::v1::{ConfigMap, Namespace},
 };
 use serde_json::{Value, json};
-use tentacular_contract::{Caller, pod_security::ENFORCE};
+use tentacular_contract::{
+    Caller,
+    pod_security::{ENFORCE, ENFORCE_VERSION},
+};
 
 use crate::{
     applying::{call, config_map, deployment},
@@ -83,6 +86,23 @@ async fn pods_are_held_to_the_level_that_the_namespace_enforces() {
     assert!(apply(&world, &enclave, "host", host()).await.unwrap_err().contains("hostPID: true"));
     enforce(&world, &enclave, "privileged").await;
     apply(&world, &enclave, "host", host()).await.unwrap();
+}
+
+#[tokio::test]
+async fn pods_are_held_to_the_version_that_the_namespace_enforces() {
+    let world = World::start().await.unwrap();
+    let enclave = world.provision("versions").await;
+    let pod =
+        || json!({ "securityContext": { "sysctls": [{ "name": "net.ipv4.tcp_rmem", "value": "4096 87380 1" }] } });
+    let pin = async |version: &str| {
+        let labels = json!({ "metadata": { "labels": { ENFORCE_VERSION: version } } });
+        world.admin.all::<Namespace>().patch(&enclave, &labels).await.unwrap();
+    };
+    pin("v1.31").await;
+    let error = apply(&world, &enclave, "report", pod()).await.unwrap_err();
+    assert!(error.contains("Pod Security baseline:v1.31; leave this sysctl out"), "{error}");
+    pin("v1.32").await;
+    apply(&world, &enclave, "report", pod()).await.unwrap();
 }
 
 #[tokio::test]

@@ -35,7 +35,7 @@ pub(crate) struct World {
     pub(crate) admin: Cluster,
     link: LinkClient,
     tools: BTreeMap<String, Authz>,
-    _registrar: Child,
+    registrar: Child,
     _scratch: Scratch,
 }
 
@@ -50,15 +50,16 @@ pub(crate) struct Permitted {
 impl World {
     /// Starts a registrar in the shared control plane and waits until it serves.
     pub(crate) async fn start() -> anyhow::Result<Self> {
-        Self::start_behind(None).await
+        Self::start_with(None, &[]).await
     }
 
     /// The same with a proxy before the API server.
     pub(crate) async fn start_through(proxy: &FaultProxy) -> anyhow::Result<Self> {
-        Self::start_behind(Some(proxy)).await
+        Self::start_with(Some(proxy), &[]).await
     }
 
-    async fn start_behind(proxy: Option<&FaultProxy>) -> anyhow::Result<Self> {
+    /// The same with further arguments.
+    pub(crate) async fn start_with(proxy: Option<&FaultProxy>, args: &[String]) -> anyhow::Result<Self> {
         let control_plane = ControlPlane::shared().await?;
         let admin = Cluster::from_kubeconfig("test", control_plane.admin_kubeconfig()).await?;
         install(control_plane).await?;
@@ -71,20 +72,28 @@ impl World {
         let registrar = Program::new(env!("CARGO_BIN_EXE_tentacular-registrar"))
             .env("KUBECONFIG", &kubeconfig)
             .env("TENTACULAR_INGRESS_DOMAIN", INGRESS_DOMAIN)
+            // A test that is about it takes this back by an argument.
+            .env("TENTACULAR_PROXY_RECONCILER_DISABLED", "true")
             .arg("--observe-addr=127.0.0.1:0")
             .arg("--run-dir")
             .arg(scratch.path())
+            .args(args)
             .start(&scratch.path().join("registrar.log"))?;
         let socket = scratch.path().join("registrar.sock");
         served(&socket, &registrar).await?;
         let link = LinkClient::new(&socket, None);
-        let mut world = Self { admin, link, tools: BTreeMap::new(), _registrar: registrar, _scratch: scratch };
+        let mut world = Self { admin, link, tools: BTreeMap::new(), registrar, _scratch: scratch };
         let listed = world.ask(request("tools/list", None, json!({}))?).await?;
         for tool in listed["tools"].as_array().context("no tools")? {
             let name = tool["name"].as_str().context("a tool without name")?;
             world.tools.insert(name.to_owned(), Authz::parse(tool["_meta"].get(keys::AUTHZ_META))?);
         }
         Ok(world)
+    }
+
+    /// What the registrar has logged.
+    pub(crate) fn log(&self) -> String {
+        self.registrar.log()
     }
 
     /// Calls a tool: the result, or the sentence with which the kernel or the tool refused.

@@ -52,7 +52,7 @@ pub(crate) enum Due {
 /// Of several instants that are due the last is fired, unless it too was missed and the timetable does not say that one
 /// run makes up for all.
 pub(crate) fn due(timetable: &Timetable, entry: &Entry, newest: Time, now: Time) -> Due {
-    let jitter = TimeDelta::from_std(entry.jitter).unwrap_or_default();
+    let jitter = entry.delay();
     let Some(Passed { span, before_last, more }) = passed(timetable, entry, newest, now - jitter) else {
         let next = entry.schedule.next_after(newest, timetable.timezone);
         return Due::Wait(next.map(|next| next + jitter));
@@ -64,8 +64,13 @@ pub(crate) fn due(timetable: &Timetable, entry: &Entry, newest: Time, now: Time)
     Due::Fire { instant: span.last, missed }
 }
 
+/// The instants after `newest` that would have fired up to `thawed`, or the first of them.
+pub(crate) fn frozen(timetable: &Timetable, entry: &Entry, newest: Time, thawed: Time) -> Option<Passed> {
+    passed(timetable, entry, newest, thawed - entry.delay())
+}
+
 /// The instants after `newest` up to `until`, or the first of them.
-pub(crate) fn passed(timetable: &Timetable, entry: &Entry, newest: Time, until: Time) -> Option<Passed> {
+fn passed(timetable: &Timetable, entry: &Entry, newest: Time, until: Time) -> Option<Passed> {
     let next = |after: Time| entry.schedule.next_after(after, timetable.timezone).filter(|next| *next <= until);
     let first = next(newest)?;
     if let Kind::Every(interval) = &entry.schedule.kind {
@@ -188,6 +193,15 @@ mod tests {
         let fire = Due::Fire { instant: at("01T11:00:00"), missed: None };
         assert_eq!(decided(&hourly, "01T10:00:00", "01T11:00:40"), fire);
         assert_eq!(decided(&hourly, "01T10:00:00", "01T11:01:40"), fire);
+    }
+
+    #[test]
+    fn a_freeze_takes_what_would_have_fired_in_it() {
+        let hourly = timetable("0 * * * *", Missed::Skip, 2400);
+        let frozen = |thawed: &str| frozen(&hourly, &hourly.entries[0], at("01T10:00:00"), at(thawed));
+        assert_eq!(frozen("01T11:39:59"), None, "it is still to fire");
+        let passed = frozen("01T11:40:00").map(|passed| passed.span);
+        assert_eq!(passed, Some(span("01T11:00:00", "01T11:00:00", 1)));
     }
 
     #[test]

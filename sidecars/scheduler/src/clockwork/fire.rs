@@ -6,7 +6,7 @@ use bytes::Bytes;
 use chrono::TimeDelta;
 use serde_json::json;
 use tentacular_contract::cron::{Missed, Overlap};
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 
 use super::{
     Lead, Place, Time,
@@ -18,11 +18,14 @@ use crate::{
     clock::Clock,
     engine::Engine,
     ledger::{ChangeError, Claim, Outcome, Refused, Run as Entered},
-    run::Run,
+    run::{Run, RunId},
 };
 
-/// How long the outcome of a run is tried to be written.
-const OUTCOME: Duration = Duration::from_mins(5);
+/// How long the outcome of a run is tried to be written: longer than outages last, as one that is not written counts as
+/// interrupted, and may be made again.
+const OUTCOME: Duration = Duration::from_hours(1);
+/// How long that is tried before those of others have their turn.
+const TURN: Duration = Duration::from_secs(5);
 /// Pause before a schedule is looked at again whose ledger could not be written.
 const AGAIN: TimeDelta = TimeDelta::seconds(2);
 /// The same when that will not pass by itself, as when a right is missing.
@@ -93,18 +96,27 @@ impl<E: Engine, C: Clock + Clone> Lead<E, C> {
         drop(ongoing);
         let outcome = Outcome::of(&ended, clockwork.clock.time());
         clockwork.measures.ended(outcome.success);
+        let until = Instant::now() + OUTCOME;
+        while let Err(error) = self.write(kept, claim.id, &outcome).await {
+            if !matches!(error, ChangeError::Cluster(_)) || !passes(&error) || Instant::now() >= until {
+                let Place { enclave, tentacle } = &kept.place;
+                tracing::warn!(%enclave, %tentacle, run_id = %claim.id, %error, "how a run ended was not written");
+                return;
+            }
+        }
+    }
+
+    async fn write(&self, kept: &Kept, run: RunId, outcome: &Outcome) -> Result<(), ChangeError<Refused>> {
         // Closed never.
         let _writing = self.outcomes.acquire().await;
         let mut held = kept.ledger.lock().await;
-        let written = clockwork.ledgers.change(&mut held, OUTCOME, |book| book.finish(claim.id, &outcome)).await;
-        if let Err(error) = written {
-            let Place { enclave, tentacle } = &kept.place;
-            tracing::warn!(%enclave, %tentacle, run_id = %claim.id, %error, "how a run ended was not written");
-        }
+        self.clockwork.ledgers.change(&mut held, TURN, |book| book.finish(run, outcome)).await
     }
 
     /// Closes what was left open of a tentacle, and makes again what was interrupted where that is wanted.
     pub(super) async fn look_after(&self, kept: &Arc<Kept>) {
+        // After a crash there may be thousands.
+        let _writing = self.outcomes.acquire().await;
         let now = self.clockwork.clock.time();
         let mut held = kept.ledger.lock().await;
         if !self.leading.goes_on() || kept.is_retired() {
@@ -131,11 +143,11 @@ impl<E: Engine, C: Clock + Clone> Lead<E, C> {
         for run in interrupted.into_iter().rev() {
             let entry = kept.timetable.entries.iter().find(|entry| run.schedule.as_ref() == Some(&entry.id));
             let (Some(entry), Some(instant)) = (entry, run.instant) else { continue };
-            if held.book().newest(&entry.id) != Some(instant) {
-                // What fired since has made up for it.
+            if kept.since(&entry.id).is_some() || held.book().newest(&entry.id) != Some(instant) {
+                // It may be from before the schedule counts; or what fired since has made up for it.
                 continue;
             }
-            if kept.timetable.overlap == Overlap::Skip && self.running.has(&kept.place) {
+            if kept.timetable.overlap == Overlap::Skip && self.running.count(&kept.place) > 0 {
                 return;
             }
             let Ok(room) = Arc::clone(&self.runs).try_acquire_owned() else { return };

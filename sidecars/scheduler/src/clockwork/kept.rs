@@ -110,8 +110,8 @@ impl Running {
         Ongoing { running: self.clone(), place: place.clone() }
     }
 
-    pub(super) fn has(&self, place: &Place) -> bool {
-        self.counts().contains_key(place)
+    pub(super) fn count(&self, place: &Place) -> usize {
+        self.counts().get(place).copied().unwrap_or_default()
     }
 
     fn counts(&self) -> MutexGuard<'_, HashMap<Place, usize>> {
@@ -140,13 +140,14 @@ mod tests {
         let place = |name: &str| Place { enclave: "team-a".parse().unwrap(), tentacle: name.parse().unwrap() };
         let running = Running::default();
         let (one, other) = (running.begin(&place("a")), running.begin(&place("a")));
+        assert_eq!(running.count(&place("a")), 2);
         drop(one);
-        assert_eq!((running.has(&place("a")), running.has(&place("b"))), (true, false));
+        assert_eq!((running.count(&place("a")), running.count(&place("b"))), (1, 0));
         let panics = std::thread::spawn(move || {
             let _other = other;
             panic!("on purpose");
         });
         panics.join().expect_err("a panic");
-        assert!(!running.has(&place("a")) && running.counts().is_empty());
+        assert!(running.counts().is_empty());
     }
 }

@@ -12,12 +12,15 @@ use super::{
 use crate::{
     clock::Clock,
     engine::Engine,
-    ledger::{Book, Change, ChangeError, Claim, Firing, Held, Refused, Skip},
+    ledger::{Book, Change, ChangeError, Claim, Firing, Held, Refused, ScheduleId, Skip},
     run::{RunId, millis},
 };
 
 /// What a run has beyond its limit before it counts as interrupted.
 const MARGIN: TimeDelta = TimeDelta::seconds(30);
+/// Runs of one tentacle that go on at the same time where they may overlap: of the runs that there is room for, one whose runs
+/// never end takes no more.
+const SIDE_BY_SIDE: usize = 20;
 
 /// Why instants are not fired.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,7 +88,8 @@ impl<E: Engine, C: Clock + Clone> Look<'_, E, C> {
                 if let Some(missed) = missed {
                     self.skip(missed, Why::Missed).await?;
                 }
-                let claimed = if kept.timetable.overlap == Overlap::Skip && self.lead.running.has(&kept.place) {
+                let most = if kept.timetable.overlap == Overlap::Skip { 1 } else { SIDE_BY_SIDE };
+                let claimed = if self.lead.running.count(&kept.place) >= most {
                     Err(ChangeError::Refused(Refused::Overlap))
                 } else {
                     self.claim(instant, false).await
@@ -110,7 +114,7 @@ impl<E: Engine, C: Clock + Clone> Look<'_, E, C> {
         let (timetable, entry) = (&self.kept.timetable, self.entry);
         match (since, self.held.book().newest(&entry.id)) {
             (Since::Frozen(thawed), Some(mut newest)) => {
-                while let Some(passed) = due::passed(timetable, entry, newest, thawed) {
+                while let Some(passed) = due::frozen(timetable, entry, newest, thawed) {
                     self.skip(passed.span, Why::Frozen).await?;
                     newest = passed.span.last;
                 }
@@ -124,8 +128,9 @@ impl<E: Engine, C: Clock + Clone> Look<'_, E, C> {
 
     /// Notes that nothing up to `instant` is fired.
     async fn pass(&mut self, instant: Time) -> Result<(), ChangeError<Refused>> {
-        let (entry, term) = (self.entry, self.lead.term);
-        self.change(|book| book.since(&entry.id, instant, term)).await
+        let (entry, entries, term) = (self.entry, &self.kept.timetable.entries, self.lead.term);
+        let is_there = |schedule: &ScheduleId| entries.iter().any(|entry| entry.id == *schedule);
+        self.change(|book| book.since(&entry.id, instant, term, is_there)).await
     }
 
     /// Passes over an instant that the ledger tells of although it has not come so far: somebody changed it by hand.
@@ -164,8 +169,7 @@ impl<E: Engine, C: Clock + Clone> Look<'_, E, C> {
         let (lead, entry) = (self.lead, self.entry);
         let trigger = lead.name_of(self.kept, entry).await.map_err(ChangeError::Cluster)?;
         let at = lead.clockwork.clock.time();
-        let planned = instant + TimeDelta::from_std(entry.jitter).unwrap_or_default();
-        let lateness = (at - planned).to_std().unwrap_or_default();
+        let lateness = (at - (instant + entry.delay())).to_std().unwrap_or_default();
         let limit = TimeDelta::from_std(lead.clockwork.limit).unwrap_or_default();
         let claim = Claim {
             id: self.id(instant),

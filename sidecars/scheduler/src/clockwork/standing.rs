@@ -26,6 +26,8 @@ use crate::{
 
 /// Ledgers that are read at the same time.
 const AT_ONCE: usize = 8;
+/// Enclaves whose ledgers, with all that they say, are read at the same time.
+const ENCLAVES_AT_ONCE: usize = 4;
 
 /// All of them.
 #[derive(Debug, Default)]
@@ -38,6 +40,37 @@ pub(super) struct Standing {
     /// Tentacles of frozen enclaves, which come back when these thaw.
     frozen: HashSet<Place>,
     count: u64,
+}
+
+/// A tentacle with schedules, as its Deployment tells.
+#[derive(Debug)]
+pub(crate) struct Scheduled {
+    tentacle: TentacleName,
+    seen: Seen,
+    made: Option<Time>,
+}
+
+impl Scheduled {
+    /// The tentacle that `deployment` is, if it is one with schedules, and stays.
+    pub(crate) fn of(deployment: Metadata<Deployment>) -> Option<Self> {
+        let metadata = Some(deployment.metadata).filter(|metadata| metadata.deletion_timestamp.is_none())?;
+        let annotations = metadata.annotations.as_ref()?;
+        Tentacle::from_metadata(metadata.labels.as_ref()?, annotations)?;
+        let relevant = relevant(annotations);
+        relevant.contains_key(keys::CRON_SCHEDULE).then_some(())?;
+        let made = metadata.creation_timestamp.and_then(|time| Time::from_timestamp(time.0.as_second(), 0));
+        let seen = Seen { uid: metadata.uid?, generation: metadata.generation, relevant };
+        Some(Self { tentacle: metadata.name?.parse().ok()?, seen, made })
+    }
+
+    fn wanted(&self, enclave: &EnclaveName, now: Time) -> Wanted {
+        Wanted {
+            place: Place { enclave: enclave.clone(), tentacle: self.tentacle.clone() },
+            seen: self.seen.clone(),
+            // The API server's clock may be ahead.
+            made: self.made.map_or(now, |made| made.min(now)),
+        }
+    }
 }
 
 /// What is to be kept.
@@ -149,14 +182,17 @@ impl Standing {
         let names: HashSet<_> = enclaves.iter().map(|enclave| &enclave.name).collect();
         self.enclaves.retain(|name, _| names.contains(name));
         self.frozen.retain(|place| names.contains(&place.enclave));
-        for enclave in enclaves.iter().filter(|enclave| !enclave.terminating) {
+        let enclaves: Vec<_> = enclaves.iter().filter(|enclave| !enclave.terminating).collect();
+        let synced = enclaves.iter().map(|enclave| &enclave.name).filter(|name| clockwork.scheduled.has_synced(name));
+        self.read_ledgers(lead, synced.collect()).await;
+        for enclave in enclaves {
             let name = &enclave.name;
-            let uid = clockwork.enclaves.metadata(name).and_then(|metadata| metadata.uid.clone()).unwrap_or_default();
+            let is_known = self.is_known(name, &uid(lead, name));
             // The watch says when it is.
-            let has_synced = clockwork.deployments.has_synced(name);
-            if !has_synced || !self.has_ledgers(lead, name, &uid).await {
-                // What was known stays until more is known.
-                let known = self.kept.values().filter(|kept| kept.place.enclave == *name);
+            let has_synced = clockwork.scheduled.has_synced(name);
+            if !has_synced || !is_known {
+                // What was known of this enclave, and of none before it of the name, stays until more is known.
+                let known = self.kept.values().filter(|kept| is_known && kept.place.enclave == *name);
                 wanted.extend(known.map(|kept| Wanted {
                     place: kept.place.clone(),
                     seen: kept.seen.clone(),
@@ -165,8 +201,8 @@ impl Standing {
                 complete &= !has_synced;
                 continue;
             }
-            let deployments = clockwork.deployments.list(name);
-            let found = deployments.iter().filter_map(|deployment| scheduled(name, deployment, now));
+            let scheduled = clockwork.scheduled.list(name);
+            let found = scheduled.iter().map(|scheduled| scheduled.wanted(name, now));
             if enclave.status == Status::Frozen {
                 self.frozen.extend(found.map(|wanted| wanted.place));
             } else {
@@ -176,44 +212,32 @@ impl Standing {
         (wanted, complete)
     }
 
-    /// Whether the ledgers of the enclave are read; reads them if not.
-    async fn has_ledgers<E: Engine, C: Clock + Clone>(
-        &mut self,
-        lead: &Lead<E, C>,
-        enclave: &EnclaveName,
-        uid: &str,
-    ) -> bool {
-        if self.enclaves.get(enclave).is_some_and(|(seen, _)| seen == uid) {
-            return true;
-        }
-        match lead.clockwork.ledgers.list(enclave).await {
-            Ok(ledgers) => {
-                self.enclaves.insert(enclave.clone(), (uid.to_owned(), ledgers));
-                true
-            }
-            Err(error) => {
-                tracing::warn!(%enclave, %error, "the ledgers of an enclave cannot be read; trying again");
-                false
+    /// Reads the ledgers of those of the enclaves of which they are not known.
+    async fn read_ledgers<E: Engine, C: Clock + Clone>(&mut self, lead: &Lead<E, C>, enclaves: Vec<&EnclaveName>) {
+        let unknown = enclaves.into_iter().map(|name| (name, uid(lead, name)));
+        let unknown = unknown.filter(|(name, uid)| !self.is_known(name, uid));
+        let read = unknown.map(|(name, uid)| async move { (name, uid, lead.clockwork.ledgers.list(name).await) });
+        let mut read = stream::iter(read.collect::<Vec<_>>()).buffer_unordered(ENCLAVES_AT_ONCE);
+        while let Some((enclave, uid, ledgers)) = read.next().await {
+            match ledgers {
+                Ok(ledgers) => drop(self.enclaves.insert(enclave.clone(), (uid, ledgers))),
+                Err(error) => {
+                    tracing::warn!(%enclave, %error, "the ledgers of an enclave cannot be read; trying again");
+                }
             }
         }
     }
+
+    /// Whether the ledgers of the enclave with this uid were read.
+    fn is_known(&self, enclave: &EnclaveName, uid: &str) -> bool {
+        self.enclaves.get(enclave).is_some_and(|(known, _)| known == uid)
+    }
 }
 
-/// What is to be kept of a Deployment, if that is a tentacle with schedules.
-fn scheduled(enclave: &EnclaveName, deployment: &Metadata<Deployment>, now: Time) -> Option<Wanted> {
-    let metadata = &deployment.metadata;
-    let annotations = metadata.annotations.as_ref()?;
-    Tentacle::from_metadata(metadata.labels.as_ref()?, annotations)?;
-    let relevant = relevant(annotations);
-    relevant.contains_key(keys::CRON_SCHEDULE).then_some(())?;
-    let tentacle = metadata.name.as_deref()?.parse().ok()?;
-    let made = metadata.creation_timestamp.as_ref().and_then(|time| Time::from_timestamp(time.0.as_second(), 0));
-    Some(Wanted {
-        place: Place { enclave: enclave.clone(), tentacle },
-        seen: Seen { uid: metadata.uid.clone()?, generation: metadata.generation, relevant },
-        // The API server's clock may be ahead.
-        made: made.map_or(now, |made| made.min(now)),
-    })
+/// The uid of the enclave's namespace.
+fn uid<E, C>(lead: &Lead<E, C>, enclave: &EnclaveName) -> String {
+    let metadata = lead.clockwork.enclaves.metadata(enclave);
+    metadata.and_then(|metadata| metadata.uid.clone()).unwrap_or_default()
 }
 
 impl<E: Engine, C: Clock + Clone> Lead<E, C> {
@@ -239,10 +263,13 @@ impl<E: Engine, C: Clock + Clone> Lead<E, C> {
 /// From when on schedules count whatever their ledger says: those that were not there before, or meant something else,
 /// from `since` on, and the others as before.
 fn unsettled(timetable: &Timetable, before: Option<&Kept>, since: Since) -> BTreeMap<ScheduleId, Since> {
+    let zone = |timetable: &Timetable, entry: &Entry| entry.schedule.timezone.or(timetable.timezone);
     let same = |entry: &&Entry| {
-        let before = before.filter(|before| before.timetable.timezone == timetable.timezone);
-        let mut entries = before.into_iter().flat_map(|before| &before.timetable.entries);
-        entries.any(|other| (&other.id, &other.schedule) == (&entry.id, &entry.schedule))
+        before.map(|before| &before.timetable).is_some_and(|before| {
+            let mut alike =
+                before.entries.iter().filter(|other| other.id == entry.id && other.schedule == entry.schedule);
+            alike.any(|other| zone(before, other) == zone(timetable, entry))
+        })
     };
     let unsettled = timetable.entries.iter().filter_map(|entry| {
         let since = if same(&entry) { before?.since(&entry.id)? } else { since };

@@ -46,7 +46,7 @@ impl<E: Engine, C: Clock + Clone> Lead<E, C> {
         }
         let names = kept.names.get_or_try_init(|| async {
             let triggers = triggers(&self.clockwork.cluster, &kept.place).await?;
-            Ok(names(&kept.seen.relevant, &triggers.unwrap_or_default()))
+            Ok(names(&kept.seen.relevant, &triggers.unwrap_or_default()).0)
         });
         let names = names.await?;
         let index = kept.timetable.entries.iter().position(|other| other.id == entry.id);

@@ -1,11 +1,17 @@
 //! What the annotations of a tentacle's Deployment say about when it runs.
 
-use std::{collections::BTreeSet, fmt, str::FromStr, time::Duration};
+use std::{
+    collections::{BTreeSet, HashSet},
+    fmt,
+    str::FromStr,
+    time::Duration,
+};
 
+use chrono::TimeDelta;
 use chrono_tz::Tz;
 use tentacular_contract::{
     EnclaveName, TentacleName,
-    cron::{self, Missed, Overlap, Schedule, Splits},
+    cron::{self, Kind, Missed, Overlap, Schedule, Splits, Unchosen},
     facts::Pairs,
     keys,
     workflow::CronTrigger,
@@ -37,6 +43,13 @@ pub(crate) struct Entry {
     pub(crate) schedule: Schedule,
     /// How much later than its instants it fires.
     pub(crate) jitter: Duration,
+}
+
+impl Entry {
+    /// The same as [`Self::jitter`], to be added to times.
+    pub(crate) fn delay(&self) -> TimeDelta {
+        TimeDelta::from_std(self.jitter).unwrap_or_default()
+    }
 }
 
 /// Of a Deployment's annotations those that a timetable is read from.
@@ -72,8 +85,8 @@ impl Timetable {
             schedules = read_schedules(text, triggers, &mut invalid);
         }
         let timezone = timezone.unwrap_or_else(|error| {
-            // In another zone they would fire at the wrong time.
-            schedules.retain(|schedule| schedule.timezone.is_some());
+            // In another zone they would fire at the wrong time; intervals are the same in all.
+            schedules.retain(|schedule| schedule.timezone.is_some() || matches!(schedule.kind, Kind::Every(_)));
             invalid.push(error.to_string());
             None
         });
@@ -92,22 +105,30 @@ impl Timetable {
     }
 }
 
-/// Whether only `workflow.yaml` can tell how the schedules are to be read, or which of two that are alike is which.
+/// Whether only `workflow.yaml` can tell how the schedules are to be read, which of two that are alike is which, or where one
+/// ends that is wrong.
 pub(crate) fn is_ambiguous(relevant: &Pairs) -> bool {
     match relevant.get(keys::CRON_SCHEDULE).map(|text| cron::parse(text.trim())) {
-        Some(Ok(Splits::Several(_))) => true,
+        Some(Ok(Splits::Several(_)) | Err(_)) => true,
         Some(Ok(Splits::One(schedules))) => {
             let different: BTreeSet<_> = schedules.iter().map(Schedule::identity).collect();
             different.len() < schedules.len()
         }
-        _ => false,
+        None => false,
     }
 }
 
-/// The names that the triggers of `workflow.yaml` give to schedules without one, in the order of the timetable.
-pub(crate) fn names(relevant: &Pairs, triggers: &[CronTrigger]) -> Vec<Option<String>> {
-    let chosen = relevant.get(keys::CRON_SCHEDULE).and_then(|text| cron::choose(text.trim(), triggers).ok());
-    chosen.into_iter().flatten().map(|schedule| schedule.name).collect()
+/// The names that the triggers of `workflow.yaml` give to schedules without one, in the order of the timetable. None where one
+/// of them can be no name, which is said.
+pub(crate) fn names(relevant: &Pairs, triggers: &[CronTrigger]) -> (Vec<Option<String>>, Option<String>) {
+    let chosen = relevant.get(keys::CRON_SCHEDULE).map(|text| cron::choose(text.trim(), triggers));
+    match chosen {
+        Some(Ok(schedules)) => (schedules.into_iter().map(|schedule| schedule.name).collect(), None),
+        Some(Err(error @ (Unchosen::Name(_) | Unchosen::SameName(_)))) => {
+            (Vec::new(), Some(format!("{error}; until then all fire without the names of workflow.yaml")))
+        }
+        Some(Err(_)) | None => (Vec::new(), None),
+    }
 }
 
 fn option<T: FromStr + Default>(text: Option<&str>, invalid: &mut Vec<String>) -> T
@@ -122,25 +143,46 @@ where
 }
 
 fn read_schedules(text: &str, triggers: Option<&[CronTrigger]>, invalid: &mut Vec<String>) -> Vec<Schedule> {
-    match cron::choose(text, triggers.unwrap_or_default()) {
-        Ok(schedules) => schedules,
-        Err(whole) => {
-            let each = named_entries(text);
-            if each.len() < 2 {
-                invalid.push(whole.to_string());
-                return Vec::new();
-            }
-            // Named ones stand for themselves: one that is wrong does not stop the others.
-            let mut valid = Vec::new();
-            for entry in each {
-                match cron::choose(entry, &[]) {
-                    Ok(schedules) => valid.extend(schedules),
-                    Err(error) => invalid.push(error.to_string()),
+    let triggers = triggers.unwrap_or_default();
+    let whole = match cron::choose(text, triggers) {
+        Ok(schedules) => return schedules,
+        Err(whole) => whole,
+    };
+    let each = entries(text, triggers);
+    if each.len() < 2 {
+        invalid.push(whole.to_string());
+        return Vec::new();
+    }
+    // One that is wrong does not stop the others.
+    let (mut valid, mut names) = (Vec::new(), HashSet::new());
+    for (entry, trigger) in each {
+        let schedules = cron::choose(entry, trigger).unwrap_or_else(|error| {
+            invalid.push(error.to_string());
+            Vec::new()
+        });
+        for schedule in schedules {
+            match &schedule.name {
+                Some(name) if !names.insert(name.clone()) => {
+                    invalid.push(format!(
+                        "the name {name:?} stands twice, and only the first schedule of that name is fired: give each a \
+                         name of its own"
+                    ));
                 }
+                _ => valid.push(schedule),
             }
-            valid
         }
     }
+    valid
+}
+
+/// The entries of an annotation, where it is plain where each ends: they are the schedules of these triggers, each of which
+/// is returned with its entry, or all have names.
+fn entries<'a>(text: &'a str, triggers: &'a [CronTrigger]) -> Vec<(&'a str, &'a [CronTrigger])> {
+    let joined: Vec<_> = triggers.iter().map(|trigger| trigger.schedule.as_str()).collect();
+    if joined.join(",").trim() == text {
+        return joined.into_iter().zip(triggers.chunks(1)).collect();
+    }
+    named_entries(text).into_iter().map(|entry| (entry, &[][..])).collect()
 }
 
 /// The entries of an annotation in which each has a name (`name=`): there it is plain where one ends.
@@ -189,6 +231,29 @@ mod tests {
     }
 
     #[test]
+    fn of_two_of_one_name_the_first_is_fired_and_the_other_is_told() {
+        let (ids, invalid) = read(&[("cron-schedule", "a=0 9 * * *,b=@daily,a=0 10 * * *")], None);
+        assert_eq!(ids, ["a", "b"]);
+        assert!(invalid.len() == 1 && invalid[0].contains("\"a\" stands twice"), "{invalid:?}");
+    }
+
+    #[test]
+    fn without_names_the_triggers_tell_where_one_ends_that_is_wrong() {
+        let trigger = |name: Option<&str>, schedule: &str| CronTrigger {
+            name: name.map(str::to_owned),
+            schedule: schedule.to_owned(),
+        };
+        let pairs = [("cron-schedule", "0 2 * * *,61 * * * 1,5,*/15 * * * *")];
+        let triggers =
+            [trigger(None, "0 2 * * *"), trigger(Some("wrong"), "61 * * * 1,5"), trigger(Some("q"), "*/15 * * * *")];
+        let (ids, invalid) = read(&pairs, Some(&triggers));
+        assert_eq!(ids, ["0 2 * * *", "q"]);
+        assert!(invalid.len() == 1 && invalid[0].contains("\"61\" is no minute"), "{invalid:?}");
+        let (ids, invalid) = read(&pairs, Some(&triggers[..2]));
+        assert_eq!((ids.len(), invalid.len()), (0, 1));
+    }
+
+    #[test]
     fn no_more_schedules_are_fired_than_a_ledger_keeps_apart() {
         let many: Vec<_> = (0..=SCHEDULES).map(|number| format!("s{number}=@hourly")).collect();
         let (ids, invalid) = read(&[("cron-schedule", &many.join(","))], None);
@@ -198,9 +263,9 @@ mod tests {
 
     #[test]
     fn in_an_unknown_zone_only_those_with_one_of_their_own_fire() {
-        let pairs = [("cron-schedule", "a=0 9 * * *,b=CRON_TZ=UTC 0 9 * * *"), ("cron-timezone", "Mars/Olympus")];
-        let (ids, invalid) = read(&pairs, None);
-        assert_eq!(ids, ["b"]);
+        let schedules = "a=0 9 * * *,b=CRON_TZ=UTC 0 9 * * *,c=@every 5m";
+        let (ids, invalid) = read(&[("cron-schedule", schedules), ("cron-timezone", "Mars/Olympus")], None);
+        assert_eq!(ids, ["b", "c"], "an interval is the same in every zone");
         assert!(invalid[0].contains("IANA"), "{invalid:?}");
     }
 
@@ -219,7 +284,8 @@ mod tests {
             ("0 9 * * *,0 9 * * *", true),
             ("0 9 * * 1,5,30 2 * * *", true),
             ("a=0 9 * * *,b=0 9 * * *", false),
-            ("nonsense", false),
+            ("0 9 * * *,61 9 * * *", true),
+            ("nonsense", true),
         ] {
             assert_eq!(is_ambiguous(&pairs(text)), ambiguous, "{text}");
         }

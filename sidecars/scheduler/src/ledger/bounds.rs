@@ -29,11 +29,11 @@ impl Book {
         let mut newest: Vec<&Newest> = self.newest.iter().filter(|newest| !change.touches(&newest.key())).collect();
         newest.sort_by_key(|newest| newest.instant);
         let excess = (newest.len() + change.written(NEWEST)).saturating_sub(SCHEDULES);
-        for newest in newest.into_iter().take(excess) {
+        let forgotten: Vec<_> = newest.into_iter().take(excess).collect();
+        let floor = forgotten.iter().map(|newest| newest.instant).max();
+        for newest in forgotten {
             change.remove(newest.key());
         }
-        let forgotten = self.newest.iter().filter(|newest| change.removes(&newest.key()));
-        let floor = forgotten.map(|newest| newest.instant).max();
         if floor > self.floor
             && let Some(floor) = floor
         {

@@ -127,10 +127,6 @@ impl Change {
         self.0.contains_key(key)
     }
 
-    pub(super) fn removes(&self, key: &str) -> bool {
-        self.0.get(key).is_some_and(Option::is_none)
-    }
-
     /// How many keys with this prefix it writes.
     pub(super) fn written(&self, prefix: &str) -> usize {
         self.0.iter().filter(|(key, text)| key.starts_with(prefix) && text.is_some()).count()

@@ -1,6 +1,8 @@
 //! What may be written to a ledger, judged by what it says.
 
-use super::{Book, Change, Claim, Outcome, Refused, Run, ScheduleId, Skip, State, Term, Time, bounds::RUNS, kept};
+use super::{
+    Book, Change, Claim, Outcome, Refused, Run, ScheduleId, Skip, State, Term, Time, book::NEWEST, bounds::RUNS, kept,
+};
 use crate::run::RunId;
 
 /// Who made a run that a schedule fired.
@@ -100,21 +102,34 @@ impl Book {
 
     /// Notes from when on a schedule counts: what is up to `instant` is not fired. Moves a schedule forward only; empty
     /// when it is there already.
-    pub(crate) fn since(&self, schedule: &ScheduleId, instant: Time, term: Term) -> Result<Change, Refused> {
+    ///
+    /// Schedules of which none `is_there` any more are forgotten at that: they take the room of those that are, and one of
+    /// these that is forgotten loses an instant.
+    pub(crate) fn since(
+        &self,
+        schedule: &ScheduleId,
+        instant: Time,
+        term: Term,
+        is_there: impl Fn(&ScheduleId) -> bool,
+    ) -> Result<Change, Refused> {
         self.fence(term)?;
         let mut change = Change::default();
+        for gone in self.newest.iter().filter(|newest| !is_there(&newest.schedule)) {
+            change.remove(gone.key());
+        }
         let mut instant = kept(instant);
         if self.newest(schedule).is_none() {
             // It may be one that was forgotten.
             instant = self.floor.map_or(instant, |floor| floor.max(instant));
-            if self.is_full(instant) {
+            if change.is_empty() && self.is_full(instant) {
                 return Err(Refused::Full);
             }
         }
         change.advance(self, schedule, instant);
-        if !change.is_empty() {
-            change.term(self, term);
+        if change.written(NEWEST) == 0 {
+            return Ok(Change::default());
         }
+        change.term(self, term);
         Ok(self.bounded(change))
     }
 

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use chrono::{SecondsFormat, TimeDelta};
+use chrono::SecondsFormat;
 use chrono_tz::Tz;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -63,13 +63,14 @@ pub(crate) struct Shown {
     /// makes up for all of them (`once`).
     #[schemars(extend("enum" = ["skip", "once"]))]
     missed: &'static str,
-    /// What happens at an instant while a run still goes on: it is skipped (`skip`), or both run (`allow`).
+    /// What happens at an instant while a run still goes on: it is skipped (`skip`), or both run (`allow`,
+    /// up to 20 at a time).
     #[schemars(extend("enum" = ["skip", "allow"]))]
     overlap: &'static str,
     /// The schedules that fire, in the order of the annotation.
     schedules: Vec<Schedule>,
-    /// What in the annotations is invalid, and why. A schedule that is does not fire, nor does one in an unknown time zone;
-    /// of every other setting the default holds.
+    /// What in the annotations is invalid, and why, and which names in `workflow.yaml` are. A schedule that is does not
+    /// fire, nor does one in an unknown time zone; of every other setting the default holds.
     invalid: Vec<String>,
 }
 
@@ -174,8 +175,11 @@ impl<C: Clock> WfSchedule<C> {
             return Ok((timetable, Vec::new()));
         }
         let triggers = triggers(&self.cluster, place).await?;
-        let timetable = if ambiguous { read(triggers.as_deref()) } else { timetable };
-        Ok((timetable, names(&relevant, &triggers.unwrap_or_default())))
+        // What is ambiguous is invalid where a name is; else that shows in the runs alone.
+        let mut timetable = if ambiguous { read(triggers.as_deref()) } else { timetable };
+        let (names, refused) = names(&relevant, &triggers.unwrap_or_default());
+        timetable.invalid.extend(refused.filter(|_| !ambiguous));
+        Ok((timetable, names))
     }
 }
 
@@ -189,7 +193,7 @@ fn schedule(
 ) -> Schedule {
     let newest = book.newest(&entry.id);
     // What is fired with delay is still to come when its instant has passed.
-    let passed = now - TimeDelta::from_std(entry.jitter).unwrap_or_default();
+    let passed = now - entry.delay();
     let after = newest.map_or(passed, |newest| newest.max(passed));
     let zone = entry.schedule.timezone.or(timezone).unwrap_or(Tz::UTC);
     let instant = |instant: Time| Instant {
@@ -251,7 +255,8 @@ mod tests {
         let book = Book::default();
         assert_eq!(first(&book, "2026-03-01T11:00:39Z"), "2026-03-01T11:00:00Z");
         assert_eq!(first(&book, "2026-03-01T11:00:40Z"), "2026-03-01T12:00:00Z");
-        let since = book.since(&ScheduleId::new("0 * * * *"), at("2026-03-01T11:00:00Z"), 1).expect("written");
+        let since =
+            book.since(&ScheduleId::new("0 * * * *"), at("2026-03-01T11:00:00Z"), 1, |_| true).expect("written");
         let mut book = book;
         book.apply(&since);
         assert_eq!(first(&book, "2026-03-01T11:00:39Z"), "2026-03-01T12:00:00Z");

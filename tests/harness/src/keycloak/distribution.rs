@@ -9,6 +9,7 @@ use crate::{
     Program,
     cache::{self, Workshop, find_program},
     say::say,
+    services::absent,
 };
 
 const VERSION: &str = "26.7.3";
@@ -56,8 +57,7 @@ impl Distribution {
     /// Finds it, or makes it. None, with a printed reason, when a program that it needs is missing.
     pub(super) async fn find() -> anyhow::Result<Option<Self>> {
         let (Some(java), Some(maven)) = (find_program("java"), find_program("mvn")) else {
-            say("there is no `java` or no `mvn` in PATH: nothing is tried with a real Keycloak");
-            return Ok(None);
+            return absent("there is no `java` or no `mvn` in PATH to run a Keycloak");
         };
         let parts = [REALM, FETCH, ADMINISTRATOR, PASSWORD].into_iter().chain(JVM).chain(BUILD).chain(START);
         let key = cache::key(VERSION, parts)?;

@@ -3,7 +3,7 @@
 use serde_json::json;
 use tentacular_contract::{
     facts::Pairs,
-    pod_security::{ENFORCE, Level, VERSION},
+    pod_security::{ENFORCE, Level, Version},
     text::line,
 };
 
@@ -21,13 +21,13 @@ pub(super) fn key(mode: &str) -> &'static str {
     }
 }
 
-/// What is not as it should be in the labels of the enclave's namespace.
-pub(super) fn findings(enclave: &str, labels: &Pairs) -> Vec<Finding> {
+/// What is not as it should be in the labels of the enclave's namespace, where the API server is of version `server`.
+pub(super) fn findings(enclave: &str, labels: &Pairs, server: Version) -> Vec<Finding> {
     let namespace = Labels { enclave, labels };
     let modes = ["enforce", "audit", "warn"];
     [namespace.enforce(), namespace.notes("audit"), namespace.notes("warn")]
         .into_iter()
-        .chain(modes.map(|mode| namespace.version(mode)))
+        .chain(modes.map(|mode| namespace.version(mode, server)))
         .flatten()
         .collect()
 }
@@ -73,11 +73,10 @@ impl Labels<'_> {
         weaker.then(|| self.finding(Severity::Medium, key, message, "restricted"))
     }
 
-    fn version(&self, mode: &str) -> Option<Finding> {
+    fn version(&self, mode: &str, server: Version) -> Option<Finding> {
         let key = format!("{}-version", key(mode));
         let text = self.labels.get(&key)?;
-        let minor = |text: &str| text.strip_prefix("v1.").and_then(|minor| minor.parse::<u32>().ok());
-        let older = minor(text)? < minor(VERSION)?;
+        let older = Version::pinned(text)? < server;
         let message = format!("pinned to the rules of {text}: those that came later are not looked at");
         older.then(|| self.finding(Severity::Low, &key, message, "latest"))
     }
@@ -103,7 +102,7 @@ mod tests {
         let labels =
             labels.iter().map(|(key, value)| (format!("pod-security.kubernetes.io/{key}"), (*value).to_owned()));
         let short = |field: &str| field.trim_end_matches("\"]").rsplit('/').next().expect("a key").to_owned();
-        let found = findings("team-a", &labels.collect()).into_iter();
+        let found = findings("team-a", &labels.collect(), Version::v1(34)).into_iter();
         found.map(|finding| format!("{:?} {}", finding.severity, short(&finding.field))).collect()
     }
 
@@ -126,7 +125,8 @@ mod tests {
             ("warn", "", Some("Low warn")),
             ("warn", "privileged", Some("Medium warn")),
             ("enforce-version", "latest", None),
-            ("enforce-version", VERSION, None),
+            ("enforce-version", "v1.34", None),
+            ("enforce-version", "v1.33", Some("Low enforce-version")),
             ("enforce-version", "v1.99", None),
             ("enforce-version", "v1.20", Some("Low enforce-version")),
             ("audit-version", "v1.20", Some("Low audit-version")),

@@ -12,8 +12,9 @@ use k8s_openapi::{
 };
 use serde_json::{Value, json};
 use tentacular_contract::{
+    Workload,
     facts::Pairs,
-    pod_security::{Level, VERSION, Violation, violations},
+    pod_security::{Level, Standard, Version, Violation},
 };
 
 use super::mend::mend;
@@ -43,11 +44,8 @@ enum Change {
 /// A template that runs, or a pod.
 #[derive(Debug)]
 pub(super) struct Template<'a> {
-    api_version: &'static str,
-    kind: &'static str,
+    workload: Workload,
     pub(super) metadata: &'a ObjectMeta,
-    /// What stands before the paths in the pod.
-    prefix: &'static str,
     annotations: Option<&'a Pairs>,
     spec: &'a PodSpec,
     /// The object as JSON.
@@ -71,19 +69,12 @@ impl Maker {
         match self {
             Self::Deployment(deployment) => {
                 let spec = deployment.spec.as_ref().filter(|spec| spec.replicas != Some(0))?;
-                Template::of(
-                    "apps/v1",
-                    "Deployment",
-                    &deployment.metadata,
-                    &spec.template,
-                    Change::Patch,
-                    &**deployment,
-                )
+                Template::of(Workload::Deployment, &deployment.metadata, &spec.template, Change::Patch, &**deployment)
             }
             Self::ReplicaSet(set) => {
                 let spec = set.spec.as_ref().filter(|spec| spec.replicas != Some(0))?;
                 let template = spec.template.as_ref().filter(|_| controller(&set.metadata) != Some("Deployment"))?;
-                Template::of("apps/v1", "ReplicaSet", &set.metadata, template, Change::Patch, &**set)
+                Template::of(Workload::ReplicaSet, &set.metadata, template, Change::Patch, &**set)
             }
             Self::Job(job) => {
                 let ended =
@@ -92,14 +83,12 @@ impl Maker {
                     });
                 let spec = job.spec.as_ref().filter(|spec| !ended && spec.suspend != Some(true))?;
                 let template = Some(&spec.template).filter(|_| controller(&job.metadata) != Some("CronJob"))?;
-                Template::of("batch/v1", "Job", &job.metadata, template, Change::Suspend, &**job)
+                Template::of(Workload::Job, &job.metadata, template, Change::Suspend, &**job)
             }
             Self::CronJob(cron_job) => {
                 let spec = cron_job.spec.as_ref().filter(|spec| spec.suspend != Some(true))?;
                 let template = &spec.job_template.spec.as_ref()?.template;
-                let found =
-                    Template::of("batch/v1", "CronJob", &cron_job.metadata, template, Change::Patch, &**cron_job)?;
-                Some(Template { prefix: "spec.jobTemplate.spec.template.", ..found })
+                Template::of(Workload::CronJob, &cron_job.metadata, template, Change::Patch, &**cron_job)
             }
             Self::Pod(pod) => {
                 let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
@@ -109,10 +98,8 @@ impl Maker {
                     return None;
                 }
                 Some(Template {
-                    api_version: "v1",
-                    kind: "Pod",
+                    workload: Workload::Pod,
                     metadata: &pod.metadata,
-                    prefix: "",
                     annotations: pod.metadata.annotations.as_ref(),
                     spec: pod.spec.as_ref()?,
                     object: Value::Null,
@@ -125,18 +112,15 @@ impl Maker {
 
 impl<'a> Template<'a> {
     fn of(
-        api_version: &'static str,
-        kind: &'static str,
+        workload: Workload,
         metadata: &'a ObjectMeta,
         template: &'a k8s_openapi::api::core::v1::PodTemplateSpec,
         change: Change,
         object: &impl serde::Serialize,
     ) -> Option<Self> {
         Some(Self {
-            api_version,
-            kind,
+            workload,
             metadata,
-            prefix: "spec.template.",
             annotations: template.metadata.as_ref().and_then(|metadata| metadata.annotations.as_ref()),
             spec: template.spec.as_ref()?,
             object: json_of(object),
@@ -144,23 +128,32 @@ impl<'a> Template<'a> {
         })
     }
 
-    /// What level `restricted` holds against it, in an enclave that enforces `enforced`.
-    pub(super) fn findings(&self, enclave: &str, enforced: Level) -> Vec<Finding> {
-        let held = |level| violations(level, self.prefix, self.annotations, self.spec);
-        let found = held(Level::Restricted);
+    /// What level `restricted` holds against it, as an API server of version `server` knows that, and what an enclave
+    /// that enforces `enforced` does, which may be an older version with other rules.
+    pub(super) fn findings(&self, enclave: &str, enforced: Standard, server: Version) -> Vec<Finding> {
+        let held = |standard: Standard| standard.violations(self.workload.prefix(), self.annotations, self.spec);
+        let fields = |violations: &[Violation]| -> BTreeSet<String> {
+            violations.iter().map(|violation| violation.field.clone()).collect()
+        };
+        let mut found = held(Standard { level: Level::Restricted, version: server });
+        let refused = held(enforced);
+        let here = fields(&refused);
+        let known = fields(&found);
+        found.extend(refused.into_iter().filter(|violation| !known.contains(&violation.field)));
         if found.is_empty() {
             return Vec::new();
         }
-        let severe: BTreeSet<_> = held(Level::Baseline).into_iter().map(|violation| violation.field).collect();
+        let severe = fields(&held(Standard { level: Level::Baseline, version: server }));
         let object = self.target(enclave);
         let remedy = self.remedy(&object, &found);
         let finding = |violation: &Violation| {
-            let level = if severe.contains(&violation.field) { Level::Baseline } else { Level::Restricted };
+            let severe = severe.contains(&violation.field);
+            let level = if severe { Level::Baseline } else { violation.rule.level() };
             Finding {
-                severity: if level == Level::Baseline { Severity::High } else { Severity::Medium },
+                severity: if severe { Severity::High } else { Severity::Medium },
                 object: object.title(),
                 field: violation.field.clone(),
-                message: message(violation, level, enforced),
+                message: message(violation, level, here.contains(&violation.field)),
                 remediation: self.remediation(violation),
                 remedy: remedy.clone(),
             }
@@ -170,7 +163,7 @@ impl<'a> Template<'a> {
 
     fn target(&self, enclave: &str) -> Target {
         let name = self.metadata.name.as_deref().unwrap_or_default();
-        Target::in_namespace(self.api_version, self.kind, enclave, name)
+        Target::in_namespace(self.workload.api_version(), self.workload.kind(), enclave, name)
     }
 
     fn remediation(&self, violation: &Violation) -> String {
@@ -199,13 +192,14 @@ impl<'a> Template<'a> {
     }
 }
 
-fn message(violation: &Violation, level: Level, enforced: Level) -> String {
-    let rule = format!("Pod Security {}:{VERSION} (rule {})", level.as_str(), violation.rule.as_str());
+fn message(violation: &Violation, level: Level, refused: bool) -> String {
+    let standard = Standard { level, version: violation.version };
+    let rule = format!("Pod Security {standard} (rule {})", violation.rule.as_str());
     let stands = match &violation.value {
         Some(value) => format!("{value} is forbidden by {rule}"),
         None => format!("it is not set, but has to be by {rule}"),
     };
-    if level <= enforced {
+    if refused {
         format!("{stands}; the API server refuses such pods here")
     } else {
         format!("{stands}; the enclave does not enforce that, so such pods run")

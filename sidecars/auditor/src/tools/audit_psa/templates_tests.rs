@@ -40,8 +40,14 @@ fn maker(kind: &str, spec: &Value, more: &Value) -> Maker {
     .expect("an object")
 }
 
+const SERVER: Version = Version::v1(34);
+
 fn findings(maker: &Maker, enforced: Level) -> Vec<Finding> {
-    maker.template().map(|template| template.findings("team-a", enforced)).unwrap_or_default()
+    held(maker, Standard { level: enforced, version: SERVER })
+}
+
+fn held(maker: &Maker, enforced: Standard) -> Vec<Finding> {
+    maker.template().map(|template| template.findings("team-a", enforced, SERVER)).unwrap_or_default()
 }
 
 fn controlled_by(kind: &str) -> Value {
@@ -114,6 +120,33 @@ fn a_violation_is_worse_where_baseline_has_it_too() {
     };
     let found = judged(adds, Level::Baseline);
     assert!(found[0].0 == Severity::High && found[0].1.ends_with("refuses such pods here"), "{found:?}");
+}
+
+#[test]
+fn what_only_an_older_version_forbids_is_found_where_that_is_enforced() {
+    let safe_by_now = |template: &mut Value| {
+        template["spec"]["securityContext"]["sysctls"] = json!([{ "name": "net.ipv4.tcp_rmem", "value": "1" }]);
+    };
+    let maker = maker("Deployment", &json!({ "selector": {}, "template": template(safe_by_now) }), &json!({}));
+    let pinned = |minor| held(&maker, Standard { level: Level::Baseline, version: Version::v1(minor) });
+    assert_eq!(pinned(32), []);
+    let found = pinned(31);
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(
+        found[0].message.contains("baseline:v1.31 (rule sysctls); the API server refuses such pods here"),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn what_an_older_version_does_not_forbid_runs_where_that_is_enforced() {
+    let maker = maker("Deployment", &json!({ "selector": {}, "template": template(root) }), &json!({}));
+    let message = |minor| {
+        let found = held(&maker, Standard { level: Level::Restricted, version: Version::v1(minor) });
+        found[0].message.clone()
+    };
+    assert!(message(22).ends_with("so such pods run"), "{}", message(22));
+    assert!(message(23).ends_with("refuses such pods here"), "{}", message(23));
 }
 
 #[test]

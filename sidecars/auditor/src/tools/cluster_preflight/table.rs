@@ -164,6 +164,8 @@ pub(super) const RULES: &[Rule] = &[
         &["get", "update", "patch"],
     ),
     at_home(Account::Webhook, "", &["secrets"], &["tentacular-webhook-tls"], &["get", "update", "patch"]),
+    at_home(Account::Webhook, LEASES, &["leases"], &[], &["create"]),
+    at_home(Account::Webhook, LEASES, &["leases"], &["tentacular-webhook"], &["get", "update", "patch"]),
 ];
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Who sees which tentacle in a list, and what of it.
 
 use serde_json::json;
-use tentacular_contract::{Identity, facts::Pairs};
+use tentacular_contract::{Identity, facts::Pairs, keys};
 
 use super::*;
 use crate::tentacle::tests::deployment;
@@ -20,9 +20,10 @@ fn enclave(mode: &str) -> Enclave {
     Enclave::from_metadata("team-a", &labels, &annotations, false).expect("an enclave")
 }
 
-fn tentacle(name: &str, owner: &str, mode: &str, tags: &str) -> Arc<Deployment> {
+fn tentacle(name: &str, owner: &str, mode: &str, tags: &str) -> Arc<Kept> {
     let annotations = json!({ keys::OWNER: owner, keys::MODE: mode, keys::TAGS: tags });
-    Arc::new(deployment(name, json!({ "metadata": { "annotations": annotations } })))
+    let deployment = deployment(name, json!({ "metadata": { "annotations": annotations } }));
+    Arc::new(Kept::of(&deployment).expect("a tentacle"))
 }
 
 fn wanted(email: &str) -> Wanted {
@@ -31,14 +32,14 @@ fn wanted(email: &str) -> Wanted {
 }
 
 fn names(wanted: &Wanted, enclave: &Enclave) -> Vec<String> {
-    let deployments = [
+    let tentacles = [
         tentacle("mine", "ann@x.io", "rwx------", "a,b"),
         tentacle("open", "bob@x.io", "rwxr--r--", "b"),
         tentacle("private", "bob@x.io", "rwx------", ""),
         tentacle("unowned", "", "rwxrwxrwx", ""),
     ];
     let mut page = Page::new(None, 10);
-    wanted.list(enclave, &deployments, Timestamp::UNIX_EPOCH, &mut page);
+    wanted.list(enclave, &tentacles, Timestamp::UNIX_EPOCH, &mut page);
     page.end().0.into_iter().map(|listed| listed.name).collect()
 }
 
@@ -87,7 +88,7 @@ fn a_tentacle_is_listed_with_what_clients_read() {
     });
     let deployment = deployment("words", with);
     let now = "2026-01-04T00:03:00Z".parse().expect("a time");
-    let listed = listed(&enclave("rwxrwx---"), &Seen::of(&deployment).expect("a tentacle"), now);
+    let listed = listed(&enclave("rwxrwx---"), &Kept::of(&deployment).expect("a tentacle"), now);
     assert_eq!(
         serde_json::to_value(listed).expect("JSON"),
         json!({

@@ -2,6 +2,7 @@
 
 use k8s_openapi::api::core::v1::Event;
 use tentacular_cluster::Selector;
+use tentacular_test_harness::fault_proxy::{Call, Fault};
 
 use super::world::World;
 
@@ -92,4 +93,69 @@ async fn the_mistake_in_one_schedule_is_told_on_the_deployment_and_stops_no_othe
     assert!(event.message.as_deref().is_some_and(|message| message.contains("\"61\" is no minute")), "{event:?}");
     world.clock.set("03-10T12:01:00");
     world.until("report", &["succeeded 10 12:01"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn runs_of_one_tentacle_that_never_end_leave_room_for_those_of_others() {
+    let world = World::new('a', "03-10T12:00:00").await;
+    world.apply("hanging", &[("cron-schedule", "@every 1s"), ("cron-overlap", "allow")]).await;
+    let _scheduler = world.start().await;
+    world.until_at("hanging", "@every 1s", "03-10T12:00:00").await;
+    world.engine.hold(true);
+    for second in 1..=25 {
+        world.clock.set(&format!("03-10T12:00:{second:02}"));
+        world.until_newest("hanging", "@every 1s").await;
+    }
+    assert_eq!(world.engine.calls("hanging").len(), 20);
+    let runs = world.runs("hanging").await;
+    assert_eq!((runs.len(), &runs[0][..]), (21, "skipped 10 12:00–10 12:00 5 before"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tentacle_that_is_going_is_fired_no_more() {
+    let world = World::new('b', "03-10T12:00:00").await;
+    for tentacle in ["going", "staying"] {
+        world.apply(tentacle, &[("cron-schedule", "* * * * *")]).await;
+    }
+    let _scheduler = world.start().await;
+    for tentacle in ["going", "staying"] {
+        world.until_at(tentacle, "* * * * *", "03-10T12:00:00").await;
+    }
+    world.hold_back("going").await;
+    world.remove("going").await;
+    // When a later change is taken up, so is this.
+    world.apply("canary", &[("cron-schedule", "@yearly")]).await;
+    world.until_at("canary", "@yearly", "03-10T12:00:00").await;
+    world.clock.set("03-10T12:01:00");
+    world.until("staying", &["succeeded 10 12:01"]).await;
+    world.clock.set("03-10T12:02:00");
+    world.until("staying", &["succeeded 10 12:02", "succeeded 10 12:01"]).await;
+    assert!(world.engine.calls("going").is_empty() && world.runs("going").await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn schedules_of_an_enclave_are_not_those_of_one_that_is_made_again_in_its_name() {
+    let world = World::new('c', "03-10T12:00:00").await;
+    world.apply("report", &[("cron-schedule", "* * * * *")]).await;
+    let _scheduler = world.start().await;
+    world.until_at("report", "* * * * *", "03-10T12:00:00").await;
+
+    // Nobody sees that it goes, and then its Deployments cannot be listed.
+    world.proxy.set_up(false).await.unwrap();
+    world.remove_enclave().await;
+    world.make_enclave(&world.enclave).await;
+    let enclave = world.enclave.to_string();
+    let deployments =
+        move |call: &Call| call.resource() == "deployments" && call.namespace() == Some(enclave.as_str());
+    world.proxy.fail(0..usize::MAX, deployments, Fault::Status(503, None));
+    world.proxy.set_up(true).await.unwrap();
+    let other = format!("{}-2", world.enclave).parse().unwrap();
+    world.make_enclave(&other).await;
+    world.apply_in(&other, "canary", &[("cron-schedule", "@every 1s")]).await;
+    world.until_at_in(&other, "canary", "@every 1s", "03-10T12:00:00").await;
+    for second in 0..=3 {
+        world.clock.set(&format!("03-10T12:01:{second:02}"));
+        world.until_at_in(&other, "canary", "@every 1s", &format!("03-10T12:01:{second:02}")).await;
+    }
+    assert!(world.engine.calls("report").is_empty() && world.runs("report").await.is_empty());
 }

@@ -1,12 +1,19 @@
 //! The API server goes away, a leader is left behind, a claim is left open.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use tentacular_contract::cron::{self, Splits};
+use tentacular_contract::{
+    TentacleName,
+    cron::{self, Splits},
+};
+use tokio::sync::Mutex;
 
 use super::world::{TestClock, World, time};
 use crate::{
-    clockwork::{Clock as _, Looks},
+    clockwork::{
+        Clock as _, Looks, Place, Timetable,
+        kept::{Kept, Seen, Since},
+    },
     ledger::{Claim, Firing, Ledgers, ScheduleId},
     run::RunId,
 };
@@ -77,32 +84,35 @@ async fn one_that_stood_still_and_believes_to_lead_fires_nothing_after_another_a
     new.abort();
 }
 
+/// The claim of an hourly schedule for noon, as a leader leaves it that was killed.
+fn claim(world: &World, tentacle: &TentacleName) -> Claim {
+    let Ok(Splits::One(schedules)) = cron::parse("@hourly") else { panic!("@hourly") };
+    let instant = time("03-10T12:00:00");
+    Claim {
+        id: RunId::of(cron::run_id(&world.enclave, tentacle, &schedules[0], instant)),
+        at: world.clock.time(),
+        deadline: time("03-10T12:10:30"),
+        by: String::new(),
+        firing: Some(Firing {
+            schedule: ScheduleId::new("@hourly"),
+            trigger: None,
+            instant,
+            term: 1,
+            lateness_ms: 0,
+            again: false,
+            alone: true,
+        }),
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_claim_that_was_left_open_is_closed_and_made_again_only_where_that_is_wanted() {
     let world = World::new('j', "03-10T12:00:00").await;
     for (tentacle, missed) in [("skipping", "skip"), ("catching", "once")] {
         world.apply(tentacle, &[("cron-schedule", "@hourly"), ("cron-missed", missed)]).await;
-        // As a leader that was killed leaves it.
-        let (enclave, tentacle) = (&world.enclave, tentacle.parse().unwrap());
-        let Ok(Splits::One(schedules)) = cron::parse("@hourly") else { panic!("@hourly") };
-        let instant = time("03-10T12:00:00");
-        let claim = Claim {
-            id: RunId::of(cron::run_id(enclave, &tentacle, &schedules[0], instant)),
-            at: world.clock.time(),
-            deadline: time("03-10T12:10:30"),
-            by: String::new(),
-            firing: Some(Firing {
-                schedule: ScheduleId::new("@hourly"),
-                trigger: None,
-                instant,
-                term: 1,
-                lateness_ms: 0,
-                again: false,
-                alone: true,
-            }),
-        };
-        let ledgers = Ledgers::new(world.admin.clone());
-        let mut held = ledgers.load(enclave, &tentacle).await.unwrap();
+        let (ledgers, tentacle) = (Ledgers::new(world.admin.clone()), tentacle.parse().unwrap());
+        let claim = claim(&world, &tentacle);
+        let mut held = ledgers.load(&world.enclave, &tentacle).await.unwrap();
         ledgers.change(&mut held, Duration::ZERO, |book| book.claim(&claim)).await.unwrap();
     }
     let _scheduler = world.start().await;
@@ -116,4 +126,31 @@ async fn a_claim_that_was_left_open_is_closed_and_made_again_only_where_that_is_
     world.until("catching", &["succeeded 10 13:00", "succeeded 10 12:00"]).await;
     world.until("skipping", &["succeeded 10 13:00", "interrupted 10 12:00"]).await;
     assert_eq!((world.engine.calls("skipping").len(), world.engine.calls("catching").len()), (1, 2));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_an_earlier_tentacle_of_the_name_left_open_is_not_made_again_by_one_that_is_new() {
+    let world = World::new('d', "03-10T12:00:00").await;
+    world.apply("report", &[("cron-schedule", "@hourly"), ("cron-missed", "once")]).await;
+    let scheduler = world.watch().await;
+    let (ledgers, tentacle) = (Ledgers::new(world.admin.clone()), "report".parse().unwrap());
+    let mut held = ledgers.load(&world.enclave, &tentacle).await.unwrap();
+    let claim = claim(&world, &tentacle);
+    ledgers.change(&mut held, Duration::ZERO, |book| book.claim(&claim)).await.unwrap();
+    world.clock.set("03-10T12:30:00");
+    for (begins, calls) in [(Some(Since::New(world.clock.time())), 0), (None, 1)] {
+        let held = ledgers.load(&world.enclave, &tentacle).await.unwrap();
+        let place = Place { enclave: world.enclave.clone(), tentacle: tentacle.clone() };
+        let pairs = ["cron-schedule=@hourly", "cron-missed=once"].map(|pair| pair.split_once('=').unwrap());
+        let relevant = pairs.map(|(key, value)| (format!("tentacular.io/{key}"), value.to_owned())).into();
+        let timetable = Timetable::read((&place.enclave, &place.tentacle), &relevant, None);
+        let seen = Seen { uid: "uid".to_owned(), generation: None, relevant };
+        let since = begins.map(|since| (ScheduleId::new("@hourly"), since)).into_iter().collect();
+        let kept = Arc::new(Kept::new(place, 1, seen, timetable, Arc::new(Mutex::new(held)), since));
+        let lead = scheduler.forged(2);
+        lead.look_after(&kept).await;
+        lead.tracker.close();
+        lead.tracker.wait().await;
+        assert_eq!(world.engine.calls("report").len(), calls, "{begins:?}");
+    }
 }

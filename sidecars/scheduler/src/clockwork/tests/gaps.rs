@@ -32,6 +32,18 @@ async fn what_was_missed_without_a_leader_is_skipped_or_made_up_for_once() {
     let _scheduler = world.start().await;
     world.until("skipping", &["succeeded 10 12:25", "skipped 10 12:10–10 12:20 3 missed", last]).await;
     world.until("catching", &["succeeded 10 12:25", first, second, last]).await;
+    let metrics = world.metrics.encode();
+    for line in [
+        "scheduler_leader 1",
+        "schedule_fired_total 5",
+        "schedule_lateness_seconds_sum 272.0",
+        "schedule_lateness_seconds_count 5",
+        "schedule_runs_total{outcome=\"succeeded\"} 5",
+        "schedule_skipped_total{reason=\"missed\"} 5",
+        "schedule_claims_lost_total 0",
+    ] {
+        assert!(metrics.lines().any(|shown| shown.ends_with(line)), "{line} is not in\n{metrics}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -14,7 +14,10 @@ use k8s_openapi::api::{
 use serde_json::{Value, json};
 use tentacular_cluster::{Delete, ElectionTimes};
 use tentacular_contract::{Platform, keys, tentacle_url::TentacleUrl};
-use tentacular_process::engine::{Answer, NoAnswer};
+use tentacular_process::{
+    engine::{Answer, NoAnswer},
+    metrics::Metrics,
+};
 use tentacular_test_harness::{
     ControlPlane, FaultProxy, Part, Scratch,
     installation::{self, SERVER_NAMESPACE},
@@ -108,6 +111,9 @@ pub(super) struct World {
     pub(super) admin: Cluster,
     pub(super) cluster: Cluster,
     pub(super) enclave: EnclaveName,
+    /// What all schedulers did.
+    pub(super) metrics: Metrics,
+    measures: Measures,
     platform: Platform,
     _scratch: Scratch,
 }
@@ -140,6 +146,7 @@ impl World {
             cluster_domain: "cluster.local".to_owned(),
             ingress_domain: None,
         };
+        let metrics = Metrics::default();
         let world = Self {
             clock: TestClock::at(now),
             engine: TestEngine { calls: Arc::default(), holds: watch::Sender::new(false) },
@@ -147,6 +154,8 @@ impl World {
             admin,
             cluster,
             enclave: format!("{letter}-{unique}").parse().unwrap(),
+            measures: Measures::new(&metrics),
+            metrics,
             platform,
             _scratch: scratch,
         };
@@ -226,6 +235,24 @@ impl World {
         deployments.delete(tentacle, &Delete::default()).await.unwrap();
     }
 
+    /// Keeps a tentacle that is removed from being gone, as pods do that take their time to end.
+    pub(super) async fn hold_back(&self, tentacle: &str) {
+        let patch = json!({ "metadata": { "finalizers": ["example.com/hold"] } });
+        self.admin.namespaced::<Deployment>(self.enclave.as_str()).patch(tentacle, &patch).await.unwrap();
+    }
+
+    /// Removes the enclave, and waits until it is gone.
+    pub(super) async fn remove_enclave(&self) {
+        let (namespaces, name) = (self.admin.all::<Namespace>(), self.enclave.as_str());
+        namespaces.delete(name, &Delete::default()).await.unwrap();
+        let gone = async {
+            while namespaces.get(name).await.unwrap().is_some() {
+                sleep(Duration::from_millis(20)).await;
+            }
+        };
+        timeout(LONG, gone).await.expect("it is gone");
+    }
+
     /// Freezes the enclave, or thaws it.
     pub(super) async fn freeze(&self, frozen: bool) {
         let status = if frozen { "frozen" } else { "active" };
@@ -243,19 +270,18 @@ impl World {
         let (enclaves, watching) = Enclaves::new(self.cluster.clone(), self.platform.clone());
         let mut watches = JoinSet::new();
         watches.spawn(watching);
-        let (deployments, watching) =
-            PerEnclave::<Metadata<Deployment>>::new(self.cluster.clone(), enclaves.clone(), None);
+        let (scheduled, watching) = PerEnclave::keeping(self.cluster.clone(), enclaves.clone(), None, Scheduled::of);
         watches.spawn(watching);
-        deployments.ready().await;
+        scheduled.ready().await;
         let url = TentacleUrl::new("http://engine/{enclave}/{tentacle}", "cluster.local").unwrap();
         let clockwork = Arc::new(Clockwork {
             cluster: self.cluster.clone(),
             enclaves,
-            deployments,
+            scheduled,
             ledgers: Ledgers::new(self.cluster.clone()),
             runner: Arc::new(Runner::new(self.engine.clone(), clock.clone(), url)),
             clock: clock.clone(),
-            measures: Measures::default(),
+            measures: self.measures.clone(),
             limit: Duration::from_mins(10),
         });
         Scheduler { clockwork, draining: CancellationToken::new(), running: None, _watches: watches }
@@ -309,6 +335,12 @@ impl World {
         };
         let why = format!("{tentacle} does not come to {at}");
         timeout(LONG, come).await.expect(&why);
+    }
+
+    /// Waits until the ledger says that a tentacle's schedule has come to the time that it is.
+    pub(super) async fn until_newest(&self, tentacle: &str, schedule: &str) {
+        let now = self.clock.time().format("%m-%dT%H:%M:%S").to_string();
+        self.until_at(tentacle, schedule, &now).await;
     }
 
     /// The runs of a tentacle in short, those of the last instants first.

@@ -33,7 +33,7 @@ fn an_instant_is_claimed_once_and_none_before_it() {
     assert_eq!(book.claim(&again(firing(1, 20, 1))), Err(Refused::Taken));
     assert_eq!(book.claim(&Claim { id: id(9), ..firing(1, 20, 1) }), Err(Refused::NotNewer(at(20))));
     assert_eq!(book.claim(&firing(1, 19, 1)), Err(Refused::NotNewer(at(20))));
-    assert_eq!(book.since(&schedule(1), at(10), 1), Ok(Change::default()));
+    assert_eq!(book.since(&schedule(1), at(10), 1, |_| true), Ok(Change::default()));
     assert!(book.claim(&firing(1, 21, 1)).is_ok());
     assert!(book.claim(&firing(2, 20, 1)).is_ok());
 }
@@ -44,7 +44,7 @@ fn a_lower_term_writes_nothing() {
     let refused = Some(Refused::LowerTerm(3));
     assert_eq!(book.claim(&firing(1, 30, 2)).err(), refused);
     assert_eq!(book.skip(&skip(1, 30, 31, "overlap", 2)).err(), refused);
-    assert_eq!(book.since(&schedule(2), at(30), 2).err(), refused);
+    assert_eq!(book.since(&schedule(2), at(30), 2, |_| true).err(), refused);
     assert_eq!(book.interrupt(2, at(10_000)).err(), refused);
     assert!(book.claim(&firing(1, 30, 3)).is_ok());
     assert!(book.claim(&called(1, 30)).is_ok(), "wf_run needs no lead");
@@ -133,7 +133,7 @@ fn equal_skips_without_anything_between_are_one_entry() {
     let between: [Judge; 3] = [
         |book| book.claim(&firing(1, 4, 1)),
         |book| book.skip(&skip(1, 4, 4, "missed", 1)),
-        |book| book.since(&schedule(1), at(4), 1),
+        |book| book.since(&schedule(1), at(4), 1, |_| true),
     ];
     for between in between {
         let book = Written { book: book.clone() }.then(between).then(|book| book.skip(&skip(1, 5, 6, "overlap", 1)));
@@ -155,7 +155,7 @@ fn a_write_is_known_by_its_runs_as_long_as_they_stand_as_written() {
     }
     write(&mut data, |book| book.interrupt(2, at(1)));
     assert!(!claimed.was_written(&data), "whoever claimed it must not make it");
-    let since = Book::default().since(&schedule(3), at(0), 1).expect("allowed");
+    let since = Book::default().since(&schedule(3), at(0), 1, |_| true).expect("allowed");
     assert!(!since.was_written(&data), "without a run there is nothing to know it by");
 }
 

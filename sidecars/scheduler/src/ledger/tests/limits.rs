@@ -101,7 +101,7 @@ fn a_schedule_for_which_there_is_no_room_takes_none_away_that_is_as_far() {
     }
     let book = Book::read(&data);
     assert_eq!(book.claim(&firing(100, 60, 1)), Err(Refused::Full));
-    assert_eq!(book.since(&schedule(100), at(59), 1), Err(Refused::Full));
+    assert_eq!(book.since(&schedule(100), at(59), 1, |_| true), Err(Refused::Full));
     assert_eq!(book.skip(&skip(100, 60, 60, "overlap", 1)), Err(Refused::Full));
     patch(&mut data, &book.claim(&firing(100, 120, 1)).expect("allowed"));
     let book = Book::read(&data);
@@ -110,8 +110,24 @@ fn a_schedule_for_which_there_is_no_room_takes_none_away_that_is_as_far() {
     // Its run is gone, too, or not: it is not claimed again either way, nor by being seen anew.
     let other = Claim { id: id(1), ..firing(gone, 60, 1) };
     assert_eq!(book.claim(&other), Err(Refused::NotNewer(at(60))));
-    patch(&mut data, &book.since(&schedule(gone), at(61), 1).expect("allowed"));
+    patch(&mut data, &book.since(&schedule(gone), at(61), 1, |_| true).expect("allowed"));
     assert_eq!(Book::read(&data).claim(&other), Err(Refused::NotNewer(at(61))));
+}
+
+#[test]
+fn schedules_that_are_there_no_more_take_no_room_from_one_that_is() {
+    let (mut data, monthly) = (Data::new(), schedule(0));
+    write(&mut data, |book| book.claim(&firing(0, 1, 1)));
+    // One that is changed again and again, each time under another name.
+    for number in 1..=150 {
+        let changed = [schedule(number), monthly.clone()];
+        let instant = at(10_000 - i64::try_from(number).expect("few"));
+        write(&mut data, |book| book.since(&changed[0], instant, 1, |schedule| changed.contains(schedule)));
+        let book = Book::read(&data);
+        assert_eq!((book.newest(&monthly), book.newest(&changed[0])), (Some(at(1)), Some(instant)), "{number}");
+        assert_eq!(book.newest.len(), 2);
+    }
+    assert_eq!(Book::read(&data).since(&monthly, at(0), 1, |_| false), Ok(Change::default()), "nothing to write");
 }
 
 #[test]

@@ -46,7 +46,7 @@ fn judge(book: &Book, step: &Step) -> Result<Change, Refused> {
         Step::Skip { schedule, first, more, reason, term } => {
             book.skip(&skip(schedule, first, first + more, reason, term))
         }
-        Step::Since { schedule: number, instant, term } => book.since(&schedule(number), at(instant), term),
+        Step::Since { schedule: number, instant, term } => book.since(&schedule(number), at(instant), term, |_| true),
         Step::Interrupt { term, now } => book.interrupt(term, at(now)),
     }
 }

@@ -116,7 +116,7 @@ async fn a_change_is_one_request_where_nobody_interferes() {
     world.change(&mut held, |book| book.finish(id_of(1, 0), &ended(true, 1))).await.unwrap();
     world.change(&mut held, |book| book.claim(&firing(1, 2, 1))).await.unwrap();
     assert_eq!(world.requests(), ["PATCH", "PATCH"]);
-    world.change(&mut held, |book| book.since(&schedule(1), at(1), 1)).await.unwrap();
+    world.change(&mut held, |book| book.since(&schedule(1), at(1), 1, |_| true)).await.unwrap();
     assert!(world.requests().is_empty());
 
     let mut all = world.ledgers.list(&world.enclave).await.unwrap();

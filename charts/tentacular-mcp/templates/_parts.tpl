@@ -1,0 +1,135 @@
+{{/* The image of a part: its own settings first, then those of all. Called with a list: the root, the part's name. */}}
+{{- define "tentacular.image" -}}
+{{- $root := index . 0 -}}{{- $part := index . 1 -}}
+{{- $own := (index $root.Values $part).image -}}
+{{- $registry := $own.registry | default $root.Values.image.registry -}}
+{{- $repository := $own.repository | default (printf "%s/tentacular-%s" $root.Values.image.repository $part) -}}
+{{- $tag := $own.tag | default $root.Values.image.tag | default $root.Chart.AppVersion -}}
+{{- with $registry }}{{ . }}/{{ end }}{{ $repository }}:{{ $tag }}
+{{- end }}
+
+{{/* Labels of everything that makes one part up. Called with a list: the root, the part's name. */}}
+{{- define "tentacular.labels" -}}
+{{- $root := index . 0 -}}
+app.kubernetes.io/name: {{ index . 1 }}
+app.kubernetes.io/instance: {{ $root.Release.Name }}
+app.kubernetes.io/version: {{ $root.Chart.AppVersion | quote }}
+helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version }}
+{{- end }}
+
+{{/* What every container may do: nothing. */}}
+{{- define "tentacular.securityContext" -}}
+runAsUser: {{ . }}
+runAsGroup: {{ . }}
+runAsNonRoot: true
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities:
+  drop: [ALL]
+{{- end }}
+
+{{/* The variables that all five processes share, and those of one part. Called with a list: the root, the part's name. */}}
+{{- define "tentacular.env" -}}
+{{- $root := index . 0 -}}{{- $own := index $root.Values (index . 1) -}}
+- name: TENTACULAR_NAMESPACE
+  value: {{ $root.Release.Namespace | quote }}
+- name: TENTACULAR_CLUSTER_DOMAIN
+  value: {{ $root.Values.clusterDomain | quote }}
+- name: TENTACULAR_RESERVED_NAMES
+  value: {{ join "," $root.Values.enclaves.reservedNames | quote }}
+- name: TENTACULAR_INGRESS_DOMAIN
+  value: {{ $root.Values.enclaves.ingressDomain | quote }}
+{{- with $own.logLevel }}
+- name: TENTACULAR_LOG
+  value: {{ . | quote }}
+{{- end }}
+{{- end }}
+
+{{/* What every sidecar has besides: where the sockets are, whose calls it takes, what it is called. */}}
+{{- define "tentacular.sidecarEnv" -}}
+- name: TENTACULAR_RUN_DIR
+  value: /run/tentacular/sockets
+- name: TENTACULAR_KERNEL_UID
+  value: {{ .Values.kernel.uid | quote }}
+- name: POD_NAME
+  valueFrom: { fieldRef: { fieldPath: metadata.name } }
+{{- end }}
+
+{{/* The module proxy, alike for the registrar, which keeps it, and the auditor, which tells of it. */}}
+{{- define "tentacular.moduleProxyEnv" -}}
+{{- with .Values.moduleProxy -}}
+- name: TENTACULAR_PROXY_RECONCILER_DISABLED
+  value: {{ not .enabled | quote }}
+- name: PROXY_NAMESPACE
+  value: {{ .namespace | quote }}
+- name: PROXY_IMAGE
+  value: {{ .image | quote }}
+- name: PROXY_STORAGE_SIZE
+  value: {{ .storageSize | quote }}
+{{- end }}
+{{- end }}
+
+{{/* How OIDC is set, alike for the kernel and the auditor, which probes the identity provider. */}}
+{{- define "tentacular.oidcEnv" -}}
+{{- with .Values.exoskeletonAuth -}}
+- name: TENTACULAR_EXOSKELETON_AUTH_ENABLED
+  value: {{ .enabled | quote }}
+{{- if .enabled }}
+{{- if .existingSecret }}
+- name: TENTACULAR_KEYCLOAK_ISSUER
+  valueFrom: { secretKeyRef: { name: {{ .existingSecret | quote }}, key: issuer_url } }
+{{- else }}
+- name: TENTACULAR_KEYCLOAK_ISSUER
+  value: {{ required "exoskeletonAuth.issuerURL is needed when exoskeletonAuth.enabled is true and there is no exoskeletonAuth.existingSecret" .issuerURL | quote }}
+{{- end }}
+{{- if .caConfigMap }}
+- name: TENTACULAR_AUTH_CA_FILE
+  value: /etc/tentacular-oidc/ca.crt
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* The probes of a part. Called with the port. A sidecar has no readiness probe: it is the kernel that says which parts are up. */}}
+{{- define "tentacular.alive" -}}
+startupProbe:
+  httpGet: { path: /healthz, port: {{ . }} }
+  periodSeconds: 1
+  failureThreshold: 60
+livenessProbe:
+  httpGet: { path: /healthz, port: {{ . }} }
+  periodSeconds: 10
+  failureThreshold: 3
+{{- end }}
+
+{{/* Where pods go. Called with a list: the root, the part's name. */}}
+{{- define "tentacular.placement" -}}
+{{- $root := index . 0 -}}
+topologySpreadConstraints:
+  - maxSkew: 1
+    topologyKey: kubernetes.io/hostname
+    whenUnsatisfiable: ScheduleAnyway
+    labelSelector:
+      matchLabels:
+        app.kubernetes.io/name: {{ index . 1 }}
+{{- with $root.Values.nodeSelector }}
+nodeSelector: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with $root.Values.tolerations }}
+tolerations: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with $root.Values.affinity }}
+affinity: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with $root.Values.priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- with $root.Values.imagePullSecrets }}
+imagePullSecrets: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{/* The Secret with the bearer token. */}}
+{{- define "tentacular.authSecret" -}}
+{{ .Values.auth.existingSecret | default "tentacular-mcp-auth" }}
+{{- end }}

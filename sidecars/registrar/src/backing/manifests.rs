@@ -1,0 +1,128 @@
+//! What a tentacle's shares add to its manifests: the Secrets with the credentials, what its contract says, and the ways to the
+//! services. All of it is part of the apply like what the caller gave.
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use serde_json::{Map, Value, json};
+use tentacular_cluster::{Kind, Object};
+use tentacular_contract::{
+    backing::Service,
+    keys,
+    reach::{OURS, Scope},
+    workflow::FILE,
+};
+
+use super::{
+    PREFIX, contract, network,
+    share::{Fields, Share},
+    tenant::Tenant,
+};
+use crate::tentacle::{
+    dependencies,
+    manifest::{Manifest, object_at},
+    release::Live,
+};
+
+/// What the keys of a tentacle's identity begin with.
+const IDENTITY: &str = "tentacular-identity";
+
+/// The Secret that the server makes for the tentacle's credentials.
+pub(crate) fn secret_name(tentacle: &str) -> String {
+    format!("{OURS}exoskeleton-{tentacle}")
+}
+
+/// That Secret, among what there is of the tentacle.
+pub(crate) fn secret<'a>(release: &'a [Live], tentacle: &str) -> Option<&'a Object> {
+    let name = secret_name(tentacle);
+    release.iter().find(|live| live.kind == Kind::Secret && live.name() == name).map(|live| &live.object)
+}
+
+/// The services that it says anything of.
+pub(crate) fn used(secret: Option<&Object>) -> Vec<Service> {
+    Service::ALL.into_iter().filter(|service| !fields(secret, *service).is_empty()).collect()
+}
+
+/// What that Secret says of a service.
+pub(super) fn fields(secret: Option<&Object>, service: Service) -> Fields {
+    let data = secret.and_then(|secret| secret.data.get("data")?.as_object());
+    let prefix = format!("{}.", named(service));
+    let decoded = data.into_iter().flatten().filter_map(|(key, value)| {
+        let value = STANDARD.decode(value.as_str()?).ok()?;
+        Some((key.strip_prefix(&prefix)?.to_owned(), String::from_utf8(value).ok()?))
+    });
+    decoded.collect()
+}
+
+/// Adds the shares to the manifests. What the `secret` says of services that the contract does not ask for any more stays: they
+/// have the tentacle's data. The error says what of the manifests is in the way.
+pub(crate) fn furnish(
+    scope: &Scope<'_>,
+    tenant: &Tenant,
+    manifests: &mut Vec<Manifest>,
+    shares: &[Share],
+    secret: Option<&Object>,
+) -> Result<(), String> {
+    if shares.is_empty() {
+        return Ok(());
+    }
+    let tentacle = scope.tentacle.as_str();
+    if let Some((index, file)) = dependencies::file(scope.tentacle, manifests) {
+        let completed = contract::complete(file, shares);
+        let completed = completed.map_err(|error| format!("{}: data[{FILE:?}]: {error}", manifests[index]))?;
+        manifests[index].body["data"][FILE] = completed.into();
+    }
+    let own = secret_name(tentacle);
+    if manifests.iter().any(|manifest| manifest.kind == Kind::Secret && manifest.name == own) {
+        return Err(format!("Secret/{own} is made by the server for its backing services; leave it out"));
+    }
+    let identity = [
+        ("principal", format!("spiffe://tentacular/ns/{}/tentacles/{}", tenant.enclave, tenant.tentacle)),
+        ("namespace", tenant.enclave.to_string()),
+        ("workflow", tenant.tentacle.to_string()),
+    ];
+    let identity: Fields = identity.map(|(key, value)| (key.to_owned(), value)).into();
+    let all = shares.iter().map(|share| (named(share.service), &share.fields));
+    let all: Vec<_> = all.chain([(IDENTITY.to_owned(), &identity)]).collect();
+    let former = used(secret).into_iter().filter(|service| !shares.iter().any(|share| share.service == *service));
+    let former: Vec<_> = former.map(|service| (named(service), fields(secret, service))).collect();
+    let flat =
+        former.iter().map(|(name, fields)| (name, fields)).chain(all.iter().map(|(name, fields)| (name, *fields)));
+    let flat = flat.flat_map(|(name, fields)| {
+        fields.iter().map(move |(field, value)| (format!("{name}.{field}"), encoded(value)))
+    });
+    put(scope, manifests, &own, flat.collect());
+    let objects = all.iter().map(|(name, fields)| (name.clone(), encoded(&json!(fields).to_string())));
+    put(scope, manifests, &format!("{tentacle}-secrets"), objects.collect());
+    network::open(scope.tentacle, manifests, shares);
+    manifests.sort_by_key(|manifest| manifest.kind);
+    Ok(())
+}
+
+/// The dependency by which a contract asks for the service.
+fn named(service: Service) -> String {
+    format!("{PREFIX}{}", service.as_str())
+}
+
+fn encoded(value: &str) -> Value {
+    STANDARD.encode(value).into()
+}
+
+/// Puts `data` into the Secret of that name, which is made where there is none.
+fn put(scope: &Scope<'_>, manifests: &mut Vec<Manifest>, name: &str, data: Map<String, Value>) {
+    let found = manifests.iter().position(|manifest| manifest.kind == Kind::Secret && manifest.name == name);
+    let index = found.unwrap_or_else(|| {
+        let body = json!({ "apiVersion": "v1", "kind": "Secret", "metadata": { "name": name }, "type": "Opaque" });
+        let mut made = Manifest { kind: Kind::Secret, name: name.to_owned(), body };
+        made.place(scope.enclave, scope.tentacle);
+        manifests.push(made);
+        manifests.len() - 1
+    });
+    let manifest = &mut manifests[index];
+    if name.starts_with(OURS)
+        && let Some(labels) = manifest.body.get_mut("metadata").and_then(|metadata| object_at(metadata, "labels"))
+    {
+        labels.insert(keys::EXOSKELETON.to_owned(), "true".into());
+    }
+    if let Some(present) = object_at(&mut manifest.body, "data") {
+        present.extend(data);
+    }
+}

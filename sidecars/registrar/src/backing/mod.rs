@@ -1,0 +1,171 @@
+//! The backing services: what tentacles are given of a database, and later of other services, and by whose word.
+//!
+//! A share is offered, which changes nothing, registered, which makes it so, and unregistered. Each service fails alone.
+
+mod args;
+mod contract;
+pub(crate) mod exo_status;
+mod manifests;
+mod network;
+mod postgres;
+mod service;
+mod share;
+mod status;
+mod tenant;
+
+use anyhow::Context as _;
+use futures::future::join_all;
+use tentacular_cluster::{Cluster, Error, Kind, Object, Selector};
+use tentacular_contract::{
+    EnclaveName,
+    backing::{Found, Service},
+    keys,
+};
+use tentacular_process::link::ToolError;
+
+pub(crate) use self::{
+    args::BackingArgs,
+    manifests::{furnish, secret, secret_name, used},
+    share::Share,
+    tenant::Tenant,
+};
+use self::{
+    postgres::Postgres,
+    service::{Backend, Failure},
+    status::Status,
+};
+
+/// What the names of dependencies on backing services begin with.
+pub(crate) const PREFIX: &str = "tentacular-";
+
+/// The backing services of this installation.
+#[derive(Debug)]
+pub(crate) struct Backing {
+    enabled: bool,
+    cleanup_on_undeploy: bool,
+    services: Vec<Box<dyn Backend>>,
+    status: Status,
+}
+
+impl Backing {
+    /// By the arguments. The error names everything that is missing of a service that is configured in part.
+    pub(crate) fn from_args(args: BackingArgs) -> anyhow::Result<Self> {
+        let BackingArgs { enabled, cleanup_on_undeploy, postgres } = args;
+        let mut services: Vec<Box<dyn Backend>> = Vec::new();
+        if enabled && let Some(postgres) = Postgres::from_args(postgres).context("exoskeleton config")? {
+            services.push(Box::new(postgres));
+        }
+        Ok(Self { enabled, cleanup_on_undeploy, services, status: Status::default() })
+    }
+
+    /// The services that tentacles may ask for.
+    pub(crate) fn enabled(&self) -> Vec<Service> {
+        self.services.iter().map(|backend| backend.service()).collect()
+    }
+
+    /// What the last probes found, of the services that clients expect to hear of and of those that are enabled.
+    pub(crate) fn known(&self) -> Vec<(Service, Option<Found>)> {
+        let mut found = self.status.now();
+        let known = Service::ALL.map(|service| (service, found.remove(&service).filter(|found| found.enabled)));
+        let expected = [Service::Postgres, Service::Rustfs];
+        known.into_iter().filter(|(service, found)| found.is_some() || expected.contains(service)).collect()
+    }
+
+    /// Whether what a tentacle has goes with the tentacle.
+    pub(crate) const fn cleans_up(&self) -> bool {
+        self.cleanup_on_undeploy
+    }
+
+    /// What the tenant has, or will have, of each of these services, where its `secret` says what it was given. With `renew` that
+    /// gets another credential. Changes nothing.
+    pub(crate) async fn offers(
+        &self,
+        tenant: &Tenant,
+        wanted: &[Service],
+        secret: Option<&Object>,
+        renew: bool,
+    ) -> Result<Vec<Share>, ToolError> {
+        let wanted = self.services.iter().filter(|backend| wanted.contains(&backend.service()));
+        let offers = wanted.map(|backend| {
+            let current = manifests::fields(secret, backend.service());
+            async move { (backend.service(), backend.offer(tenant, &current, renew).await) }
+        });
+        let offers = join_all(offers).await.into_iter();
+        offers.map(|(service, offer)| offer.map_err(|failure| refused(service, "", &failure))).collect()
+    }
+
+    /// Makes the shares so.
+    pub(crate) async fn register(&self, tenant: &Tenant, shares: &[Share]) -> Result<(), ToolError> {
+        for share in shares {
+            let backend = self.services.iter().find(|backend| backend.service() == share.service);
+            if let Some(backend) = backend {
+                let registered = backend.register(tenant, share).await;
+                registered.map_err(|failure| refused(share.service, " registration", &failure))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends what other credentials the tenant has than those of the shares, if they are still what its `secret` says.
+    pub(crate) async fn revoke(
+        &self,
+        tenant: &Tenant,
+        shares: &[Share],
+        secret: Option<&Object>,
+    ) -> Result<(), ToolError> {
+        for share in shares.iter().filter(|share| manifests::fields(secret, share.service) == share.fields) {
+            if let Some(backend) = self.services.iter().find(|backend| backend.service() == share.service) {
+                let revoked = backend.revoke(tenant, share).await;
+                revoked.map_err(|failure| refused(share.service, " revocation", &failure))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The tentacles of the enclave whose Secrets say that they have something in backing services; none where that is to stay.
+    pub(crate) async fn to_clean_up(
+        &self,
+        cluster: &Cluster,
+        enclave: &EnclaveName,
+    ) -> Result<Vec<(Tenant, Vec<Service>)>, Error> {
+        if !self.cleanup_on_undeploy {
+            return Ok(Vec::new());
+        }
+        let secrets = cluster.objects(Kind::Secret, enclave.as_str());
+        let secrets = secrets.list(&Selector { labels: keys::EXOSKELETON.into(), ..Selector::default() }).await?;
+        let tenants = secrets.iter().filter_map(|secret| {
+            let release = secret.metadata.labels.as_ref()?.get(keys::RELEASE)?;
+            // Another Secret with that label says nothing.
+            let tenant = Tenant { enclave: enclave.clone(), tentacle: release.parse().ok()? };
+            let own = secret.metadata.name.as_deref() == Some(&secret_name(release));
+            let used = used(Some(secret));
+            (own && !used.is_empty()).then_some((tenant, used))
+        });
+        Ok(tenants.collect())
+    }
+
+    /// Removes what the tenant has of these services, with its data. Returns what was done, one entry a service.
+    pub(crate) async fn unregister(&self, tenant: &Tenant, used: &[Service]) -> Result<Vec<String>, ToolError> {
+        let mut done = Vec::new();
+        for backend in self.services.iter().filter(|backend| used.contains(&backend.service())) {
+            let service = backend.service();
+            let removed = backend.unregister(tenant).await;
+            let removed = removed.map_err(|failure| refused(service, " cleanup", &failure))?;
+            done.push(format!("{} {}", service.as_str(), removed.unwrap_or("had nothing")));
+        }
+        Ok(done)
+    }
+}
+
+/// What the caller is told, in the words of the user's documents.
+fn refused(service: Service, step: &str, failure: &Failure) -> ToolError {
+    let service = service.as_str();
+    match failure {
+        Failure::Unavailable(why) => {
+            ToolError::new(format_args!("exoskeleton: {service}{step}: not available: {why}; try again"))
+        }
+        Failure::Refused(why) => ToolError::new(format_args!(
+            "exoskeleton: {service}{step}: {why}; an administrator of the service has to mend that"
+        )),
+    }
+}

@@ -1,0 +1,165 @@
+//! Where the database is and who administers it, out of arguments and a mounted Secret.
+
+use std::{
+    fmt, fs,
+    path::{Path, PathBuf},
+};
+
+use clap::Args;
+use ipnet::IpNet;
+
+use crate::backing::network::Whereabouts;
+
+/// Port of PostgreSQL where none is given.
+const PORT: u16 = 5432;
+/// Database where none is given.
+const DATABASE: &str = "tentacular";
+/// The files of a mounted Secret.
+const FIELDS: [&str; 5] = ["host", "port", "database", "user", "password"];
+
+/// Arguments of PostgreSQL, under the variables that installations have.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "PostgreSQL")]
+pub(crate) struct PostgresArgs {
+    /// Host of the PostgreSQL server, as tentacles reach it too.
+    #[arg(long = "postgres-host", env = "TENTACULAR_POSTGRES_ADMIN_HOST")]
+    host: Option<String>,
+    /// Its port [default: 5432].
+    #[arg(long = "postgres-port", env = "TENTACULAR_POSTGRES_ADMIN_PORT")]
+    port: Option<String>,
+    /// The database in which each tentacle gets a schema; it is for tentacles alone [default: tentacular].
+    #[arg(long = "postgres-database", env = "TENTACULAR_POSTGRES_ADMIN_DATABASE")]
+    database: Option<String>,
+    /// A role that owns the database and has CREATEROLE; it need not be a superuser.
+    #[arg(long = "postgres-user", env = "TENTACULAR_POSTGRES_ADMIN_USER")]
+    user: Option<String>,
+    /// Its password.
+    #[arg(long = "postgres-password", env = "TENTACULAR_POSTGRES_ADMIN_PASSWORD", hide_env_values = true)]
+    password: Option<Password>,
+    /// Folder of a mounted Secret with files host, port, database, user and password, for what no other argument gives. It is
+    /// read again for every connection.
+    #[arg(long = "postgres-path", env = "TENTACULAR_POSTGRES_ADMIN_PATH")]
+    path: Option<PathBuf>,
+    /// How connections are protected: not at all, by TLS to whoever answers, to a server with a certificate of a trusted
+    /// authority, or also of its name.
+    #[arg(long = "postgres-sslmode", env = "TENTACULAR_POSTGRES_SSLMODE", default_value = "disable")]
+    pub(super) sslmode: SslMode,
+    /// PEM file of the certificate authorities that are trusted for it, instead of the system's.
+    #[arg(long = "postgres-ca-file", env = "TENTACULAR_POSTGRES_CA_CERT_PATH")]
+    pub(super) ca_file: Option<PathBuf>,
+    /// Labels of the server's pods, as key=value with commas between them, when it runs in the cluster: tentacles may connect to
+    /// no other pods of its namespace. Left out, to all.
+    #[arg(long = "postgres-pods", env = "TENTACULAR_POSTGRES_PODS", value_delimiter = ',', value_parser = label)]
+    pods: Vec<(String, String)>,
+    /// Networks (CIDR) that the server is in when it runs elsewhere, with commas between them: tentacles may connect to its port
+    /// in no others. Left out, in any.
+    #[arg(long = "postgres-networks", env = "TENTACULAR_POSTGRES_NETWORKS", value_delimiter = ',')]
+    networks: Vec<IpNet>,
+}
+
+fn label(text: &str) -> Result<(String, String), &'static str> {
+    let (key, value) = text.split_once('=').ok_or("give labels as key=value")?;
+    Ok((key.trim().to_owned(), value.trim().to_owned()))
+}
+
+/// How connections are protected, in libpq's words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum SslMode {
+    Disable,
+    Require,
+    VerifyCa,
+    VerifyFull,
+}
+
+/// A password, which shows nowhere.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Password(pub(super) String);
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Password")
+    }
+}
+
+impl From<String> for Password {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
+/// Where the database is and who connects to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Login {
+    pub(super) host: String,
+    pub(super) port: u16,
+    pub(super) database: String,
+    pub(super) user: String,
+    pub(super) password: Password,
+}
+
+impl PostgresArgs {
+    /// Whether anything says where the database is or who administers it.
+    pub(crate) fn is_configured(&self) -> bool {
+        let given =
+            [&self.host, &self.user].into_iter().any(|text| text.as_ref().is_some_and(|text| !text.is_empty()));
+        given || self.path.is_some() || self.password.as_ref().is_some_and(|password| !password.0.is_empty())
+    }
+
+    #[cfg(test)]
+    pub(super) fn set_host(&mut self, host: &str) {
+        self.host = Some(host.to_owned());
+    }
+
+    /// Where the server is in the network.
+    pub(super) fn whereabouts(&self) -> Whereabouts {
+        Whereabouts { pods: self.pods.iter().cloned().collect(), networks: self.networks.clone() }
+    }
+
+    /// The administrator's login as it is set now. The error names all that is missing or wrong.
+    pub(super) fn administrator(&self) -> Result<Login, String> {
+        let password = self.password.as_ref().map(|password| &password.0);
+        let given = [self.host.as_ref(), self.port.as_ref(), self.database.as_ref(), self.user.as_ref(), password];
+        let mut problems = Vec::new();
+        let mut fields = FIELDS.iter().zip(given).map(|(name, given)| {
+            let given = given.filter(|text| !text.is_empty()).cloned();
+            given.or_else(|| {
+                from_file(self.path.as_deref()?, name).unwrap_or_else(|problem| {
+                    problems.push(problem);
+                    None
+                })
+            })
+        });
+        let [host, port, database, user, password] = [(); 5].map(|()| fields.next().flatten());
+        drop(fields);
+        let port =
+            port.map_or(Ok(PORT), |port| port.parse().map_err(|_| "port is no number from 1 to 65535".to_owned()));
+        let missing: Vec<_> = [("host", &host), ("user", &user), ("password", &password)]
+            .into_iter()
+            .filter(|(_, value)| value.is_none())
+            .map(|(name, _)| name)
+            .collect();
+        if !missing.is_empty() {
+            problems.push(format!("missing: {}", missing.join(", ")));
+        }
+        match (host, port, user, password) {
+            (Some(host), Ok(port), Some(user), Some(password)) if problems.is_empty() => {
+                let database = database.unwrap_or_else(|| DATABASE.to_owned());
+                Ok(Login { host, port, database, user, password: Password(password) })
+            }
+            (_, port, ..) => {
+                problems.extend(port.err());
+                Err(problems.join("; "))
+            }
+        }
+    }
+}
+
+/// What a file of a mounted Secret says, without the line's end that editors add. An empty one says nothing.
+fn from_file(folder: &Path, name: &str) -> Result<Option<String>, String> {
+    let path = folder.join(name);
+    match fs::read_to_string(&path) {
+        Ok(text) => Ok(Some(text.trim_end_matches(['\r', '\n']).to_owned()).filter(|text| !text.is_empty())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(format!("{} cannot be read: {error}", path.display())),
+    }
+}

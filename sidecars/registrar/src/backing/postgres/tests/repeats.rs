@@ -1,0 +1,124 @@
+//! What is done again changes nothing, and what was left half done is finished.
+
+use super::*;
+
+#[tokio::test]
+async fn a_credential_that_works_is_kept_and_another_is_replaced() {
+    let Some(world) = World::start().await else { return };
+    let tenant = tenant("team-a", "report");
+    let first = world.given(&tenant, &Fields::new()).await;
+    assert!(first.fresh && first.field("user").ends_with("_a"), "{:?}", first.field("user"));
+    let client = world.connect(&first).await.unwrap();
+    client.batch_execute("CREATE TABLE kept (n int)").await.unwrap();
+    let again = world.given(&tenant, &first.fields).await;
+    assert!(!again.fresh && again.fields == first.fields);
+    // All the connections that it may have are no reason to change its password.
+    let mut many = Vec::new();
+    while let Ok(client) = world.connect(&first).await {
+        many.push(client);
+    }
+    assert_eq!(many.len(), 19);
+    assert!(!world.postgres.offer(&tenant, &first.fields, false).await.unwrap().fresh);
+    drop(many);
+
+    let mut wrong = first.fields.clone();
+    wrong.insert("password".to_owned(), "wrong".to_owned());
+    let replaced = world.given(&tenant, &wrong).await;
+    assert!(replaced.fresh && replaced.field("user") == first.field("user"));
+    assert!(world.connect(&first).await.is_err());
+    let client = world.connect(&replaced).await.unwrap();
+    client.batch_execute("INSERT INTO kept VALUES (1)").await.unwrap();
+    // Another's login in the Secret, however it came there, gives nobody anything.
+    let stolen = world.postgres.offer(&super::tenant("team-a", "other"), &replaced.fields, false).await.unwrap();
+    assert!(stolen.fresh && stolen.field("user") != replaced.field("user"));
+}
+
+#[tokio::test]
+async fn what_was_removed_is_gone_and_removing_it_again_is_no_error() {
+    let Some(world) = World::start().await else { return };
+    let (tenant, other) = (tenant("team-a", "report"), tenant("team-a", "repor"));
+    let (share, others) = (world.given(&tenant, &Fields::new()).await, world.given(&other, &Fields::new()).await);
+    let client = world.connect(&share).await.unwrap();
+    client.batch_execute("CREATE TABLE t (n int); CREATE TYPE e AS ENUM ('a'); BEGIN; LOCK TABLE t").await.unwrap();
+    assert_eq!(world.postgres.unregister(&tenant).await.unwrap(), Some("schema dropped"));
+    assert!(client.query_one("SELECT 1", &[]).await.is_err(), "an open session is ended");
+    assert!(world.connect(&share).await.is_err());
+    let left = "SELECT count(*) FROM pg_roles WHERE rolname LIKE 'tn\\_%'";
+    assert_eq!(world.superuser().await.query_one(left, &[]).await.unwrap().get::<_, i64>(0), 2, "only the other's");
+    assert_eq!(world.postgres.unregister(&tenant).await.unwrap(), None);
+    world.connect(&others).await.unwrap();
+    // It comes back with nothing of what it had.
+    let anew = world.given(&tenant, &share.fields).await;
+    assert!(anew.fresh);
+    let client = world.connect(&anew).await.unwrap();
+    assert_eq!(refusal(&client, "SELECT * FROM t").await, "42P01");
+}
+
+#[tokio::test]
+async fn what_somebody_else_has_by_that_name_is_left_alone() {
+    let Some(world) = World::start().await else { return };
+    let tenant = tenant("team-a", "report");
+    let name = tenant.share_name();
+    let superuser = world.superuser().await;
+    for (made, problem) in [
+        (format!("CREATE ROLE {name}"), "its comment does not say that it is team-a/report's"),
+        (
+            format!("CREATE ROLE {name}; COMMENT ON ROLE {name} IS 'tentacular tentacle team-a/report2 since'"),
+            "its comment",
+        ),
+        (format!("CREATE ROLE {name}_a LOGIN"), "its comment"),
+        (format!("CREATE SCHEMA {name}"), "belongs to postgres"),
+    ] {
+        superuser.batch_execute(&made).await.unwrap();
+        let share = world.postgres.offer(&tenant, &Fields::new(), false).await.unwrap();
+        let error = world.postgres.register(&tenant, &share).await.unwrap_err();
+        assert!(matches!(error, Failure::Refused(_)) && error.to_string().contains(problem), "{made}: {error}");
+        assert_eq!(world.postgres.unregister(&tenant).await.unwrap(), None, "{made}");
+        let clear = format!("DROP SCHEMA IF EXISTS {name}; DROP ROLE IF EXISTS {name}; DROP ROLE IF EXISTS {name}_a");
+        superuser.batch_execute(&clear).await.unwrap();
+    }
+    world.given(&tenant, &Fields::new()).await;
+}
+
+#[tokio::test]
+async fn many_at_once_do_not_get_in_each_others_way() {
+    let Some(world) = World::start().await else { return };
+    // A database that not everybody may connect to, so that each registration changes its rights.
+    world.superuser().await.batch_execute("REVOKE ALL ON DATABASE tentacular FROM PUBLIC").await.unwrap();
+    let tenants: Vec<_> = (0..16).map(|number| tenant("team-a", &format!("t{number}"))).collect();
+    let shares = futures::future::join_all(tenants.iter().map(async |tenant| {
+        let share = world.postgres.offer(tenant, &Fields::new(), false).await.unwrap();
+        world.postgres.register(tenant, &share).await.map(|()| share)
+    }));
+    for share in shares.await {
+        world.connect(&share.unwrap()).await.unwrap();
+    }
+    let removed = futures::future::join_all(tenants.iter().map(|tenant| world.postgres.unregister(tenant))).await;
+    assert!(removed.into_iter().all(|removed| removed.unwrap().is_some()));
+}
+
+#[tokio::test]
+async fn a_credential_is_renewed_while_the_former_one_still_works() {
+    let Some(world) = World::start().await else { return };
+    let tenant = tenant("team-a", "report");
+    let first = world.given(&tenant, &Fields::new()).await;
+    let session = world.connect(&first).await.unwrap();
+    session.batch_execute("CREATE TABLE by_owner (n int); RESET ROLE; CREATE TABLE by_login (n int)").await.unwrap();
+    let mut former = first;
+    for ending in ["_b", "_a", "_b"] {
+        let offered = world.postgres.offer(&tenant, &former.fields, true).await.unwrap();
+        assert!(offered.fresh && offered.field("user").ends_with(ending), "{}", offered.field("user"));
+        world.postgres.register(&tenant, &offered).await.unwrap();
+        let open = world.connect(&former).await.unwrap();
+        let client = world.connect(&offered).await.unwrap();
+        client.batch_execute("INSERT INTO by_owner VALUES (1)").await.unwrap();
+        world.postgres.revoke(&tenant, &offered).await.unwrap();
+        world.postgres.revoke(&tenant, &offered).await.unwrap();
+        assert!(open.query_one("SELECT 1", &[]).await.is_err(), "its sessions are ended");
+        assert!(world.connect(&former).await.is_err());
+        client.batch_execute("INSERT INTO by_login VALUES (1)").await.unwrap();
+        assert!(!world.postgres.offer(&tenant, &offered.fields, false).await.unwrap().fresh);
+        former = offered;
+    }
+    assert!(session.is_closed() || session.query_one("SELECT 1", &[]).await.is_err());
+}

@@ -1,0 +1,57 @@
+//! What every backing service does for the registrar.
+
+use std::fmt;
+
+use futures::future::BoxFuture;
+use tentacular_contract::backing::{Isolation, Service};
+
+use super::{
+    share::{Fields, Share},
+    tenant::Tenant,
+};
+
+/// Why a service did not do what it was asked for. Never holds a credential.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    /// It cannot be reached or used now; the same may work later.
+    #[error("{0}")]
+    Unavailable(String),
+    /// It refuses this, and will again.
+    #[error("{0}")]
+    Refused(String),
+}
+
+/// How far a service keeps tentacles apart, and why not further.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Kept {
+    pub(crate) isolation: Isolation,
+    pub(crate) reason: Option<String>,
+}
+
+/// A service that is switched on. Each call is complete in itself: what one before it left half done, the next one finishes.
+pub(crate) trait Backend: fmt::Debug + Send + Sync {
+    /// Which one it is.
+    fn service(&self) -> Service;
+
+    /// Sees whether it can be used. Sets it up for tentacles where that was not done.
+    fn probe(&self) -> BoxFuture<'_, Result<Kept, Failure>>;
+
+    /// What the tenant's share is, or will be once it is registered. `current` is what its Secret says; a credential in it that
+    /// still works is kept, unless it is to be renewed. Changes nothing.
+    fn offer<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        current: &'a Fields,
+        renew: bool,
+    ) -> BoxFuture<'a, Result<Share, Failure>>;
+
+    /// Makes the share so. A credential that was renewed goes on working.
+    fn register<'a>(&'a self, tenant: &'a Tenant, share: &'a Share) -> BoxFuture<'a, Result<(), Failure>>;
+
+    /// Ends every credential of the tenant but the share's, and the connections that were made with it.
+    fn revoke<'a>(&'a self, tenant: &'a Tenant, share: &'a Share) -> BoxFuture<'a, Result<(), Failure>>;
+
+    /// Removes what the tenant has, with all data, and ends its connections. Returns what was done, or nothing where it has
+    /// nothing.
+    fn unregister<'a>(&'a self, tenant: &'a Tenant) -> BoxFuture<'a, Result<Option<&'static str>, Failure>>;
+}

@@ -1,0 +1,51 @@
+//! In a frozen enclave nothing is made to run, and all that runs can be stopped.
+
+use serde_json::json;
+use tentacular_test_harness::Part;
+
+use super::world::{account, admin, by, path, pod_spec, workloads, world};
+use crate::thief::attempt::{By, all_possible, all_refused, create, delete, merge};
+
+const FROZEN: By = By::Protection("frozen-enclave");
+
+#[tokio::test]
+async fn e2e_admission_no_workload_is_made_or_changed_in_a_frozen_enclave() -> anyhow::Result<()> {
+    let (world, admin) = (world().await?, admin().await?);
+    let attempts = |enclave: &str| {
+        let deployment = format!("{}/word-count", path(enclave, "apps", "deployments"));
+        let mut attempts: Vec<_> = workloads("mine", &pod_spec())
+            .into_iter()
+            .filter(|(_, plural, _)| *plural != "podtemplates")
+            .map(|(group, plural, object)| create(path(enclave, group, plural), object))
+            .collect();
+        let restart = json!({ "metadata": { "annotations": { "kubectl.kubernetes.io/restartedAt": "now" } } });
+        attempts.push(merge(&*deployment, json!({ "spec": { "template": restart } })));
+        attempts.push(merge(&*deployment, json!({ "spec": { "replicas": 2 } })));
+        attempts.push(merge(format!("{deployment}/scale"), json!({ "spec": { "replicas": 2 } })));
+        attempts
+    };
+    let frozen = attempts(&world.frozen);
+    for person in [&world.editor, &world.chief] {
+        all_refused(&admin, by(person, &frozen).into_iter().map(|attempt| (FROZEN, attempt))).await?;
+        all_possible(&admin, by(person, &attempts(&world.active))).await?;
+    }
+    all_possible(&admin, by(&world.administrator, &frozen)).await
+}
+
+#[tokio::test]
+async fn e2e_admission_what_runs_in_a_frozen_enclave_can_be_stopped() -> anyhow::Result<()> {
+    let (world, admin) = (world().await?, admin().await?);
+    let deployment = format!("{}/word-count", path(&world.frozen, "apps", "deployments"));
+    let note = json!({ "metadata": { "annotations": { "note": "x" } } });
+    let attempts = [
+        merge(&*deployment, json!({ "spec": { "replicas": 0 } })),
+        merge(format!("{deployment}/scale"), json!({ "spec": { "replicas": 0 } })),
+        merge(&*deployment, json!({ "spec": { "paused": true } })),
+        merge(&*deployment, note.clone()),
+        delete(&*deployment),
+        delete(path(&world.frozen, "", "pods")),
+        create(path(&world.frozen, "", "configmaps"), json!({ "metadata": { "name": "notes" } })),
+    ];
+    all_possible(&admin, by(&world.editor, &attempts)).await?;
+    all_possible(&admin, by(&account(Part::Registrar), &[merge(&*deployment, note), delete(&*deployment)])).await
+}

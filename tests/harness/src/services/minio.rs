@@ -1,0 +1,57 @@
+//! A real MinIO: S3 with users and policies behind an admin API of its own.
+
+use std::net::SocketAddr;
+
+use super::{
+    daemon::{Daemon, answers},
+    packages::GoPackage,
+};
+use crate::{Child, Program, Scratch, port::Port, stack::random_token};
+
+const MINIO: GoPackage =
+    GoPackage { path: "github.com/minio/minio", version: "v0.0.0-20260212201848-7aac2a2c5b7c", takes: "3 minutes" };
+
+/// A running MinIO without buckets.
+#[derive(Debug)]
+pub struct Minio {
+    /// The server.
+    pub server: Daemon,
+    /// Access key of the administrator.
+    pub access_key: String,
+    /// Secret key of the administrator.
+    pub secret_key: String,
+    _folder: Scratch,
+}
+
+impl Minio {
+    /// Starts one; the first time ever it is built. None, with a printed reason, where it cannot be built.
+    pub async fn start() -> anyhow::Result<Option<Self>> {
+        let Some(minio) = MINIO.program().await? else { return Ok(None) };
+        let folder = Scratch::new()?;
+        let (access_key, secret_key) = (random_token()?, random_token()?);
+        let port = Port::reserve()?;
+        let address = port.address();
+        let program = Program::new(minio)
+            .args(["server", "--quiet", "--address"])
+            .arg(address.to_string())
+            .arg(folder.path().join("data"))
+            .env("HOME", folder.path())
+            .env("MINIO_ROOT_USER", &access_key)
+            .env("MINIO_ROOT_PASSWORD", &secret_key)
+            .env("MINIO_BROWSER", "off")
+            // It asks nobody for a newer version.
+            .env("MINIO_UPDATE", "off");
+        let ready = answers(format!("http://{address}/minio/health/ready"))?;
+        let server = Daemon::start(program, port, folder.path().join("minio.log"), (ready, Child::kill)).await?;
+        Ok(Some(Self { server, access_key, secret_key, _folder: folder }))
+    }
+
+    /// Where it serves S3 and its admin API.
+    pub fn endpoint(&self) -> String {
+        endpoint(self.server.address())
+    }
+}
+
+pub(super) fn endpoint(address: SocketAddr) -> String {
+    format!("http://{address}")
+}

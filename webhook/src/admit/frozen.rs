@@ -1,0 +1,168 @@
+//! In a frozen enclave no workload is made or changed. What runs goes on, and can be stopped: scaled down, suspended,
+//! deleted.
+
+use serde_json::Value;
+use tentacular_contract::{Enclave, Status, Workload, facts::Pairs};
+
+use super::{
+    Finding, Namespace, Operation, Request,
+    object::{at, shown},
+};
+
+/// The rule's name.
+const FROZEN: &str = "frozen-enclave";
+/// Who thaws it.
+const THAW: &str = "the enclave's owner makes it active again (enclave_sync with new_status active)";
+/// How many pods there are to be.
+const COUNTS: [&str; 2] = ["replicas", "parallelism"];
+/// What stops a workload.
+const STOPS: [&str; 2] = ["suspend", "paused"];
+
+/// What speaks against the write in a frozen enclave.
+pub(super) fn judge(request: &Request<'_>) -> Vec<Finding> {
+    // A template on its own makes nothing.
+    let workload = request.kind.workload().filter(|workload| *workload != Workload::PodTemplate);
+    if workload.is_none() || !is_frozen(request.namespace) {
+        return Vec::new();
+    }
+    match request.operation {
+        Operation::Delete => Vec::new(),
+        Operation::Create => {
+            let what = format!("{} {}", request.kind.as_str(), shown(request.name));
+            let problem =
+                format!("{what} would be new in enclave {}, which is frozen; {THAW}", request.namespace.name);
+            vec![Finding::new(FROZEN, "metadata.name", problem)]
+        }
+        Operation::Update => changes(request),
+    }
+}
+
+fn is_frozen(Namespace { name, labels, annotations }: Namespace<'_>) -> bool {
+    let enclave: Option<Enclave> = Enclave::from_metadata(name, labels, annotations, false);
+    enclave.is_some_and(|enclave| enclave.status == Status::Frozen)
+}
+
+/// One for each member of the specification that is changed otherwise than to stop the workload.
+fn changes(request: &Request<'_>) -> Vec<Finding> {
+    let spec = |object| at(object, &["spec"]);
+    let (new, old) = (spec(request.object), spec(request.old));
+    let members = |spec: &Value| -> Pairs {
+        spec.as_object().into_iter().flatten().map(|(key, _)| (key.clone(), String::new())).collect()
+    };
+    let mut all = members(new);
+    all.extend(members(old));
+    let changed = all.into_keys().filter(|member| !stops(member, at(Some(new), &[member]), at(Some(old), &[member])));
+    changed
+        .map(|member| {
+            let value = match at(Some(new), &[&member]) {
+                Value::Number(number) => format!("{number} would change"),
+                Value::Bool(value) => format!("{value} would change"),
+                _ => "would change".to_owned(),
+            };
+            let (kind, name) = (request.kind.as_str(), shown(request.name));
+            let problem =
+                format!("{value} {kind} {name} in enclave {}, which is frozen; {THAW}", request.namespace.name);
+            Finding::new(FROZEN, format!("spec.{member}"), problem)
+        })
+        .collect()
+}
+
+/// Whether a member is as it was, or changes so that less runs.
+fn stops(member: &str, new: &Value, old: &Value) -> bool {
+    // A count that is not there is nought in a scale, and a default elsewhere that is filled in before this.
+    let count = |value: &Value| value.as_u64().unwrap_or(0);
+    new == old
+        || COUNTS.contains(&member) && count(new) <= count(old)
+        || STOPS.contains(&member) && new == &Value::Bool(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::{
+        Entry::{Protect, Validate},
+        Kind,
+        testing::{create, delete, object, pod, update},
+    };
+    use super::*;
+
+    const WORKLOADS: [Kind; 8] = [
+        Kind::POD,
+        Kind::REPLICATION_CONTROLLER,
+        Kind::REPLICA_SET,
+        Kind::DEPLOYMENT,
+        Kind::STATEFUL_SET,
+        Kind::DAEMON_SET,
+        Kind::JOB,
+        Kind::CRON_JOB,
+    ];
+
+    fn with(spec: &Value) -> Value {
+        object("report", &json!({}), &json!({ "spec": spec }))
+    }
+
+    #[test]
+    fn no_workload_is_made_or_changed() {
+        let (before, after) =
+            (with(&json!({ "template": 1, "replicas": 1 })), with(&json!({ "template": 2, "replicas": 1 })));
+        for kind in WORKLOADS {
+            create(kind, before.clone()).frozen().refused(Protect, &["frozen-enclave metadata.name"]);
+            update(kind, before.clone(), after.clone()).frozen().refused(Protect, &["frozen-enclave spec.template"]);
+            create(kind, before.clone()).allowed(Protect);
+            update(kind, before.clone(), after.clone()).allowed(Protect);
+            delete(kind, before.clone()).frozen().allowed(Protect);
+            let mut annotated = before.clone();
+            annotated["metadata"]["annotations"] = json!({ "note": "x" });
+            update(kind, before.clone(), annotated).frozen().allowed(Protect);
+        }
+        for kind in [Kind::SERVICE, Kind::CONFIG_MAP, Kind::SECRET, Kind::POD_TEMPLATE, Kind::NAMESPACE] {
+            create(kind, before.clone()).frozen().allowed(Protect);
+        }
+        let valid = object("report", &json!({}), &json!({ "spec": pod() }));
+        create(Kind::POD, valid).frozen().allowed(Validate);
+    }
+
+    #[test]
+    fn every_way_to_more_pods_is_refused_and_every_way_to_fewer_is_open() {
+        let counted = |member: &str, count: Option<u32>| with(&json!({ member: count }));
+        for (kind, member, subresource) in [
+            (Kind::DEPLOYMENT, "replicas", None),
+            (Kind::STATEFUL_SET, "replicas", Some("scale")),
+            (Kind::REPLICA_SET, "replicas", Some("scale")),
+            (Kind::JOB, "parallelism", None),
+        ] {
+            let expected = format!("frozen-enclave spec.{member}");
+            for (old, new, refused) in [
+                (Some(1), Some(2), true),
+                (Some(0), Some(1), true),
+                (None, Some(1), true),
+                (Some(3), Some(1), false),
+                (Some(3), Some(0), false),
+                (Some(3), None, false),
+                (Some(3), Some(3), false),
+            ] {
+                let mut write = update(kind, counted(member, old), counted(member, new)).frozen();
+                write.subresource = subresource;
+                let expected = [expected.as_str()];
+                write.refused(Protect, if refused { &expected } else { &[] });
+            }
+        }
+        for (kind, member) in [(Kind::CRON_JOB, "suspend"), (Kind::JOB, "suspend"), (Kind::DEPLOYMENT, "paused")] {
+            let with = |value: bool| with(&json!({ member: value }));
+            update(kind, with(false), with(true)).frozen().allowed(Protect);
+            let expected = format!("frozen-enclave spec.{member}");
+            update(kind, with(true), with(false)).frozen().refused(Protect, &[&expected]);
+        }
+    }
+
+    #[test]
+    fn a_pod_gets_no_further_container() {
+        let before = with(&pod());
+        let mut after = before.clone();
+        after["spec"]["ephemeralContainers"] = json!([{ "name": "debug", "image": "busybox" }]);
+        let write = update(Kind::POD, before, after).through("ephemeralcontainers");
+        write.clone().frozen().refused(Protect, &["frozen-enclave spec.ephemeralContainers"]);
+        write.allowed(Protect);
+    }
+}

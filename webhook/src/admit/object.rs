@@ -1,0 +1,32 @@
+//! Reading objects under review, which are JSON.
+
+use serde_json::Value;
+use tentacular_contract::{facts::Pairs, keys};
+
+/// Labels or annotations of the object; empty for what has none.
+pub(super) fn pairs(object: Option<&Value>, member: &str) -> Pairs {
+    let members = object.and_then(|object| object.get("metadata")?.get(member)?.as_object());
+    let texts = members.into_iter().flatten();
+    texts.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect()
+}
+
+/// The release that the object belongs to.
+pub(super) fn release(object: Option<&Value>) -> Option<&str> {
+    object?.get("metadata")?.get("labels")?.get(keys::RELEASE)?.as_str()
+}
+
+/// A member of the object at a path such as `["spec", "replicas"]`; `null` where there is none.
+pub(super) fn at<'a>(object: Option<&'a Value>, path: &[&str]) -> &'a Value {
+    static NULL: Value = Value::Null;
+    path.iter().fold(object.unwrap_or(&NULL), |value, key| value.get(key).unwrap_or(&NULL))
+}
+
+/// A text as messages quote it: shortened, and without control characters.
+pub(super) fn shown(text: &str) -> String {
+    /// Longest value that a message quotes, in characters.
+    const SHOWN: usize = 100;
+    match text.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{:?}…", &text[..end]),
+        None => format!("{text:?}"),
+    }
+}

@@ -1,0 +1,18 @@
+//! The validating admission webhook: holds the rules of enclaves against everybody who writes around the server.
+
+pub mod admit;
+mod args;
+mod certificate;
+mod check;
+mod command;
+pub mod decisions;
+mod keeper;
+pub mod namespaces;
+pub mod review;
+mod run;
+mod server;
+mod server_version;
+mod trust;
+
+pub use args::Args;
+pub use run::run;
