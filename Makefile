@@ -18,6 +18,7 @@ check: format lint layering tools-page deny ## Formatting, lints as errors, laye
 
 format:
 	cargo fmt --all --check
+	cargo fmt --manifest-path $(FUZZ)/Cargo.toml --check
 
 lint:
 	cargo clippy --workspace --all-targets --locked -- -D warnings

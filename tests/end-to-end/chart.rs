@@ -24,7 +24,7 @@ use tentacular_test_harness::{
 };
 
 /// Values that are meant to be set, together with each other.
-const VALUES: [&[&str]; 7] = [
+const VALUES: [&[&str]; 9] = [
     &[],
     &["service.type=ClusterIP", "networkPolicies.enabled=false", "replicaCount=1", "webhook.replicaCount=1"],
     &[
@@ -57,11 +57,36 @@ const VALUES: [&[&str]; 7] = [
         "enclaves.ingressDomain=apps.example.com",
     ],
     &[
+        "exoskeleton.enabled=true",
+        "exoskeleton.postgres.host=db.data.svc",
+        "exoskeleton.postgres.port=5433",
+        "exoskeleton.postgres.user=admin",
+        "exoskeleton.postgres.password=secret",
+        "exoskeleton.postgres.sslMode=verify-full",
+        "exoskeleton.postgres.caConfigMap=ca",
+        "exoskeleton.nats.url=nats://nats.data.svc:4222",
+        "exoskeleton.nats.token=secret",
+        "exoskeleton.nats.pods={app=nats}",
+        "exoskeleton.rustfs.endpoint=http://s3.data.svc:9000",
+        "exoskeleton.rustfs.accessKey=key",
+        "exoskeleton.rustfs.secretKey=secret",
+    ],
+    &[
+        "exoskeleton.enabled=true",
+        "exoskeleton.cleanupOnUndeploy=true",
+        "exoskeleton.postgres.existingSecret=db",
+        "exoskeleton.nats.existingSecret=nats",
+        "exoskeleton.rustfs.existingSecret=s3",
+        "exoskeleton.rustfs.accounts=iam",
+        "exoskeleton.rustfs.networks={192.0.2.0/24}",
+    ],
+    &[
         "scheduler.image.tag=1.2.3",
         "auditor.logLevel=debug",
         "kernel.extraEnv[0].name=A",
         "kernel.extraEnv[0].value=b",
         "webhook.extraEnvFrom[0].configMapRef.name=c",
+        "webhook.certificate.existingSecret=certificate",
         "nodeSelector.disk=ssd",
         "tolerations[0].key=k",
         "podAnnotations.a=b",

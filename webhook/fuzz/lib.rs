@@ -40,17 +40,14 @@ static REVIEWER: LazyLock<Reviewer> = LazyLock::new(|| {
     Reviewer::new(Decisions::new(&Metrics::default()), namespaces, installation)
 });
 
-/// Asks both questions. The body has to be a review where `well_formed`.
+/// Asks both questions about a body, and says whether it is a review.
 ///
 /// # Panics
 /// When an answer is none that the API server can use.
-pub fn ask(body: &[u8], well_formed: bool) {
-    for entry in Entry::ALL {
-        match answer(entry, body) {
-            Ok(answer) => hold(&answer),
-            Err(malformed) => assert!(!well_formed, "{malformed}: {}", String::from_utf8_lossy(body)),
-        }
-    }
+pub fn ask(body: &[u8]) -> bool {
+    let answers = Entry::ALL.map(|entry| answer(entry, body));
+    answers.iter().flatten().for_each(|answer| hold(answer));
+    answers.iter().all(Result::is_ok)
 }
 
 /// The answer, which is there at once: all namespaces are known.

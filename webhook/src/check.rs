@@ -72,7 +72,7 @@ pub(crate) fn check(sources: &[Source], settings: &Settings) -> Report {
 
 /// What the webhook answers when the object is created in `namespace`.
 fn judge(manifest: &Manifest, namespace: &InForce, installation: &Installation) -> Verdict {
-    let object = match review::value(Some(&manifest.object)) {
+    let object = match review::value(manifest.object.clone()) {
         Ok(object) => object,
         Err(error) => return Verdict::refusal("object", error),
     };
@@ -84,7 +84,7 @@ fn judge(manifest: &Manifest, namespace: &InForce, installation: &Installation) 
         subresource: None,
         name: manifest.object.metadata.name.as_deref().unwrap_or_default(),
         namespace: Namespace { name, labels, annotations },
-        object: object.as_ref(),
+        object: Some(&object),
         old: None,
     };
     admit(&request, installation)

@@ -1,3 +1,5 @@
+use std::slice::from_ref;
+
 use serde_json::{Value, json};
 use tentacular_contract::pod_security::Version;
 use tokio::sync::watch;
@@ -70,19 +72,19 @@ fn objects_are_held_to_the_level_of_their_namespace_in_any_file() {
     let objects = [deployment("a", Some("team-a")), deployment("b", Some("team-b"))];
     assert_eq!(found(&[&objects, &[baseline.clone(), restricted]], &settings()), [root("b")]);
     let (ours, nowhere) = (deployment("a", Some("team-a")), deployment("c", None));
-    assert_eq!(found(&[&[ours.clone(), nowhere.clone()], &[baseline.clone()]], &settings()), [""; 0]);
+    assert_eq!(found(&[&[ours.clone(), nowhere.clone()], from_ref(&baseline)], &settings()), [""; 0]);
     let other = Settings { namespace: Some("team-c".to_owned()), ..settings() };
-    assert_eq!(found(&[&[ours, nowhere], &[baseline]], &other), [root("c")]);
+    assert_eq!(found(&[&[ours, nowhere], from_ref(&baseline)], &other), [root("c")]);
 }
 
 #[test]
 fn hosts_are_those_of_the_enclave() {
     let host = ingress("x.team-a.apps.example.org");
     let refused = "Refused Ingress/web own-host spec.rules[0].host";
-    assert_eq!(found(&[&[host.clone()]], &settings()), [refused]);
+    assert_eq!(found(&[from_ref(&host)], &settings()), [refused]);
     assert_eq!(found(&[&[host.clone(), namespace("team-a", "restricted")]], &settings()), [""; 0]);
     let named = Settings { namespace: Some("team-a".to_owned()), ..settings() };
-    assert_eq!(found(&[&[host]], &named), [""; 0]);
+    assert_eq!(found(&[from_ref(&host)], &named), [""; 0]);
 }
 
 #[test]
@@ -129,7 +131,7 @@ fn a_finding_is_a_line_and_the_worst_is_what_counts() {
     assert!(lines[1].starts_with("gone.yaml: unreadable: cannot be read: "), "{text}");
     assert!(lines[2].starts_with("app.yaml:2: refused: Deployment/ab: spec.template.spec."), "{text}");
     assert!(lines[2].ends_with("(rule runAsNonRoot)"), "{text}");
-    assert_eq!(lines[3], "1 objects: 1 refused, 0 warning, 2 unreadable");
+    assert_eq!(lines[3], "objects: 1, refusals: 1, warnings: 0, notes: 0, unreadable: 2");
     let json = serde_json::to_value(&report).expect("JSON");
     assert_eq!(json["objects"], 1);
     assert_eq!(json["findings"][2]["severity"], "refused");

@@ -198,14 +198,18 @@ impl Keeper {
         let found = secrets.get(name).await?.ok_or_else(missing)?;
         let pair = stored(&found);
         let checked = pair.check(&self.names, now);
-        let issues = matches!(self.source, Source::Issued(_)) && leads;
-        let reason = match checked {
-            Ok(usable) if !(issues && usable.is_due(now)) => return Ok((pair, usable)),
-            Ok(_) => "two thirds of its life are over".to_owned(),
-            Err(reason) if issues => reason.to_string(),
-            Err(reason) => return Err(Failure::Waiting(name.to_owned(), reason, self.source.who_fills())),
+        let life = match self.source {
+            Source::Issued(life) if leads => life,
+            _ => {
+                let waiting = |reason| Failure::Waiting(name.to_owned(), reason, self.source.who_fills());
+                return checked.map(|usable| (pair, usable)).map_err(waiting);
+            }
         };
-        let Source::Issued(life) = self.source else { return Err(missing()) };
+        let reason = match checked {
+            Ok(usable) if !usable.is_due(now) => return Ok((pair, usable)),
+            Ok(_) => "two thirds of its life are over".to_owned(),
+            Err(reason) => reason.to_string(),
+        };
         tracing::info!(secret = name, reason, "issuing a certificate");
         let pair = issue(&self.names, now, life)?;
         // The resource version stays: what somebody else wrote in the meantime is looked at first.
@@ -222,7 +226,7 @@ pub(crate) async fn stand(election: Election, leads: watch::Sender<bool>, draini
             leadership = election.lead() => leadership,
             () = draining.cancelled() => return,
         };
-        tracing::info!(term = leadership.term(), "leading: certificates are issued here");
+        tracing::info!(term = leadership.term(), "leading: this replica looks after the certificate");
         leads.send_replace(true);
         tokio::select! {
             () = leadership.lost() => {}
@@ -299,7 +303,7 @@ mod tests {
         known.stored = Some((new.clone(), at));
         assert_eq!(known.trusted(&new, at + pace.look), Some(pace.look));
         assert_eq!(known.trusted(&old, at + pace.look), None);
-        assert!(known.holds_on(pace.settle - pace.look, pace, now));
+        assert!(known.holds_on(pace.settle / 2, pace, now));
         assert!(!known.holds_on(pace.settle, pace, now));
         assert!(!known.holds_on(Duration::ZERO, pace, now + YEAR), "what is served has expired");
     }

@@ -1,6 +1,9 @@
 //! The edge to the API server's `AdmissionReview`: JSON in, the rules' verdict, JSON out.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::Value;
@@ -69,9 +72,10 @@ impl Reviewer {
         if review.types.api_version != API_VERSION {
             return Err(Malformed::Version(review.types.api_version));
         }
-        let request: AdmissionRequest<Object> = review.try_into().map_err(|_| Malformed::Empty)?;
+        let mut request: AdmissionRequest<Object> = review.try_into().map_err(|_| Malformed::Empty)?;
         let kind = kind(&request);
-        let (verdict, code) = self.decide(entry, kind, &request).await?;
+        let objects = (request.object.take(), request.old_object.take());
+        let (verdict, code) = self.decide(entry, kind, &request, objects).await?;
         self.decisions.record(kind.label(), &request, &verdict);
         Ok(serde_json::to_vec(&response(&request, &verdict, code).into_review())?)
     }
@@ -81,6 +85,7 @@ impl Reviewer {
         entry: Entry,
         kind: Kind,
         request: &AdmissionRequest<Object>,
+        (object, old): (Option<Object>, Option<Object>),
     ) -> Result<(Verdict, Code), Malformed> {
         let operation = match request.operation {
             Asked::Create => Operation::Create,
@@ -91,20 +96,17 @@ impl Reviewer {
         let metadata = match &request.namespace {
             // Of a namespace its own metadata counts, as it is going to be.
             Some(name) if !kind.is_namespace() => match self.namespaces.find(name).await {
-                Ok(metadata) => (*metadata).clone(),
+                Ok(metadata) => metadata,
                 Err(unknown) => return Ok((Verdict::refusal("enclave-unknown", unknown), UNAVAILABLE)),
             },
-            _ => {
-                let object = request.object.as_ref().or(request.old_object.as_ref());
-                object.map(|object| object.metadata.clone()).unwrap_or_default()
-            }
+            _ => Arc::new(object.as_ref().or(old.as_ref()).map(|object| object.metadata.clone()).unwrap_or_default()),
         };
-        let (object, old) = (value(request.object.as_ref())?, value(request.old_object.as_ref())?);
+        let (object, old) = (object.map(value).transpose()?, old.map(value).transpose()?);
         // The objects of a collection that is deleted have their names in themselves alone.
         let own_name = [&object, &old].into_iter().flatten().find_map(|object| object["metadata"]["name"].as_str());
         let own_name = own_name.filter(|_| request.name.is_empty()).unwrap_or(&request.name);
-        let ObjectMeta { name, labels, annotations, .. } = metadata;
-        let (labels, annotations): (Pairs, Pairs) = (labels.unwrap_or_default(), annotations.unwrap_or_default());
+        let none = Pairs::new();
+        let ObjectMeta { name, labels, annotations, .. } = &*metadata;
         let request = Request {
             entry,
             operation,
@@ -113,8 +115,8 @@ impl Reviewer {
             name: own_name,
             namespace: Namespace {
                 name: name.as_deref().unwrap_or(own_name),
-                labels: &labels,
-                annotations: &annotations,
+                labels: labels.as_ref().unwrap_or(&none),
+                annotations: annotations.as_ref().unwrap_or(&none),
             },
             object: object.as_ref(),
             old: old.as_ref(),
@@ -141,12 +143,9 @@ fn kind(request: &AdmissionRequest<Object>) -> Kind {
 }
 
 /// The object as JSON, without the members of which no rule speaks and which change with every write.
-pub(crate) fn value(object: Option<&Object>) -> Result<Option<Value>, serde_json::Error> {
-    let Some(object) = object else { return Ok(None) };
-    let metadata = ObjectMeta { managed_fields: None, ..object.metadata.clone() };
-    let mut value = object.data.clone();
-    value["metadata"] = serde_json::to_value(metadata)?;
-    Ok(Some(value))
+pub(crate) fn value(Object { metadata, data: mut value, .. }: Object) -> Result<Value, serde_json::Error> {
+    value["metadata"] = serde_json::to_value(ObjectMeta { managed_fields: None, ..metadata })?;
+    Ok(value)
 }
 
 fn response(request: &AdmissionRequest<Object>, verdict: &Verdict, Code(code, reason): Code) -> AdmissionResponse {

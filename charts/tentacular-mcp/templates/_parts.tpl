@@ -133,3 +133,74 @@ imagePullSecrets: {{- toYaml . | nindent 2 }}
 {{- define "tentacular.authSecret" -}}
 {{ .Values.auth.existingSecret | default "tentacular-mcp-auth" }}
 {{- end }}
+
+{{/* The Secret of a backing service; empty where the service is off. Called with a list: the root, the service's name. */}}
+{{- define "tentacular.backingSecret" -}}
+{{- $values := (index . 0).Values.exoskeleton -}}{{- $own := index $values (index . 1) -}}
+{{- $address := $own.host | default $own.url | default $own.endpoint -}}
+{{- if $values.enabled -}}
+{{- if $own.existingSecret -}}{{ $own.existingSecret }}{{- else if $address -}}tentacular-{{ index . 1 }}{{- end -}}
+{{- end -}}
+{{- end }}
+
+{{/* How the registrar finds the backing services. */}}
+{{- define "tentacular.backingEnv" -}}
+{{- $values := .Values.exoskeleton -}}
+- name: TENTACULAR_EXOSKELETON_ENABLED
+  value: {{ $values.enabled | quote }}
+- name: TENTACULAR_EXOSKELETON_CLEANUP_ON_UNDEPLOY
+  value: {{ $values.cleanupOnUndeploy | quote }}
+{{- $paths := dict "postgres" "TENTACULAR_POSTGRES_ADMIN_PATH" "nats" "TENTACULAR_NATS_PATH" "rustfs" "TENTACULAR_RUSTFS_PATH" }}
+{{- range $service, $variable := $paths }}
+{{- if include "tentacular.backingSecret" (list $ $service) }}
+{{- $own := index $values $service }}
+{{- $prefix := printf "TENTACULAR_%s" (upper $service) }}
+- name: {{ $variable }}
+  value: /etc/tentacular-backing/{{ $service }}
+- name: {{ $prefix }}_PODS
+  value: {{ join "," $own.pods | quote }}
+- name: {{ $prefix }}_NETWORKS
+  value: {{ join "," $own.networks | quote }}
+{{- if $own.caConfigMap }}
+- name: {{ $prefix }}_CA_CERT_PATH
+  value: /etc/tentacular-backing/{{ $service }}-ca/ca.crt
+{{- end }}
+{{- if $own.sslMode }}
+- name: TENTACULAR_POSTGRES_SSLMODE
+  value: {{ $own.sslMode }}
+{{- end }}
+{{- if $own.accounts }}
+- name: TENTACULAR_RUSTFS_ACCOUNTS
+  value: {{ $own.accounts }}
+- name: TENTACULAR_RUSTFS_IAM_ENDPOINT
+  value: {{ $own.iamEndpoint | quote }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* Where the registrar reads the backing services' Secrets and authorities. */}}
+{{- define "tentacular.backingMounts" -}}
+{{- range $service := list "postgres" "nats" "rustfs" }}
+{{- if include "tentacular.backingSecret" (list $ $service) }}
+- { name: {{ $service }}, mountPath: /etc/tentacular-backing/{{ $service }}, readOnly: true }
+{{- if (index $.Values.exoskeleton $service).caConfigMap }}
+- { name: {{ $service }}-ca, mountPath: /etc/tentacular-backing/{{ $service }}-ca, readOnly: true }
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* The volumes of these. */}}
+{{- define "tentacular.backingVolumes" -}}
+{{- range $service := list "postgres" "nats" "rustfs" }}
+{{- with include "tentacular.backingSecret" (list $ $service) }}
+- name: {{ $service }}
+  secret: { secretName: {{ . | quote }}, defaultMode: 288 }
+{{- with (index $.Values.exoskeleton $service).caConfigMap }}
+- name: {{ $service }}-ca
+  configMap: { name: {{ . | quote }} }
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}

@@ -40,3 +40,15 @@ impl Part for Args {
         &self.process
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn no_two_arguments_have_the_same_name() {
+        Args::command().debug_assert();
+    }
+}

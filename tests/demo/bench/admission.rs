@@ -11,7 +11,7 @@ use k8s_openapi::api::{
 };
 use kube::{
     Client, Resource as _,
-    api::{Api, PostParams},
+    api::{Api, DeleteParams, PostParams},
     client::Body,
 };
 use serde_json::{Value, from_value, json};
@@ -30,14 +30,17 @@ const LOADS: [(usize, usize); 2] = [(1, 400), (16, 100)];
 const ROUNDS: usize = 7;
 /// Not counted: connections are made, and the API server compiles the conditions of the configuration.
 const WARM_UP: usize = 100;
+/// An enclave, and a namespace that is none.
+const WITH: &str = "admission-with";
+const WITHOUT: &str = "admission-without";
 /// Whose right it is to create pods there.
 const PERSON: &str = "bench";
 
 pub(crate) async fn measure(installation: &Installation) -> anyhow::Result<()> {
     let admin = installation.control_plane().admin()?;
     let person = installation.control_plane().person(PERSON)?;
-    let with = Creation::prepared(&admin, &person, "admission-with", true).await?;
-    let without = Creation::prepared(&admin, &person, "admission-without", false).await?;
+    let with = Creation::prepared(&admin, &person, WITH, true).await?;
+    let without = Creation::prepared(&admin, &person, WITHOUT, false).await?;
     let webhook = installation.webhook().context("there is no webhook")?.pid();
     let idle = memory::of(webhook, memory::NOW)?;
     for creation in [&with, &without] {
@@ -70,6 +73,9 @@ pub(crate) async fn measure(installation: &Installation) -> anyhow::Result<()> {
     say(&format!(
         "webhook, resident memory before {idle:.1} MB, after {now:.1} MB, {most:.1} MB at the most (goal: 20 MB)"
     ));
+    for namespace in [WITH, WITHOUT] {
+        Api::<Namespace>::all(admin.clone()).delete(namespace, &DeleteParams::default()).await?;
+    }
     Ok(())
 }
 

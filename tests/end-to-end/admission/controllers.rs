@@ -9,7 +9,7 @@ use k8s_openapi::api::{
 };
 use kube::{
     Api, ResourceExt as _,
-    api::{DeleteParams, ListParams, PropagationPolicy},
+    api::{DeleteParams, ListParams, Patch, PatchParams, PropagationPolicy},
 };
 use serde_json::json;
 use tentacular_test_harness::eventually;
@@ -47,13 +47,15 @@ async fn e2e_admission_controllers_do_their_work_in_a_frozen_enclave() -> anyhow
     all.delete(&before[0], &DeleteParams::default()).await?;
     let after = pods(&all, 1).await?;
     assert_ne!(before, after);
-    // The quota's controller counts it.
+    // The quota's controller takes note of another limit.
     let quotas: Api<ResourceQuota> = Api::namespaced(admin.clone(), &name);
-    let counted = |quota: Option<&ResourceQuota>| {
-        let used = quota.and_then(|quota| quota.status.as_ref()?.used.as_ref()?.get("pods"));
-        used.is_some_and(|used| used.0 == "1")
+    let limit = Patch::Merge(json!({ "spec": { "hard": { "pods": "19" } } }));
+    quotas.patch("tentacular-quota", &PatchParams::default(), &limit).await?;
+    let noted = |quota: Option<&ResourceQuota>| {
+        let hard = quota.and_then(|quota| quota.status.as_ref()?.hard.as_ref()?.get("pods"));
+        hard.is_some_and(|hard| hard.0 == "19")
     };
-    eventually(&quotas, "tentacular-quota", counted).await?;
+    eventually(&quotas, "tentacular-quota", noted).await?;
     // The garbage collector takes what belonged to a Deployment.
     let deployments: Api<Deployment> = Api::namespaced(admin.clone(), &name);
     let params = DeleteParams { propagation_policy: Some(PropagationPolicy::Foreground), ..DeleteParams::default() };

@@ -14,6 +14,8 @@ const OBJECT: By = By::Protection("protected-object");
 /// Setting or removing an annotation or label of the object at `path`, in every way there is.
 async fn every_way(path: &str, member: &str, key: &str, value: Value) -> anyhow::Result<Vec<Attempt>> {
     let mut stored = get(path).send(&admin().await?).await?;
+    // A controller may be at work on it.
+    stored["metadata"].as_object_mut().unwrap().remove("resourceVersion");
     let identity = json!({ "apiVersion": stored["apiVersion"], "kind": stored["kind"] });
     let before = stored["metadata"][member].as_object().is_some_and(|pairs| pairs.contains_key(key));
     let change = json!({ "metadata": { member: { key: value } } });
@@ -130,6 +132,7 @@ async fn e2e_admission_an_enclaves_metadata_and_end_are_not_anybodys_to_decide()
         let change = json!({ "metadata": { "annotations": { key: value } } });
         attempts.push(merge(format!("{namespace}/status"), change));
         let mut stored = get(&*namespace).send(&admin).await?;
+        stored["metadata"].as_object_mut().unwrap().remove("resourceVersion");
         let annotations = stored["metadata"]["annotations"].as_object_mut().unwrap();
         match value {
             Value::Null => drop(annotations.remove(key)),

@@ -34,7 +34,7 @@ async fn e2e_admission_pod_security_holds_on_pods_and_on_every_template() -> any
     let deployment = [templates[3].clone()];
     let refused = by(&account(Part::Registrar), &deployment).into_iter();
     all_refused(&admin, refused.map(|attempt| (By::Validation("hostNamespaces"), attempt))).await?;
-    all_possible(&admin, deployment.map(Attempt::as_a_controller)).await
+    all_possible(&admin, deployment.map(Attempt::by_a_controller)).await
 }
 
 #[tokio::test]
@@ -48,7 +48,7 @@ async fn e2e_admission_a_template_that_is_so_already_stands_in_nobodys_way() -> 
         workloads(name, &spec).into_iter().find(|(_, plural, _)| *plural == "deployments").unwrap();
     object["spec"]["paused"] = json!(true);
     object["spec"]["replicas"] = json!(0);
-    let stored = create(&*objects, object).as_a_controller().send_for_real(&admin).await?;
+    let stored = create(&*objects, object).by_a_controller().send_for_real(&admin).await?;
     let older = format!("{objects}/{name}");
     let mut worse = stored.clone();
     worse["spec"]["template"]["spec"]["hostIPC"] = json!(true);

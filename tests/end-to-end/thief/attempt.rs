@@ -95,7 +95,7 @@ impl Attempt {
     }
 
     /// The same as one of Kubernetes' own controllers, with every right.
-    pub(crate) fn as_a_controller(self) -> Self {
+    pub(crate) fn by_a_controller(self) -> Self {
         let groups = &["system:masters", "system:serviceaccounts:kube-system"];
         Self { poses_as: Some(("system:serviceaccount:kube-system:job-controller".to_owned(), groups)), ..self }
     }

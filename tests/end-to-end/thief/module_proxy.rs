@@ -5,12 +5,15 @@ use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{Api, Patch, PatchParams};
 use serde_json::{Value, json};
 use tentacular_contract::module_proxy::{CLAIM, ModuleProxy, NAME, Objects};
-use tentacular_test_harness::{Part, installation::allow_module_proxy};
+use tentacular_test_harness::{
+    Part,
+    installation::{SERVER_NAMESPACE, allow_module_proxy},
+};
 
 use super::{
     attempt::{Attempt, By, all_possible, all_refused, apply, create, delete, get},
     kinds::{VICTIM, kinds},
-    place::{ACCOUNTS, admin, refused_to, thief, until_allowed, victim},
+    place::{ACCOUNTS, admin, refused_by_rbac, refused_to, thief, until_allowed, victim},
 };
 use crate::support::stack;
 
@@ -25,10 +28,10 @@ async fn place() -> anyhow::Result<String> {
     for kind in kinds() {
         create(kind.path(&name), kind.object(VICTIM, &name)).send_for_real(&admin).await?;
     }
-    let user = "system:serviceaccount:tentacular-system:tentacular-registrar";
+    let user = format!("system:serviceaccount:{SERVER_NAMESPACE}:{}", Part::Registrar.account());
     let write =
         json!({ "verb": "patch", "group": "apps", "resource": "deployments", "name": NAME, "namespace": name });
-    until_allowed(&admin, user, &write).await?;
+    until_allowed(&admin, &user, &write).await?;
     Ok(name)
 }
 
@@ -86,8 +89,8 @@ async fn the_module_proxys_objects_are_all_that_the_registrar_has_in_its_namespa
         attempts.push(delete(format!("{}/{name}", path(&place, resource))));
     }
     // What is there is not made a second time.
-    let (again, attempts): (Vec<_>, Vec<_>) = attempts.into_iter().partition(|attempt| attempt.makes());
-    super::place::refused_by_rbac(&ACCOUNTS, again).await?;
+    let (again, attempts): (Vec<_>, Vec<_>) = attempts.into_iter().partition(Attempt::makes);
+    refused_by_rbac(&ACCOUNTS, again).await?;
     refused_to(&ACCOUNTS, attempts).await
 }
 

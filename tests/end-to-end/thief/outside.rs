@@ -14,18 +14,15 @@ async fn objects_in_other_namespaces_are_neither_read_nor_written() -> anyhow::R
     let (place, admin) = (place().await?, admin().await?);
     let outside = &place.outside;
     let mut attempts = Vec::new();
-    let (mut pods, mut leases, mut maps) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut pods, mut leases) = (Vec::new(), Vec::new());
     for kind in kinds() {
         let reads = if kind.plural == "pods" { &mut pods } else { &mut attempts };
         reads.extend(kind.reads(outside));
         reads.push(get(format!("{}/{}", kind.group, kind.plural)));
         attempts.extend(kind.changes(outside, &victim(&admin, &kind, outside).await?));
         for namespace in [outside, "default", "kube-system", SERVER_NAMESPACE] {
-            let creates = match kind.plural {
-                "leases" if namespace == SERVER_NAMESPACE => &mut leases,
-                "configmaps" if namespace == SERVER_NAMESPACE => &mut maps,
-                _ => &mut attempts,
-            };
+            let creates =
+                if kind.plural == "leases" && namespace == SERVER_NAMESPACE { &mut leases } else { &mut attempts };
             creates.extend(kind.creates(namespace));
         }
     }
@@ -40,13 +37,6 @@ async fn objects_in_other_namespaces_are_neither_read_nor_written() -> anyhow::R
         all_refused(&thief(part).await?, by).await?;
     }
     refused_to(&[Part::Kernel, Part::Registrar], leases).await?;
-    // The registrar's may make ConfigMaps here, of which a policy leaves it one.
-    let by = maps.iter().map(|attempt| {
-        let by = if attempt.makes() { By::Policy("tentacular-backing-services") } else { By::Rbac };
-        (by, attempt.clone())
-    });
-    all_refused(&thief(Part::Registrar).await?, by).await?;
-    refused_to(&[Part::Kernel, Part::Scheduler, Part::Webhook], maps).await?;
     refused_to(&ACCOUNTS, attempts).await?;
     // The kernel's account, which is the auditor's too, counts all pods.
     refused_to(&[Part::Registrar, Part::Scheduler, Part::Webhook], pods.clone()).await?;

@@ -27,16 +27,7 @@ async fn the_servers_own_rights_and_rules_stay_as_they_are() -> anyhow::Result<(
     let own = format!("{RBAC}/namespaces/{SERVER_NAMESPACE}");
     attempts.push(merge(format!("{own}/roles/tentacular-webhook"), everything));
     attempts.push(merge(format!("{own}/rolebindings/tentacular-webhook"), json!({ "subjects": [eve] })));
-    for policy in [
-        "namespaces",
-        "bindings",
-        "label",
-        "webhook-configuration",
-        "ledgers",
-        "leader",
-        "module-proxy",
-        "backing-services",
-    ] {
+    for policy in ["namespaces", "bindings", "label", "webhook-configuration", "ledgers", "leader", "module-proxy"] {
         let policy = format!("tentacular-{policy}");
         let ignore = json!({ "spec": { "failurePolicy": "Ignore" } });
         attempts.push(merge(format!("{ADMISSION}/validatingadmissionpolicies/{policy}"), ignore));

@@ -80,8 +80,8 @@ fn secret(authority: &Authority, life: Duration) -> anyhow::Result<Secret> {
 
 /// What an administrator adds to the chart's rights for a Secret of another name.
 async fn allow(place: &Place) -> anyhow::Result<()> {
-    let rule = json!({ "apiGroups": [""], "resources": ["secrets"], "resourceNames": [PROVIDED], "verbs": ["get"] });
-    let role: Role = serde_json::from_value(json!({ "metadata": { "name": PROVIDED }, "rules": [rule] }))?;
+    let right = json!({ "apiGroups": [""], "resources": ["secrets"], "resourceNames": [PROVIDED], "verbs": ["get"] });
+    let role: Role = serde_json::from_value(json!({ "metadata": { "name": PROVIDED }, "rules": [right] }))?;
     let binding: RoleBinding = serde_json::from_value(json!({ "metadata": { "name": PROVIDED },
         "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": PROVIDED },
         "subjects": [{ "kind": "ServiceAccount", "name": "tentacular-webhook", "namespace": SERVER_NAMESPACE }] }))?;

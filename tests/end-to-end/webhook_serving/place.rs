@@ -140,7 +140,7 @@ pub(super) async fn write_in(client: &Client, enclave: &str) -> Result<(), kube:
     Api::namespaced(client.clone(), enclave).create(&dry_run, &deployment()).await.map(drop)
 }
 
-fn deployment() -> Deployment {
+pub(super) fn deployment() -> Deployment {
     let labels = json!({ "app.kubernetes.io/name": "probe", "tentacular.io/release": "probe" });
     let deployment = json!({
         "metadata": { "name": "probe", "labels": labels },
@@ -174,15 +174,16 @@ where
     Ok(())
 }
 
-/// A figure that the replica shows; 0 where it shows none of that name.
-pub(super) async fn figure(replica: &Replica, name: &str) -> anyhow::Result<f64> {
+/// A figure that the replica shows, its whole part; 0 where it shows none of that name.
+pub(super) async fn figure(replica: &Replica, name: &str) -> anyhow::Result<u64> {
     let url = format!("http://{}/metrics", replica.endpoint.observe);
     let text = tls::plain().build()?.get(url).send().await?.text().await?;
-    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-    line.map_or(Ok(0.0), |value| value.parse().with_context(|| format!("{name} is {value}")))
+    let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    let whole = value.map_or("0", |value| value.split('.').next().unwrap_or_default());
+    whole.parse().with_context(|| format!("{name} is {value:?}"))
 }
 
 /// How many reviews the replica has answered.
-pub(super) async fn answered(replica: &Replica) -> anyhow::Result<f64> {
+pub(super) async fn answered(replica: &Replica) -> anyhow::Result<u64> {
     figure(replica, "tentacular_webhook_review_duration_seconds_count").await
 }

@@ -45,7 +45,7 @@ impl Probe {
 }
 
 /// One for each policy.
-fn probes() -> anyhow::Result<[Probe; 8]> {
+fn probes() -> anyhow::Result<[Probe; 7]> {
     let named = json!({ "metadata": { "name": "probe" } });
     let role = json!({ "kind": "ClusterRole", "name": "tentacular-enclave-reader" });
     let bound = json!({ "metadata": { "name": "probe" }, "roleRef": role });
@@ -54,14 +54,12 @@ fn probes() -> anyhow::Result<[Probe; 8]> {
     let configurations = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations";
     let deployments = "/apis/apps/v1/namespaces/default/deployments";
     let leases = "/apis/coordination.k8s.io/v1/namespaces/default/leases";
-    let at_home = format!("/api/v1/namespaces/{SERVER_NAMESPACE}/configmaps");
     let probes = [
         ("tentacular-namespaces", all_powerful(Part::Registrar, "/api/v1/namespaces", &named)?),
         ("tentacular-bindings", request(Request::post(dry_run(bindings)), "application/json", &bound)?),
         ("tentacular-label", by_the_garbage_collector("/api/v1/namespaces/default", &labelled)?),
         ("tentacular-webhook-configuration", all_powerful(Part::Webhook, configurations, &named)?),
         ("tentacular-leader", all_powerful(Part::Scheduler, leases, &named)?),
-        ("tentacular-backing-services", all_powerful(Part::Registrar, &at_home, &named)?),
         ("tentacular-module-proxy", all_powerful(Part::Registrar, deployments, &deployment())?),
         ("tentacular-ledgers", all_powerful(Part::Scheduler, "/api/v1/namespaces/default/configmaps", &named)?),
     ];

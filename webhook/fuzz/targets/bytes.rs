@@ -3,4 +3,6 @@
 
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|body: &[u8]| tentacular_webhook_fuzz::ask(body, false));
+fuzz_target!(|body: &[u8]| {
+    tentacular_webhook_fuzz::ask(body);
+});

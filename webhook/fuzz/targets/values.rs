@@ -9,6 +9,7 @@ use libfuzzer_sys::{
     fuzz_target,
 };
 use serde_json::{Value, json};
+use tentacular_webhook_fuzz::ask;
 
 /// Changes to one review.
 const CHANGES: usize = 16;
@@ -28,12 +29,13 @@ static SEEDS: LazyLock<Vec<Value>> = LazyLock::new(|| {
         include_str!("../seeds/secret.json"),
         include_str!("../seeds/scale.json"),
     ];
-    seeds.iter().map(|seed| serde_json::from_str(seed).expect("a seed")).collect()
+    assert!(seeds.iter().all(|seed| ask(seed.as_bytes())), "a seed is no review");
+    seeds.iter().map(|seed| serde_json::from_str(seed).expect("JSON")).collect()
 });
 
 fuzz_target!(|bytes: &[u8]| {
     if let Ok(review) = review(&mut Unstructured::new(bytes)) {
-        tentacular_webhook_fuzz::ask(review.to_string().as_bytes(), false);
+        ask(review.to_string().as_bytes());
     }
 });
 
@@ -49,18 +51,18 @@ fn review(input: &mut Unstructured<'_>) -> Result<Value> {
 }
 
 fn change(review: &mut Value, input: &mut Unstructured<'_>) -> Result<()> {
-    let paths = paths(&review["request"], "/request".to_owned());
-    let path = input.choose(&paths)?;
+    let path = &place(review, input)?;
     let value = match input.int_in_range(0..=9)? {
-        0 => return Ok(remove(review, path)),
-        // Into another review's object, too.
-        1 => {
-            let other = input.choose(&SEEDS)?;
-            let from = self::paths(&other["request"], "/request".to_owned());
-            other.pointer(input.choose(&from)?).cloned().unwrap_or_default()
+        0 => {
+            remove(review, path);
+            return Ok(());
         }
-        2 => review.pointer(input.choose(&paths)?).cloned().unwrap_or_default(),
-        3 => return Ok(repeat(review, path)),
+        1 => {
+            repeat(review, path);
+            return Ok(());
+        }
+        2 => found(input.choose(&SEEDS)?, input)?,
+        3 => found(review, input)?,
         4 => Value::from(input.arbitrary::<i64>()?),
         5 => Value::from(input.arbitrary::<&str>()?),
         6 => json!([]),
@@ -74,19 +76,34 @@ fn change(review: &mut Value, input: &mut Unstructured<'_>) -> Result<()> {
     Ok(())
 }
 
-/// The JSON pointers (RFC 6901) of all that `value` holds.
-fn paths(value: &Value, at: String) -> Vec<String> {
-    let within: Vec<(String, &Value)> = match value {
-        Value::Object(members) => {
-            let escaped = |key: &String| key.replace('~', "~0").replace('/', "~1");
-            members.iter().map(|(key, value)| (format!("{at}/{}", escaped(key)), value)).collect()
+/// What stands somewhere in a review.
+fn found(review: &Value, input: &mut Unstructured<'_>) -> Result<Value> {
+    Ok(review.pointer(&place(review, input)?).cloned().unwrap_or_default())
+}
+
+/// The JSON pointer (RFC 6901) of some place in a review.
+fn place(review: &Value, input: &mut Unstructured<'_>) -> Result<String> {
+    let mut at = "/request".to_owned();
+    let mut value = &review["request"];
+    loop {
+        let next = match value {
+            Value::Object(members) if !members.is_empty() => {
+                let member = members.iter().nth(input.choose_index(members.len())?);
+                member.map(|(key, value)| (key.replace('~', "~0").replace('/', "~1"), value))
+            }
+            Value::Array(items) if !items.is_empty() => {
+                let index = input.choose_index(items.len())?;
+                Some((index.to_string(), &items[index]))
+            }
+            _ => None,
+        };
+        let Some((step, within)) = next else { return Ok(at) };
+        at = format!("{at}/{step}");
+        value = within;
+        if input.ratio(1, 5)? {
+            return Ok(at);
         }
-        Value::Array(items) => items.iter().enumerate().map(|(index, item)| (format!("{at}/{index}"), item)).collect(),
-        _ => Vec::new(),
-    };
-    let mut paths = vec![at];
-    paths.extend(within.into_iter().flat_map(|(at, value)| self::paths(value, at)));
-    paths
+    }
 }
 
 fn remove(review: &mut Value, path: &str) {

@@ -2,11 +2,11 @@
 //! deleted.
 
 use serde_json::Value;
-use tentacular_contract::{Enclave, Status, Workload, facts::Pairs};
+use tentacular_contract::{Enclave, Status, Workload};
 
 use super::{
     Finding, Namespace, Operation, Request,
-    object::{at, shown},
+    object::{at, members, shown},
 };
 
 /// The rule's name.
@@ -38,23 +38,18 @@ pub(super) fn judge(request: &Request<'_>) -> Vec<Finding> {
 }
 
 fn is_frozen(Namespace { name, labels, annotations }: Namespace<'_>) -> bool {
-    let enclave: Option<Enclave> = Enclave::from_metadata(name, labels, annotations, false);
-    enclave.is_some_and(|enclave| enclave.status == Status::Frozen)
+    Enclave::from_metadata(name, labels, annotations, false).is_some_and(|enclave| enclave.status == Status::Frozen)
 }
 
 /// One for each member of the specification that is changed otherwise than to stop the workload.
 fn changes(request: &Request<'_>) -> Vec<Finding> {
     let spec = |object| at(object, &["spec"]);
     let (new, old) = (spec(request.object), spec(request.old));
-    let members = |spec: &Value| -> Pairs {
-        spec.as_object().into_iter().flatten().map(|(key, _)| (key.clone(), String::new())).collect()
-    };
-    let mut all = members(new);
-    all.extend(members(old));
-    let changed = all.into_keys().filter(|member| !stops(member, at(Some(new), &[member]), at(Some(old), &[member])));
-    changed
+    members(new, old)
+        .into_iter()
+        .filter(|member| !stops(member, &new[member], &old[member]))
         .map(|member| {
-            let value = match at(Some(new), &[&member]) {
+            let value = match &new[member] {
                 Value::Number(number) => format!("{number} would change"),
                 Value::Bool(value) => format!("{value} would change"),
                 _ => "would change".to_owned(),

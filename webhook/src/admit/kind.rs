@@ -6,7 +6,7 @@ use tentacular_contract::Workload;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Kind {
     group: &'static str,
-    kind: &'static str,
+    name: &'static str,
     /// The resource in an API path.
     plural: &'static str,
     label: &'static str,
@@ -15,7 +15,7 @@ pub struct Kind {
 macro_rules! kinds {
     ($($name:ident = $group:literal $kind:literal $plural:literal $label:literal;)*) => {
         impl Kind {
-            $(pub(super) const $name: Self = Self { group: $group, kind: $kind, plural: $plural, label: $label };)*
+            $(pub(super) const $name: Self = Self { group: $group, name: $kind, plural: $plural, label: $label };)*
 
             const ALL: &'static [Self] = &[$(Self::$name),*];
         }
@@ -47,11 +47,11 @@ kinds! {
 
 impl Kind {
     /// Every other kind: only rules about all objects hold for it.
-    pub const OTHER: Self = Self { group: "", kind: "object", plural: "", label: "other" };
+    pub const OTHER: Self = Self { group: "", name: "object", plural: "", label: "other" };
 
     /// The kind of that API group and name.
     pub fn of(group: &str, kind: &str) -> Self {
-        Self::ALL.iter().copied().find(|known| (known.group, known.kind) == (group, kind)).unwrap_or(Self::OTHER)
+        Self::ALL.iter().copied().find(|known| (known.group, known.name) == (group, kind)).unwrap_or(Self::OTHER)
     }
 
     /// The kind of the objects of a resource, such as `deployments` of group `apps`.
@@ -61,7 +61,7 @@ impl Kind {
 
     /// How Kubernetes calls it.
     pub const fn as_str(self) -> &'static str {
-        self.kind
+        self.name
     }
 
     /// How metrics and logs call it: one of some twenty words.
@@ -76,7 +76,7 @@ impl Kind {
 
     /// What makes pods, or is one.
     pub(super) fn workload(self) -> Option<Workload> {
-        Workload::of(self.group, self.kind)
+        Workload::of(self.group, self.name)
     }
 }
 

@@ -1,5 +1,7 @@
 //! Reading objects under review, which are JSON.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 use tentacular_contract::{facts::Pairs, keys};
 
@@ -19,6 +21,12 @@ pub(super) fn release(object: Option<&Value>) -> Option<&str> {
 pub(super) fn at<'a>(object: Option<&'a Value>, path: &[&str]) -> &'a Value {
     static NULL: Value = Value::Null;
     path.iter().fold(object.unwrap_or(&NULL), |value, key| value.get(key).unwrap_or(&NULL))
+}
+
+/// The names of the members that one of two JSON objects has.
+pub(super) fn members<'a>(one: &'a Value, other: &'a Value) -> BTreeSet<&'a str> {
+    let names = |value: &'a Value| value.as_object().into_iter().flatten().map(|(name, _)| name.as_str());
+    names(one).chain(names(other)).collect()
 }
 
 /// A text as messages quote it: shortened, and without control characters.

@@ -36,6 +36,10 @@ pub(super) fn verdict(request: &Request<'_>, ingress_domain: Option<&str>) -> Ve
     let is_lifetime = |finding: &Finding| finding.rule == Rule::Lifetime.as_str();
     let (lifetime, new): (Vec<_>, Vec<_>) = new.into_iter().partition(is_lifetime);
     let mut verdict = Verdict::of_change(new, &old);
+    if request.kind == Kind::POD {
+        // What it is already cannot be changed, and on a node it is by the scheduler.
+        verdict.warnings.clear();
+    }
     verdict.warnings.extend(lifetime.into_iter().filter(|finding| !old.contains(finding)));
     verdict
 }
@@ -226,6 +230,16 @@ mod tests {
         update(Kind::CONFIG_MAP, owned.clone(), owned).allowed(Validate);
         let going = json!({ "finalizers": ["foregroundDeletion"], "deletionTimestamp": "2026-01-01T00:00:00Z" });
         update(Kind::CONFIG_MAP, with(Some("report"), &json!({})), with(Some("report"), &going)).allowed(Validate);
+    }
+
+    #[test]
+    fn a_pod_that_runs_is_left_alone() {
+        let mut bound = json!({ "spec": pod() });
+        bound["spec"]["nodeName"] = json!("node-1");
+        let bound = of(Some("report"), "one", &bound);
+        let mut labelled = bound.clone();
+        labelled["metadata"]["labels"]["note"] = json!("x");
+        update(Kind::POD, bound, labelled).allowed(Validate);
     }
 
     #[test]

@@ -38,7 +38,7 @@ impl Severity {
 
 /// One thing that was found.
 #[derive(Debug, Serialize)]
-pub(crate) struct Line {
+pub(crate) struct Remark {
     pub(crate) file: String,
     /// Line on which the object's document begins, or what cannot be read stands.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -61,12 +61,12 @@ pub(crate) struct Line {
 pub(crate) struct Report {
     /// Objects that the rules were applied to.
     pub(crate) objects: usize,
-    pub(crate) findings: Vec<Line>,
+    pub(crate) findings: Vec<Remark>,
 }
 
 impl Report {
     pub(super) fn unreadable(&mut self, Unreadable { place, problem }: Unreadable) {
-        self.findings.push(Line::new(place, Severity::Unreadable, problem));
+        self.findings.push(Remark::new(place, Severity::Unreadable, problem));
     }
 
     /// What the webhook says of an object.
@@ -74,10 +74,10 @@ impl Report {
         self.objects += 1;
         let violations = verdict.violations.into_iter().map(|finding| (Severity::Refused, finding));
         let warnings = verdict.warnings.into_iter().map(|finding| (Severity::Warning, finding));
-        self.findings.extend(violations.chain(warnings).map(|(severity, finding)| Line {
+        self.findings.extend(violations.chain(warnings).map(|(severity, finding)| Remark {
             rule: Some(finding.rule),
             field: Some(finding.field),
-            ..Line::of(manifest, severity, finding.text)
+            ..Remark::of(manifest, severity, finding.text)
         }));
     }
 
@@ -87,20 +87,20 @@ impl Report {
             "not looked at, as nothing in namespace {namespace} is: it is no enclave, which has the label \
              app.kubernetes.io/managed-by=tentacular and is not the server's own"
         );
-        self.findings.push(Line::of(manifest, Severity::Note, message));
+        self.findings.push(Remark::of(manifest, Severity::Note, message));
     }
 
     /// The worst that was found.
     pub(crate) fn worst(&self) -> Option<Severity> {
-        self.findings.iter().map(|line| line.severity).max()
+        self.findings.iter().map(|remark| remark.severity).max()
     }
 
     fn count(&self, severity: Severity) -> usize {
-        self.findings.iter().filter(|line| line.severity == severity).count()
+        self.findings.iter().filter(|remark| remark.severity == severity).count()
     }
 }
 
-impl Line {
+impl Remark {
     fn new(Place { file, line }: Place, severity: Severity, message: String) -> Self {
         Self { file, line, kind: None, name: None, severity, rule: None, field: None, message }
     }
@@ -117,28 +117,28 @@ impl Line {
 }
 
 /// `file:line: severity: Kind/name: message`, as compilers write it.
-impl fmt::Display for Line {
+impl fmt::Display for Remark {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut told = self.file.clone();
-        if let Some(line) = self.line {
-            told += &format!(":{line}");
-        }
-        told += &format!(": {}: ", self.severity.as_str());
-        if let Some(kind) = &self.kind {
-            told += &format!("{kind}/{}: ", self.name.as_deref().unwrap_or_default());
-        }
-        f.write_str(&text::line(&(told + &self.message), SHOWN))
+        let Self { file, line, kind, name, severity, message, .. } = self;
+        let place = line.map_or_else(|| file.clone(), |line| format!("{file}:{line}"));
+        let name = name.as_deref().unwrap_or_default();
+        let object = kind.as_ref().map(|kind| format!("{kind}/{name}: ")).unwrap_or_default();
+        let told = format!("{place}: {}: {object}{message}", severity.as_str());
+        f.write_str(&text::line(&told, SHOWN))
     }
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for line in &self.findings {
-            writeln!(f, "{line}")?;
+        for remark in &self.findings {
+            writeln!(f, "{remark}")?;
         }
-        write!(f, "{} objects: ", self.objects)?;
-        let severities = [Severity::Refused, Severity::Warning, Severity::Unreadable];
-        let counts = severities.map(|severity| format!("{} {}", self.count(severity), severity.as_str()));
-        write!(f, "{}", counts.join(", "))
+        let [refusals, warnings, notes, unreadable] =
+            [Severity::Refused, Severity::Warning, Severity::Note, Severity::Unreadable].map(|of| self.count(of));
+        write!(
+            f,
+            "objects: {}, refusals: {refusals}, warnings: {warnings}, notes: {notes}, unreadable: {unreadable}",
+            self.objects
+        )
     }
 }

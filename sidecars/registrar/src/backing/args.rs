@@ -2,7 +2,7 @@
 
 use clap::{ArgAction, Args};
 
-use super::postgres::PostgresArgs;
+use super::{nats::NatsArgs, postgres::PostgresArgs, rustfs::RustfsArgs};
 
 /// Which services there are for tentacles.
 #[derive(Debug, Args)]
@@ -22,6 +22,10 @@ pub(crate) struct BackingArgs {
     pub(super) cleanup_on_undeploy: bool,
     #[command(flatten)]
     pub(super) postgres: PostgresArgs,
+    #[command(flatten)]
+    pub(super) nats: NatsArgs,
+    #[command(flatten)]
+    pub(super) rustfs: RustfsArgs,
 }
 
 /// Reads a switch as installations have always written it.

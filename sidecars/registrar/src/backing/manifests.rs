@@ -1,6 +1,8 @@
 //! What a tentacle's shares add to its manifests: the Secrets with the credentials, what its contract says, and the ways to the
 //! services. All of it is part of the apply like what the caller gave.
 
+use std::collections::BTreeMap;
+
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Map, Value, json};
 use tentacular_cluster::{Kind, Object};
@@ -36,9 +38,13 @@ pub(crate) fn secret<'a>(release: &'a [Live], tentacle: &str) -> Option<&'a Obje
     release.iter().find(|live| live.kind == Kind::Secret && live.name() == name).map(|live| &live.object)
 }
 
-/// The services that it says anything of.
-pub(crate) fn used(secret: Option<&Object>) -> Vec<Service> {
-    Service::ALL.into_iter().filter(|service| !fields(secret, *service).is_empty()).collect()
+/// What a tentacle's Secret says of each service that it says anything of.
+pub(crate) type Used = BTreeMap<Service, Fields>;
+
+/// What that Secret says of all services.
+pub(crate) fn used(secret: Option<&Object>) -> Used {
+    let said = Service::ALL.map(|service| (service, fields(secret, service)));
+    said.into_iter().filter(|(_, fields)| !fields.is_empty()).collect()
 }
 
 /// What that Secret says of a service.
@@ -80,21 +86,52 @@ pub(crate) fn furnish(
         ("workflow", tenant.tentacle.to_string()),
     ];
     let identity: Fields = identity.map(|(key, value)| (key.to_owned(), value)).into();
-    let all = shares.iter().map(|share| (named(share.service), &share.fields));
-    let all: Vec<_> = all.chain([(IDENTITY.to_owned(), &identity)]).collect();
-    let former = used(secret).into_iter().filter(|service| !shares.iter().any(|share| share.service == *service));
-    let former: Vec<_> = former.map(|service| (named(service), fields(secret, service))).collect();
-    let flat =
-        former.iter().map(|(name, fields)| (name, fields)).chain(all.iter().map(|(name, fields)| (name, *fields)));
-    let flat = flat.flat_map(|(name, fields)| {
-        fields.iter().map(move |(field, value)| (format!("{name}.{field}"), encoded(value)))
-    });
-    put(scope, manifests, &own, flat.collect());
-    let objects = all.iter().map(|(name, fields)| (name.clone(), encoded(&json!(fields).to_string())));
-    put(scope, manifests, &format!("{tentacle}-secrets"), objects.collect());
+    let identity = (IDENTITY.to_owned(), &identity);
+    let former =
+        used(secret).into_iter().filter(|(service, _)| !shares.iter().any(|share| share.service == *service));
+    let former: Vec<_> = former.map(|(service, fields)| (named(service), fields)).collect();
+    let former = former.iter().map(|(name, fields)| (name.clone(), fields));
+    put(scope, manifests, &own, flat(former.chain([identity.clone()])));
+    put(scope, manifests, &objects_name(tentacle), objects([identity]));
+    complete(tentacle, &mut *manifests, shares);
     network::open(scope.tentacle, manifests, shares);
     manifests.sort_by_key(|manifest| manifest.kind);
     Ok(())
+}
+
+/// Puts what the shares say into the Secrets that are among the manifests.
+pub(crate) fn complete<'a>(tentacle: &str, manifests: impl IntoIterator<Item = &'a mut Manifest>, shares: &[Share]) {
+    let shares = shares.iter().map(|share| (named(share.service), &share.fields));
+    for manifest in manifests.into_iter().filter(|manifest| manifest.kind == Kind::Secret) {
+        let data = match &manifest.name {
+            name if *name == secret_name(tentacle) => flat(shares.clone()),
+            name if *name == objects_name(tentacle) => objects(shares.clone()),
+            _ => continue,
+        };
+        if let Some(present) = object_at(&mut manifest.body, "data") {
+            present.extend(data);
+        }
+    }
+}
+
+/// The Secret that the tentacle's engine reads, which has other things too.
+fn objects_name(tentacle: &str) -> String {
+    format!("{tentacle}-secrets")
+}
+
+/// A key for each field of a service.
+fn flat<'a>(services: impl IntoIterator<Item = (String, &'a Fields)>) -> Map<String, Value> {
+    let services = services.into_iter();
+    let fields = services.flat_map(|(name, fields)| {
+        fields.iter().map(move |(field, value)| (format!("{name}.{field}"), encoded(value)))
+    });
+    fields.collect()
+}
+
+/// A key for each service.
+fn objects<'a>(services: impl IntoIterator<Item = (String, &'a Fields)>) -> Map<String, Value> {
+    let services = services.into_iter();
+    services.map(|(name, fields)| (name, encoded(&json!(fields).to_string()))).collect()
 }
 
 /// The dependency by which a contract asks for the service.

@@ -6,9 +6,12 @@ mod args;
 mod contract;
 pub(crate) mod exo_status;
 mod manifests;
+mod nats;
 mod network;
 mod postgres;
+mod rustfs;
 mod service;
+mod setting;
 mod share;
 mod status;
 mod tenant;
@@ -25,12 +28,14 @@ use tentacular_process::link::ToolError;
 
 pub(crate) use self::{
     args::BackingArgs,
-    manifests::{furnish, secret, secret_name, used},
+    manifests::{Used, complete, furnish, secret, secret_name, used},
     share::Share,
     tenant::Tenant,
 };
 use self::{
+    nats::Nats,
     postgres::Postgres,
+    rustfs::Rustfs,
     service::{Backend, Failure},
     status::Status,
 };
@@ -50,10 +55,16 @@ pub(crate) struct Backing {
 impl Backing {
     /// By the arguments. The error names everything that is missing of a service that is configured in part.
     pub(crate) fn from_args(args: BackingArgs) -> anyhow::Result<Self> {
-        let BackingArgs { enabled, cleanup_on_undeploy, postgres } = args;
+        let BackingArgs { enabled, cleanup_on_undeploy, postgres, nats, rustfs } = args;
         let mut services: Vec<Box<dyn Backend>> = Vec::new();
         if enabled && let Some(postgres) = Postgres::from_args(postgres).context("exoskeleton config")? {
             services.push(Box::new(postgres));
+        }
+        if enabled && let Some(nats) = Nats::from_args(nats).context("exoskeleton config")? {
+            services.push(Box::new(nats));
+        }
+        if enabled && let Some(rustfs) = Rustfs::from_args(rustfs).context("exoskeleton config")? {
+            services.push(Box::new(rustfs));
         }
         Ok(Self { enabled, cleanup_on_undeploy, services, status: Status::default() })
     }
@@ -94,8 +105,8 @@ impl Backing {
         offers.map(|(service, offer)| offer.map_err(|failure| refused(service, "", &failure))).collect()
     }
 
-    /// Makes the shares so.
-    pub(crate) async fn register(&self, tenant: &Tenant, shares: &[Share]) -> Result<(), ToolError> {
+    /// Makes the shares so, and completes them with what services choose themselves.
+    pub(crate) async fn register(&self, tenant: &Tenant, shares: &mut [Share]) -> Result<(), ToolError> {
         for share in shares {
             let backend = self.services.iter().find(|backend| backend.service() == share.service);
             if let Some(backend) = backend {
@@ -127,12 +138,12 @@ impl Backing {
         &self,
         cluster: &Cluster,
         enclave: &EnclaveName,
-    ) -> Result<Vec<(Tenant, Vec<Service>)>, Error> {
+    ) -> Result<Vec<(Tenant, Used)>, Error> {
         if !self.cleanup_on_undeploy {
             return Ok(Vec::new());
         }
         let secrets = cluster.objects(Kind::Secret, enclave.as_str());
-        let secrets = secrets.list(&Selector { labels: keys::EXOSKELETON.into(), ..Selector::default() }).await?;
+        let secrets = secrets.list(&Selector::labels(keys::EXOSKELETON)).await?;
         let tenants = secrets.iter().filter_map(|secret| {
             let release = secret.metadata.labels.as_ref()?.get(keys::RELEASE)?;
             // Another Secret with that label says nothing.
@@ -145,11 +156,12 @@ impl Backing {
     }
 
     /// Removes what the tenant has of these services, with its data. Returns what was done, one entry a service.
-    pub(crate) async fn unregister(&self, tenant: &Tenant, used: &[Service]) -> Result<Vec<String>, ToolError> {
+    pub(crate) async fn unregister(&self, tenant: &Tenant, used: &Used) -> Result<Vec<String>, ToolError> {
         let mut done = Vec::new();
-        for backend in self.services.iter().filter(|backend| used.contains(&backend.service())) {
+        for backend in &self.services {
             let service = backend.service();
-            let removed = backend.unregister(tenant).await;
+            let Some(current) = used.get(&service) else { continue };
+            let removed = backend.unregister(tenant, current).await;
             let removed = removed.map_err(|failure| refused(service, " cleanup", &failure))?;
             done.push(format!("{} {}", service.as_str(), removed.unwrap_or("had nothing")));
         }

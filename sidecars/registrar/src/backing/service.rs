@@ -1,14 +1,18 @@
 //! What every backing service does for the registrar.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use futures::future::BoxFuture;
 use tentacular_contract::backing::{Isolation, Service};
+use tokio::time::timeout;
 
 use super::{
     share::{Fields, Share},
     tenant::Tenant,
 };
+
+/// Longest time for one call of a service.
+pub(super) const WITHIN: Duration = Duration::from_secs(45);
 
 /// Why a service did not do what it was asked for. Never holds a credential.
 #[derive(Debug, thiserror::Error)]
@@ -45,13 +49,24 @@ pub(crate) trait Backend: fmt::Debug + Send + Sync {
         renew: bool,
     ) -> BoxFuture<'a, Result<Share, Failure>>;
 
-    /// Makes the share so. A credential that was renewed goes on working.
-    fn register<'a>(&'a self, tenant: &'a Tenant, share: &'a Share) -> BoxFuture<'a, Result<(), Failure>>;
+    /// Makes the share so, and completes it with what the service itself chooses of a fresh credential. A credential that was
+    /// renewed goes on working.
+    fn register<'a>(&'a self, tenant: &'a Tenant, share: &'a mut Share) -> BoxFuture<'a, Result<(), Failure>>;
 
     /// Ends every credential of the tenant but the share's, and the connections that were made with it.
     fn revoke<'a>(&'a self, tenant: &'a Tenant, share: &'a Share) -> BoxFuture<'a, Result<(), Failure>>;
 
-    /// Removes what the tenant has, with all data, and ends its connections. Returns what was done, or nothing where it has
-    /// nothing.
-    fn unregister<'a>(&'a self, tenant: &'a Tenant) -> BoxFuture<'a, Result<Option<&'static str>, Failure>>;
+    /// Removes what the tenant has, with all data, and ends its connections. `current` is what its Secret says. Returns what was
+    /// done, or nothing where it has nothing.
+    fn unregister<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        current: &'a Fields,
+    ) -> BoxFuture<'a, Result<Option<&'static str>, Failure>>;
+}
+
+/// Gives up when it takes too long.
+pub(super) async fn in_time<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let late = |_| Failure::Unavailable(format!("it was not done within {} s", WITHIN.as_secs()));
+    timeout(WITHIN, work).await.map_err(late)?
 }

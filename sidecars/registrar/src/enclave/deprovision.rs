@@ -9,12 +9,15 @@ use k8s_openapi::api::core::v1::Namespace;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tentacular_cluster::{Delete, Metadata, retry_on_conflict_or_outage};
-use tentacular_contract::{Authz, Denied, Needs, On, Place, backing::Service};
+use tentacular_contract::{Authz, Denied, Needs, On, Place};
 use tentacular_process::link::{Permitted, ToolError, ToolSpec};
 use tokio::time::{Instant, sleep};
 
 use super::view;
-use crate::{backing::Tenant, registrar::Registrar};
+use crate::{
+    backing::{Tenant, Used},
+    registrar::Registrar,
+};
 
 /// Seconds within which the call ends.
 const DEADLINE_SECONDS: u64 = 330;
@@ -139,7 +142,7 @@ struct Doomed {
     /// How many tentacles it had. The right to look may have ended with the deletion.
     tentacles: Option<usize>,
     /// The tentacles with something in backing services that is to go with them.
-    tenants: Vec<(Tenant, Vec<Service>)>,
+    tenants: Vec<(Tenant, Used)>,
 }
 
 /// Has the namespace deleted, if it is the enclave that the caller may remove. Nothing else of that name is touched.

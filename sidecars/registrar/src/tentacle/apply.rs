@@ -53,7 +53,9 @@ pub(crate) fn spec() -> ToolSpec {
          replaced too. A tentacle reaches only its own: every ConfigMap, Secret and volume that its \
          pods name is among the manifests or called <name>-code, -metadata, -import-map or -secrets, and its Services \
          and NetworkPolicies select its own pods by a label of their own. A dependency on a backing service \
-         (tentacular-postgres, -nats, -rustfs in workflow.yaml) is refused where the service is not enabled. Calls for one \
+         (tentacular-postgres, -nats, -rustfs in workflow.yaml) gives the tentacle a share of its own, with credentials as \
+         JSON in the Secret <name>-secrets, key tentacular-postgres and so on; it is refused where the service is not \
+         enabled. Calls for one \
          tentacle run one after the other. One request holds at most 4 MiB.",
         Authz::new(On::Tentacle, Needs::Write)
             .enclave_at(&["/enclave", "/namespace"])
@@ -212,7 +214,7 @@ async fn locked(
         return Err(left_behind(&release, enclave.as_str(), tentacle.as_str()));
     }
     let tenant = Tenant { enclave: enclave.clone(), tentacle: tentacle.clone() };
-    let (checked, shares) = furnished(registrar, (scope, &tenant), checked, &release, asked.renew).await?;
+    let (checked, mut shares) = furnished(registrar, (scope, &tenant), checked, &release, asked.renew).await?;
     let Checked { manifests, objects, mut names, mut warnings, mut violations, .. } = checked;
     let standard = Standard::enforced(&standing.labels, Version::of_server(&cluster.version().await?));
     violations.extend(manifests.iter().flat_map(|manifest| pod_security::violations(manifest, standard)));
@@ -244,7 +246,8 @@ async fn locked(
     if let Some(held) = held {
         // All that can be checked has been, and what is written next says what this makes.
         held.require()?;
-        registrar.backing.register(&tenant, &shares).await.map_err(|error| nothing_applied(&error))?;
+        registrar.backing.register(&tenant, &mut shares).await.map_err(|error| nothing_applied(&error))?;
+        backing::complete(tentacle.as_str(), plan.manifests(), &shares);
         plan.write(&Writing { registrar, permitted, held, stamp: &stamp }).await?;
     }
     warnings.extend(plan.warnings());

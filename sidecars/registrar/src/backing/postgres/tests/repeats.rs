@@ -40,12 +40,12 @@ async fn what_was_removed_is_gone_and_removing_it_again_is_no_error() {
     let (share, others) = (world.given(&tenant, &Fields::new()).await, world.given(&other, &Fields::new()).await);
     let client = world.connect(&share).await.unwrap();
     client.batch_execute("CREATE TABLE t (n int); CREATE TYPE e AS ENUM ('a'); BEGIN; LOCK TABLE t").await.unwrap();
-    assert_eq!(world.postgres.unregister(&tenant).await.unwrap(), Some("schema dropped"));
+    assert_eq!(world.postgres.unregister(&tenant, &Fields::new()).await.unwrap(), Some("schema dropped"));
     assert!(client.query_one("SELECT 1", &[]).await.is_err(), "an open session is ended");
     assert!(world.connect(&share).await.is_err());
     let left = "SELECT count(*) FROM pg_roles WHERE rolname LIKE 'tn\\_%'";
     assert_eq!(world.superuser().await.query_one(left, &[]).await.unwrap().get::<_, i64>(0), 2, "only the other's");
-    assert_eq!(world.postgres.unregister(&tenant).await.unwrap(), None);
+    assert_eq!(world.postgres.unregister(&tenant, &Fields::new()).await.unwrap(), None);
     world.connect(&others).await.unwrap();
     // It comes back with nothing of what it had.
     let anew = world.given(&tenant, &share.fields).await;
@@ -70,10 +70,10 @@ async fn what_somebody_else_has_by_that_name_is_left_alone() {
         (format!("CREATE SCHEMA {name}"), "belongs to postgres"),
     ] {
         superuser.batch_execute(&made).await.unwrap();
-        let share = world.postgres.offer(&tenant, &Fields::new(), false).await.unwrap();
-        let error = world.postgres.register(&tenant, &share).await.unwrap_err();
+        let mut share = world.postgres.offer(&tenant, &Fields::new(), false).await.unwrap();
+        let error = world.postgres.register(&tenant, &mut share).await.unwrap_err();
         assert!(matches!(error, Failure::Refused(_)) && error.to_string().contains(problem), "{made}: {error}");
-        assert_eq!(world.postgres.unregister(&tenant).await.unwrap(), None, "{made}");
+        assert_eq!(world.postgres.unregister(&tenant, &Fields::new()).await.unwrap(), None, "{made}");
         let clear = format!("DROP SCHEMA IF EXISTS {name}; DROP ROLE IF EXISTS {name}; DROP ROLE IF EXISTS {name}_a");
         superuser.batch_execute(&clear).await.unwrap();
     }
@@ -87,13 +87,15 @@ async fn many_at_once_do_not_get_in_each_others_way() {
     world.superuser().await.batch_execute("REVOKE ALL ON DATABASE tentacular FROM PUBLIC").await.unwrap();
     let tenants: Vec<_> = (0..16).map(|number| tenant("team-a", &format!("t{number}"))).collect();
     let shares = futures::future::join_all(tenants.iter().map(async |tenant| {
-        let share = world.postgres.offer(tenant, &Fields::new(), false).await.unwrap();
-        world.postgres.register(tenant, &share).await.map(|()| share)
+        let mut share = world.postgres.offer(tenant, &Fields::new(), false).await.unwrap();
+        world.postgres.register(tenant, &mut share).await.map(|()| share)
     }));
     for share in shares.await {
         world.connect(&share.unwrap()).await.unwrap();
     }
-    let removed = futures::future::join_all(tenants.iter().map(|tenant| world.postgres.unregister(tenant))).await;
+    let none = Fields::new();
+    let removed = tenants.iter().map(|tenant| world.postgres.unregister(tenant, &none));
+    let removed = futures::future::join_all(removed).await;
     assert!(removed.into_iter().all(|removed| removed.unwrap().is_some()));
 }
 
@@ -106,9 +108,9 @@ async fn a_credential_is_renewed_while_the_former_one_still_works() {
     session.batch_execute("CREATE TABLE by_owner (n int); RESET ROLE; CREATE TABLE by_login (n int)").await.unwrap();
     let mut former = first;
     for ending in ["_b", "_a", "_b"] {
-        let offered = world.postgres.offer(&tenant, &former.fields, true).await.unwrap();
+        let mut offered = world.postgres.offer(&tenant, &former.fields, true).await.unwrap();
         assert!(offered.fresh && offered.field("user").ends_with(ending), "{}", offered.field("user"));
-        world.postgres.register(&tenant, &offered).await.unwrap();
+        world.postgres.register(&tenant, &mut offered).await.unwrap();
         let open = world.connect(&former).await.unwrap();
         let client = world.connect(&offered).await.unwrap();
         client.batch_execute("INSERT INTO by_owner VALUES (1)").await.unwrap();

@@ -1,0 +1,35 @@
+//! What the settings of the services have in common.
+
+use std::{fmt, fs, io, path::Path};
+
+/// A password, which shows nowhere.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Password(pub(super) String);
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Password")
+    }
+}
+
+impl From<String> for Password {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
+/// Reads a label.
+pub(super) fn label(text: &str) -> Result<(String, String), &'static str> {
+    let (key, value) = text.split_once('=').ok_or("give labels as key=value")?;
+    Ok((key.trim().to_owned(), value.trim().to_owned()))
+}
+
+/// What a file of a mounted Secret says, without the line's end that editors add. An empty one says nothing.
+pub(super) fn from_file(folder: &Path, name: &str) -> Result<Option<String>, String> {
+    let path = folder.join(name);
+    match fs::read_to_string(&path) {
+        Ok(text) => Ok(Some(text.trim_end_matches(['\r', '\n']).to_owned()).filter(|text| !text.is_empty())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(format!("{} cannot be read: {error}", path.display())),
+    }
+}

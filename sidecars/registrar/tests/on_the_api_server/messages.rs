@@ -1,0 +1,131 @@
+//! Shares of a real NATS server: what an apply gives a tentacle, what a rotation and a removal take away.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use async_nats::{Client, ConnectError, ConnectErrorKind, ConnectOptions};
+use futures::StreamExt as _;
+use k8s_openapi::api::{apps::v1::Deployment, core::v1::ConfigMap};
+use serde_json::json;
+use tentacular_test_harness::services::{Access, Nats};
+use tokio::time::timeout;
+
+use crate::{
+    backing::{WORKFLOW, call, enclave_of_rob, secret},
+    world::{World, person},
+};
+
+/// Only what hangs takes that long.
+const HANGS: Duration = Duration::from_mins(2);
+
+/// A registrar with a server whose users it makes and revokes.
+async fn world(nats: &Nats) -> World {
+    let Access::Operator(operator) = &nats.access else { panic!("{nats:?}") };
+    let system = operator.system_user().unwrap();
+    let creds = format!(
+        "-----BEGIN NATS USER JWT-----\n{}\n------END NATS USER JWT------\n\n-----BEGIN USER NKEY SEED-----\n{}\n\
+         ------END USER NKEY SEED------\n",
+        system.jwt, system.seed
+    );
+    let args = [
+        "--exoskeleton=true".to_owned(),
+        "--exoskeleton-cleanup=true".to_owned(),
+        format!("--nats-url={}", nats.url()),
+        format!("--nats-account={}", operator.account()),
+        format!("--nats-signing-key={}", operator.signing_seed().unwrap()),
+        format!("--nats-operator-key={}", operator.operator_seed().unwrap()),
+        format!("--nats-system-creds={creds}"),
+    ];
+    World::start_with(None, &args).await.unwrap()
+}
+
+fn workflow() -> String {
+    WORKFLOW.replace("tentacular-postgres: {protocol: postgresql}", "tentacular-nats: {protocol: nats}")
+}
+
+/// What the tentacle's Secret says of NATS.
+async fn given(world: &World, enclave: &str) -> BTreeMap<String, String> {
+    let secret = secret(world, enclave, "tentacular-exoskeleton-report").await.unwrap().into_iter();
+    secret.filter_map(|(key, value)| Some((key.strip_prefix("tentacular-nats.")?.to_owned(), value))).collect()
+}
+
+async fn connect(given: &BTreeMap<String, String>) -> Result<Client, ConnectError> {
+    let options = ConnectOptions::with_credentials(&given["creds"]).unwrap();
+    options.custom_inbox_prefix(&given["inbox_prefix"]).connect(given["url"].as_str()).await
+}
+
+async fn is_refused(given: &BTreeMap<String, String>) -> bool {
+    connect(given).await.err().map(|error| error.kind()) == Some(ConnectErrorKind::AuthorizationViolation)
+}
+
+#[tokio::test]
+async fn a_tentacle_that_asks_for_messages_has_its_own_until_it_is_removed() {
+    let Some(nats) = Nats::with_operator().await.unwrap() else { return };
+    let world = world(&nats).await;
+    let enclave = enclave_of_rob(&world, "messages").await;
+    let rob = person("rob@x.io");
+    let mut asked = call(&enclave, "report", &workflow());
+    asked["wait_seconds"] = json!(120);
+    let applied = world.call(&rob, "wf_apply", asked.clone()).await.unwrap();
+    assert_eq!((&applied["rollout"]["ready"], &applied["warnings"]), (&json!(true), &json!([])), "{applied}");
+    let first = given(&world, &enclave).await;
+    let subject = format!("tentacular.{enclave}.report.>");
+    assert_eq!((&first["subject_prefix"], first["auth_method"].as_str()), (&subject, "jwt"));
+    let client = connect(&first).await.unwrap();
+    let mut heard = client.subscribe(subject.clone()).await.unwrap();
+    client.publish(subject.replace('>', "x"), "1".into()).await.unwrap();
+    assert_eq!(timeout(HANGS, heard.next()).await.unwrap().unwrap().payload, "1");
+
+    let address = nats.server.address();
+    let code = world.admin.namespaced::<ConfigMap>(&enclave).get("report-code").await.unwrap().unwrap();
+    let file = &code.data.unwrap()["workflow.yaml"];
+    let completed =
+        format!("{{protocol: nats, host: {}, port: '{}', subject: {subject}", address.ip(), address.port());
+    assert!(file.contains(&completed) && file.contains("secret: tentacular-nats.creds"), "{file}");
+    let deployment = world.admin.namespaced::<Deployment>(&enclave).get("report").await.unwrap().unwrap();
+    let args = deployment.spec.unwrap().template.spec.unwrap().containers.remove(0).args.unwrap();
+    assert!(args[1].contains(&address.to_string()), "{args:?}");
+    let again = world.call(&rob, "wf_apply", asked.clone()).await.unwrap();
+    assert_eq!(again["status"], "unchanged", "{again}");
+
+    asked["rotate_credentials"] = json!(true);
+    let rotated = world.call(&rob, "wf_apply", asked).await.unwrap();
+    assert_eq!((&rotated["rollout"]["ready"], &rotated["warnings"]), (&json!(true), &json!([])), "{rotated}");
+    let second = given(&world, &enclave).await;
+    assert!(is_refused(&first).await, "the former one is revoked");
+    connect(&second).await.unwrap();
+
+    let removed = world.call(&rob, "wf_remove", json!({ "enclave": enclave, "name": "report" })).await.unwrap();
+    assert_eq!(
+        (&removed["exo_cleaned_up"], &removed["exo_cleanup_details"]),
+        (&json!(true), &json!("nats credential revoked")),
+        "{removed}"
+    );
+    assert!(is_refused(&second).await);
+    for secret in [&first, &second].map(|given| given["creds"].lines().nth(5).unwrap()) {
+        assert!(secret.starts_with("SU") && !world.log().contains(secret));
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_is_away_holds_up_only_who_needs_it() {
+    let Some(mut nats) = Nats::with_operator().await.unwrap() else { return };
+    let world = world(&nats).await;
+    let enclave = enclave_of_rob(&world, "unheard").await;
+    let rob = person("rob@x.io");
+    nats.server.kill().await.unwrap();
+    let error = world.call(&rob, "wf_apply", call(&enclave, "report", &workflow())).await.unwrap_err();
+    assert!(error.starts_with("nothing was applied: exoskeleton: nats: not available: "), "{error}");
+    let other = workflow().replace("tentacular-nats", "other");
+    world.call(&rob, "wf_apply", call(&enclave, "other", &other)).await.unwrap();
+    nats.server.restart().await.unwrap();
+    world.call(&rob, "wf_apply", call(&enclave, "report", &workflow())).await.unwrap();
+    nats.server.kill().await.unwrap();
+    let remove = json!({ "enclave": enclave, "name": "report" });
+    let error = world.call(&rob, "wf_remove", remove.clone()).await.unwrap_err();
+    assert!(error.starts_with("stopped half way: exoskeleton: nats cleanup: not available: "), "{error}");
+    let former = given(&world, &enclave).await;
+    nats.server.restart().await.unwrap();
+    let removed = world.call(&rob, "wf_remove", remove).await.unwrap();
+    assert_eq!(removed["exo_cleanup_details"], "nats credential revoked", "{removed}");
+    assert!(is_refused(&former).await);
+}

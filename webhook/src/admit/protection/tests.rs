@@ -1,0 +1,151 @@
+use serde_json::{Value, json};
+
+use super::{
+    super::{
+        Entry::{Protect, Validate},
+        testing::{create, delete, object, update},
+    },
+    *,
+};
+
+const MODE: &str = "protected-metadata metadata.annotations[tentacular.io/mode]";
+const RELEASE: &str = "protected-metadata metadata.labels[tentacular.io/release]";
+
+fn annotated(annotations: &Value) -> Value {
+    object("team-a", &json!({ "annotations": annotations }), &json!({}))
+}
+
+fn labelled(name: &str, release: Option<&str>, rest: &Value) -> Value {
+    object(name, &json!({ "labels": { "tentacular.io/release": release, "a": "b" } }), rest)
+}
+
+#[test]
+fn who_owns_an_enclave_is_set_changed_and_removed_by_nobody_else() {
+    let (none, mode) = (annotated(&json!({})), annotated(&json!({ "tentacular.io/mode": "rwx------" })));
+    let other = annotated(&json!({ "tentacular.io/mode": "rwxrwxrwx" }));
+    for kind in [Kind::NAMESPACE, Kind::DEPLOYMENT] {
+        create(kind, mode.clone()).refused(Protect, &[MODE]);
+        update(kind, none.clone(), mode.clone()).refused(Protect, &[MODE]);
+        update(kind, mode.clone(), other.clone()).refused(Protect, &[MODE]);
+        update(kind, mode.clone(), none.clone()).refused(Protect, &[MODE]);
+        update(kind, mode.clone(), other.clone()).through("status").refused(Protect, &[MODE]);
+        update(kind, mode.clone(), mode.clone()).allowed(Protect);
+        update(kind, mode.clone(), other.clone()).allowed(Validate);
+    }
+    update(Kind::NAMESPACE, mode.clone(), other).through("finalize").refused(Protect, &[MODE]);
+    create(Kind::NAMESPACE, none.clone()).allowed(Protect);
+    create(Kind::CONFIG_MAP, mode).allowed(Protect);
+    // Readers take the empty value for none.
+    create(Kind::NAMESPACE, annotated(&json!({ "tentacular.io/enclave-members": " " }))).allowed(Protect);
+    for key in ["enclave", "enclave-owner", "enclave-status", "enclave-quota-preset", "owner", "owner-sub"] {
+        let key = format!("tentacular.io/{key}");
+        let set = annotated(&json!({ &key: "x@example.com" }));
+        let expected = format!("protected-metadata metadata.annotations[{key}]");
+        update(Kind::NAMESPACE, none.clone(), set.clone()).refused(Protect, &[&expected]);
+        update(Kind::DEPLOYMENT, none.clone(), set).refused(Protect, &[&expected]);
+    }
+    for key in ["tentacular.io/description", "tentacular.io/cron-schedule", "enclave-owner", "team"] {
+        update(Kind::NAMESPACE, none.clone(), annotated(&json!({ key: "@daily" }))).allowed(Protect);
+        update(Kind::DEPLOYMENT, none.clone(), annotated(&json!({ key: "@daily" }))).allowed(Protect);
+    }
+}
+
+#[test]
+fn the_release_of_an_object_is_set_changed_and_removed_by_nobody_else() {
+    let with = |release| labelled("report", release, &json!({}));
+    for kind in [Kind::DEPLOYMENT, Kind::SERVICE, Kind::CONFIG_MAP, Kind::SECRET, Kind::POD, Kind::OTHER] {
+        create(kind, with(Some("report"))).refused(Protect, &[RELEASE]);
+        update(kind, with(None), with(Some("report"))).refused(Protect, &[RELEASE]);
+        update(kind, with(Some("report")), with(Some("other"))).refused(Protect, &[RELEASE]);
+        update(kind, with(Some("report")), with(None)).refused(Protect, &[RELEASE]);
+        update(kind, with(Some("report")), with(None)).through("status").refused(Protect, &[RELEASE]);
+        update(kind, with(Some("report")), with(Some("report"))).allowed(Protect);
+        create(kind, with(None)).allowed(Protect);
+        delete(kind, with(Some("report"))).allowed(Protect);
+    }
+}
+
+#[test]
+fn an_enclave_and_its_level_stay() {
+    let at = |level: &str, version: Option<&str>| {
+        let labels = json!({ ENFORCE: level, ENFORCE_VERSION: version });
+        object("team-a", &json!({ "labels": labels }), &json!({}))
+    };
+    delete(Kind::NAMESPACE, at("restricted", None)).refused(Protect, &["enclave-deletion metadata.name"]);
+    create(Kind::NAMESPACE, at("restricted", Some("latest"))).allowed(Protect);
+    let (level, version) = (
+        format!("protected-metadata metadata.labels[{ENFORCE}]"),
+        format!("protected-metadata metadata.labels[{ENFORCE_VERSION}]"),
+    );
+    let before = at("restricted", Some("latest"));
+    update(Kind::NAMESPACE, before.clone(), at("privileged", Some("latest"))).refused(Protect, &[&level]);
+    update(Kind::NAMESPACE, before.clone(), at("restricted", Some("v1.0"))).refused(Protect, &[&version]);
+    update(Kind::NAMESPACE, before.clone(), at("restricted", None)).refused(Protect, &[&version]);
+    let mut owned = before.clone();
+    owned["metadata"]["ownerReferences"] = json!([{ "kind": "Node", "name": "gone", "uid": "u" }]);
+    let expected = ["protected-object metadata.ownerReferences"];
+    update(Kind::NAMESPACE, before.clone(), owned).refused(Protect, &expected);
+    let mut team = before.clone();
+    team["metadata"]["labels"]["team"] = json!("red");
+    update(Kind::NAMESPACE, before, team).allowed(Protect);
+}
+
+#[test]
+fn what_every_enclave_has_stays_as_it_is() {
+    let spec = |value: u32| json!({ "spec": { "hard": { "pods": value } }, "status": { "used": value } });
+    for (kind, name) in [
+        (Kind::RESOURCE_QUOTA, "tentacular-quota"),
+        (Kind::LIMIT_RANGE, "tentacular-limits"),
+        (Kind::NETWORK_POLICY, "default-deny"),
+        (Kind::NETWORK_POLICY, "allow-dns"),
+        (Kind::ROLE_BINDING, "tentacular-enclave-registrar"),
+        (Kind::CONFIG_MAP, "tentacular-runs-report"),
+        (Kind::SECRET, "tentacular-exoskeleton-report"),
+    ] {
+        let with = |value| object(name, &json!({}), &spec(value));
+        create(kind, with(1)).refused(Protect, &["protected-object metadata.name"]);
+        delete(kind, with(1)).refused(Protect, &["protected-object metadata.name"]);
+        update(kind, with(1), with(2)).refused(Protect, &["protected-object spec"]);
+        let mut same = with(1);
+        same["metadata"]["labels"] = json!({ "team": "red" });
+        same["status"] = json!({ "used": 7 });
+        update(kind, with(1), same.clone()).allowed(Protect);
+        same["metadata"]["ownerReferences"] = json!([{ "kind": "Pod", "name": "gone", "uid": "u" }]);
+        update(kind, with(1), same).refused(Protect, &["protected-object metadata.ownerReferences"]);
+        create(kind, object("mine", &json!({}), &spec(1))).allowed(Protect);
+        delete(kind, object("mine", &json!({}), &spec(1))).allowed(Protect);
+    }
+    create(Kind::CONFIG_MAP, object("default-deny", &json!({}), &json!({}))).allowed(Protect);
+}
+
+#[test]
+fn the_account_of_workflows_gets_no_token() {
+    let account = |mount: bool, pull: &str| {
+        let members = json!({ "automountServiceAccountToken": mount, "imagePullSecrets": [{ "name": pull }] });
+        object("tentacular-workflow", &json!({}), &members)
+    };
+    let expected = ["protected-object automountServiceAccountToken"];
+    update(Kind::SERVICE_ACCOUNT, account(false, "a"), account(true, "a")).refused(Protect, &expected);
+    update(Kind::SERVICE_ACCOUNT, account(false, "a"), account(false, "b")).allowed(Protect);
+}
+
+#[test]
+fn nobody_else_opens_every_pod() {
+    let policy = |release: Option<&str>, selector: &Value, rules: &Value| {
+        let mut spec = rules.clone();
+        spec["podSelector"] = selector.clone();
+        labelled("open", release, &json!({ "spec": spec }))
+    };
+    let (all, open) = (json!({}), json!({ "egress": [{}] }));
+    let expected = ["enclave-policies spec.podSelector"];
+    create(Kind::NETWORK_POLICY, policy(None, &all, &open)).refused(Protect, &expected);
+    let other = json!({ "matchLabels": { "tentacular.io/release": "report" } });
+    create(Kind::NETWORK_POLICY, policy(None, &other, &json!({ "ingress": [{}] }))).refused(Protect, &expected);
+    let closed = policy(None, &all, &json!({ "policyTypes": ["Egress"] }));
+    create(Kind::NETWORK_POLICY, closed.clone()).allowed(Protect);
+    update(Kind::NETWORK_POLICY, closed, policy(None, &all, &open)).refused(Protect, &expected);
+    let own = json!({ "matchLabels": { "app": "debug" } });
+    create(Kind::NETWORK_POLICY, policy(None, &own, &open)).allowed(Protect);
+    let stands = policy(None, &all, &open);
+    update(Kind::NETWORK_POLICY, stands.clone(), stands).allowed(Protect);
+}
