@@ -1,6 +1,8 @@
 //! A tour of the running system: a real control plane, the five processes, an example tentacle, a real MCP client.
 //! Afterwards everything stays up for whoever wants to try it, until Ctrl-C.
 
+mod shares;
+
 use std::{path::Path, process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, bail, ensure};
@@ -8,8 +10,9 @@ use clap::Parser;
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::api::{Api, Patch, PatchParams};
 use serde_json::{Value, json};
+use tentacular_demo::{backing::Services, say};
 use tentacular_test_harness::{
-    ControlPlane, Installation, Stack,
+    ControlPlane, Installation, Part, Stack,
     mcp::{Era, Mcp},
     stack::Options,
 };
@@ -33,11 +36,6 @@ const EVERY_MINUTE: &str = "* * * * *";
 /// The tentacle of the tour.
 const TENTACLE: &str = "word-count";
 
-#[expect(clippy::print_stdout, reason = "a tour speaks to the person who runs it")]
-fn say(line: &str) {
-    println!("{line}");
-}
-
 #[tokio::main]
 async fn main() -> ExitCode {
     match run(Args::parse()).await {
@@ -56,8 +54,14 @@ async fn run(args: Args) -> anyhow::Result<()> {
     control_plane.join_node().await?;
     say("installing the chart's accounts and rights, starting and registering the webhook");
     let installation = Arc::new(Installation::into_own(control_plane).await?);
+    say("starting the backing services that this machine can have: PostgreSQL, NATS and MinIO");
+    let services = Services::start().await?;
     say("starting kernel, registrar, scheduler, auditor and an example tentacle engine");
-    let options = Options { listen: Some(format!("127.0.0.1:{}", args.port)), ..Options::default() };
+    let options = Options {
+        listen: Some(format!("127.0.0.1:{}", args.port)),
+        sidecar_args: [(Part::Registrar, services.registrar_args()?)].into(),
+        ..Options::default()
+    };
     let stack = Stack::start_with(Arc::clone(&installation), options).await?;
     say(&format!("everything is up after {:.1} s", begun.elapsed().as_secs_f64()));
 
@@ -65,6 +69,7 @@ async fn run(args: Args) -> anyhow::Result<()> {
     tour(&mcp).await?;
     webhook(&stack).await?;
     schedule(&mcp).await?;
+    shares::show(&stack, &mcp, (ENCLAVE, &manifests()?), &services).await?;
     say("the tour is over");
     say(&format!("MCP_URL={}", stack.url()));
     say(&format!("MCP_TOKEN={}", stack.token()));

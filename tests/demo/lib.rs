@@ -1,5 +1,7 @@
 //! What the measurements and the soak share: messages as a client writes them, and where to say what was found.
 
+pub mod backing;
+
 use http::{
     HeaderName, HeaderValue,
     header::{ACCEPT, CONTENT_TYPE},

@@ -12,6 +12,7 @@ mod object;
 mod own;
 mod pod_security;
 mod protection;
+mod template;
 
 use std::fmt;
 

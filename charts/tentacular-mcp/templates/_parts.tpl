@@ -169,6 +169,10 @@ imagePullSecrets: {{- toYaml . | nindent 2 }}
 - name: TENTACULAR_POSTGRES_SSLMODE
   value: {{ $own.sslMode }}
 {{- end }}
+{{- if $own.credentialDays }}
+- name: TENTACULAR_NATS_CREDENTIAL_DAYS
+  value: {{ $own.credentialDays | int | quote }}
+{{- end }}
 {{- if $own.accounts }}
 - name: TENTACULAR_RUSTFS_ACCOUNTS
   value: {{ $own.accounts }}

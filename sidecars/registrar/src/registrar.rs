@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use crate::{
     args::Args,
-    backing::{Backing, exo_status},
+    backing::{Backing, exo_orphans, exo_status},
     enclave::{bindings, deprovision, info, list, provision, sync},
     locks::Locks,
     module_proxy::{
@@ -100,7 +100,8 @@ fn tools(registrar: &Arc<Registrar>) -> Sidecar {
     let sidecar = register(sidecar, registrar, restart::spec(), restart::restart);
     let sidecar = register(sidecar, registrar, permissions_get::spec(), permissions_get::get);
     let sidecar = register(sidecar, registrar, permissions_set::spec(), permissions_set::set);
-    register(sidecar, registrar, exo_status::spec(), exo_status::show)
+    let sidecar = register(sidecar, registrar, exo_status::spec(), exo_status::show);
+    register(sidecar, registrar, exo_orphans::spec(), exo_orphans::orphans)
 }
 
 fn register<A, O, H, F>(sidecar: Sidecar, registrar: &Arc<Registrar>, spec: ToolSpec, handler: H) -> Sidecar

@@ -3,6 +3,7 @@
 
 mod admission;
 mod applies;
+mod backing;
 mod bare;
 mod changes;
 mod forwarding;
@@ -54,6 +55,8 @@ enum Measure {
     Lists,
     /// Many tentacles that are due in the same minute.
     Schedules,
+    /// Tentacles that are given shares of backing services.
+    Backing,
 }
 
 #[tokio::main]
@@ -82,6 +85,9 @@ async fn run(only: Option<Measure>) -> anyhow::Result<()> {
     }
     if wanted(Measure::Admission) {
         admission::measure(&installation).await?;
+    }
+    if wanted(Measure::Backing) {
+        backing::measure(Arc::clone(&installation)).await?;
     }
     let provider = Provider::start()?;
     let options = Options { kernel_args: provider.kernel_args(), ..Options::default() };

@@ -22,6 +22,13 @@ async fn e2e_admission_no_workload_is_made_or_changed_in_a_frozen_enclave() -> a
         attempts.push(merge(&*deployment, json!({ "spec": { "template": restart } })));
         attempts.push(merge(&*deployment, json!({ "spec": { "replicas": 2 } })));
         attempts.push(merge(format!("{deployment}/scale"), json!({ "spec": { "replicas": 2 } })));
+        // What controllers do for whoever asks them so, they do past the webhook.
+        let rollback = json!({ "deprecated.deployment.rollback.to": "1" });
+        attempts.push(merge(&*deployment, json!({ "metadata": { "annotations": rollback } })));
+        let target = json!({ "apiVersion": "apps/v1", "kind": "Deployment", "name": "word-count" });
+        let spec = json!({ "scaleTargetRef": target, "minReplicas": 3, "maxReplicas": 3 });
+        let scalers = format!("/apis/autoscaling/v1/namespaces/{enclave}/horizontalpodautoscalers");
+        attempts.push(create(scalers, json!({ "metadata": { "name": "more" }, "spec": spec })));
         attempts
     };
     let frozen = attempts(&world.frozen);

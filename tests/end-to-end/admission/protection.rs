@@ -188,6 +188,8 @@ async fn e2e_admission_what_every_enclave_has_is_neither_removed_nor_weakened() 
         possible.push(merge(&*object, json!({ "metadata": { "labels": { "team": "red" } } })));
     }
     refused.push(create(path(&world.active, "", "secrets"), json!({ "metadata": { "name": "tentacular-x" } })));
+    let counted = format!("{}/tentacular-quota/status", path(&world.active, "", "resourcequotas"));
+    refused.push(merge(counted, json!({ "status": { "hard": { "pods": "1000" } } })));
     // A binding of such a role is also refused by a policy, to all but administrators.
     let by_chief = by(&world.chief, &refused);
     let a_policy = |attempt: &Attempt| format!("{attempt:?}").contains("subjects");

@@ -107,22 +107,29 @@ async fn e2e_observe_a_list_of_500_tentacles_costs_the_api_server_no_request() -
         ensure!(Instant::now() < until, "the auditor does not see all tentacles");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    proxy.start_afresh();
-    for _ in 0..10 {
-        let names = listed(&stack, &prefix).await?;
-        assert_eq!(names.len(), ENCLAVES * TENTACLES);
-        assert!(names.is_sorted());
-    }
-    let mcp = stack.client(Era::Stateless).await?;
-    let one = mcp.call("wf_list", json!({ "enclave": enclaves[7] })).await?;
-    assert_eq!(one["workflows"].as_array().unwrap().len(), TENTACLES);
-    // Other tests' enclaves come and go meanwhile, and a watch may be renewed at any time.
+    // Other tests' enclaves come and go meanwhile, and a watch that breaks off begins with a list: that is not what a call costs,
+    // so it does not happen time and again.
     let asked = |call: &Call| {
         let here = call.namespace().is_none_or(|namespace| namespace.starts_with(&prefix));
         here && call.resource() != "namespaces" && !call.query.contains("watch=true")
     };
-    let costs: Vec<_> =
-        proxy.calls().into_iter().filter(asked).map(|call| format!("{} {}", call.method, call.path)).collect();
+    let mcp = stack.client(Era::Stateless).await?;
+    let mut costs = Vec::new();
+    for _ in 0..3 {
+        proxy.start_afresh();
+        for _ in 0..10 {
+            let names = listed(&stack, &prefix).await?;
+            assert_eq!(names.len(), ENCLAVES * TENTACLES);
+            assert!(names.is_sorted());
+        }
+        let one = mcp.call("wf_list", json!({ "enclave": enclaves[7] })).await?;
+        assert_eq!(one["workflows"].as_array().unwrap().len(), TENTACLES);
+        let calls = proxy.calls().into_iter().filter(asked);
+        costs = calls.map(|call| format!("{} {}?{}", call.method, call.path, call.query)).collect();
+        if costs.is_empty() {
+            break;
+        }
+    }
     assert_eq!(costs, [""; 0]);
     // The count can tell: what cannot be answered from a watch is on record.
     mcp.call("wf_pods", json!({ "enclave": enclaves[7] })).await?;

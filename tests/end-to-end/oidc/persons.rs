@@ -1,11 +1,14 @@
 //! Whom a valid token is about: the owner, a member, somebody else, or somebody whose email counts for nothing.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use tentacular_test_harness::{
     Installation, Provider, Stack, background,
     mcp::{Era, Mcp},
     stack::Options,
 };
+use tokio::time::{sleep, timeout};
 
 use super::with;
 use crate::support::unique;
@@ -18,11 +21,22 @@ pub(crate) async fn stack(mut kernel_args: Vec<String>, further: &[&str]) -> any
     background().spawn(start).await?
 }
 
-/// A new enclave of this owner with these members, made by the bearer.
+/// A new enclave of this owner with these members, made by the bearer; it is listed, for which a watch has to show it.
 pub(crate) async fn enclave(stack: &Stack, owner: &str, members: &[&str]) -> anyhow::Result<String> {
     let name = unique("persons");
     let arguments = json!({ "name": name, "owner_email": owner, "members": members });
-    stack.client(Era::Stateless).await?.call("enclave_provision", arguments).await?;
+    let bearer = stack.client(Era::Stateless).await?;
+    bearer.call("enclave_provision", arguments).await?;
+    let is_listed = async {
+        loop {
+            let listed = bearer.call("enclave_list", json!({ "limit": 500 })).await?;
+            if listed["enclaves"].as_array().unwrap().iter().any(|entry| entry["name"] == name) {
+                return anyhow::Ok(());
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
+    };
+    timeout(Duration::from_mins(1), is_listed).await??;
     Ok(name)
 }
 

@@ -2,11 +2,11 @@
 //! deleted.
 
 use serde_json::Value;
-use tentacular_contract::{Enclave, Status, Workload};
+use tentacular_contract::{Enclave, Status};
 
 use super::{
-    Finding, Namespace, Operation, Request,
-    object::{at, members, shown},
+    Finding, Kind, Namespace, Operation, Request,
+    object::{at, members, pairs, shown},
 };
 
 /// The rule's name.
@@ -14,15 +14,17 @@ const FROZEN: &str = "frozen-enclave";
 /// Who thaws it.
 const THAW: &str = "the enclave's owner makes it active again (enclave_sync with new_status active)";
 /// How many pods there are to be.
-const COUNTS: [&str; 2] = ["replicas", "parallelism"];
+const COUNTS: [&str; 4] = ["replicas", "parallelism", "minReplicas", "maxReplicas"];
 /// What stops a workload.
 const STOPS: [&str; 2] = ["suspend", "paused"];
+/// The annotation by which the controller of Deployments still puts an earlier template in place of today's.
+const ROLLBACK: &str = "deprecated.deployment.rollback.to";
 
 /// What speaks against the write in a frozen enclave.
 pub(super) fn judge(request: &Request<'_>) -> Vec<Finding> {
-    // A template on its own makes nothing.
-    let workload = request.kind.workload().filter(|workload| *workload != Workload::PodTemplate);
-    if workload.is_none() || !is_frozen(request.namespace) {
+    // A template on its own makes nothing; what scales by itself makes pods, by a controller that nobody is asked about.
+    let runs = request.kind.workload().is_some() && request.kind != Kind::POD_TEMPLATE;
+    if !(runs || request.kind == Kind::POD_AUTOSCALER) || !is_frozen(request.namespace) {
         return Vec::new();
     }
     match request.operation {
@@ -33,7 +35,7 @@ pub(super) fn judge(request: &Request<'_>) -> Vec<Finding> {
                 format!("{what} would be new in enclave {}, which is frozen; {THAW}", request.namespace.name);
             vec![Finding::new(FROZEN, "metadata.name", problem)]
         }
-        Operation::Update => changes(request),
+        Operation::Update => changes(request).into_iter().chain(rollback(request)).collect(),
     }
 }
 
@@ -60,6 +62,18 @@ fn changes(request: &Request<'_>) -> Vec<Finding> {
             Finding::new(FROZEN, format!("spec.{member}"), problem)
         })
         .collect()
+}
+
+/// An earlier template by annotation.
+fn rollback(request: &Request<'_>) -> Option<Finding> {
+    let asked = |object| pairs(object, "annotations").remove(ROLLBACK);
+    let revision = asked(request.object).filter(|_| request.kind == Kind::DEPLOYMENT);
+    (revision.is_some() && revision != asked(request.old)).then(|| {
+        let (name, enclave) = (shown(request.name), request.namespace.name);
+        let problem =
+            format!("would change the pods of Deployment {name} in enclave {enclave}, which is frozen; {THAW}");
+        Finding::new(FROZEN, format!("metadata.annotations[{ROLLBACK}]"), problem)
+    })
 }
 
 /// Whether a member is as it was, or changes so that less runs.
@@ -149,6 +163,36 @@ mod tests {
             let expected = format!("frozen-enclave spec.{member}");
             update(kind, with(true), with(false)).frozen().refused(Protect, &[&expected]);
         }
+    }
+
+    #[test]
+    fn no_earlier_template_comes_back_by_annotation() {
+        let annotated = |to: Option<&str>| {
+            let annotations = json!({ "annotations": { "deprecated.deployment.rollback.to": to } });
+            object("report", &annotations, &json!({ "spec": { "template": 1 } }))
+        };
+        let expected = ["frozen-enclave metadata.annotations[deprecated.deployment.rollback.to]"];
+        for (old, new, refused) in [
+            (None, Some("1"), true),
+            (Some("1"), Some("2"), true),
+            (Some("1"), Some("1"), false),
+            (Some("1"), None, false),
+        ] {
+            let write = update(Kind::DEPLOYMENT, annotated(old), annotated(new));
+            write.clone().frozen().refused(Protect, if refused { &expected } else { &[] });
+            write.allowed(Protect);
+        }
+    }
+
+    #[test]
+    fn nothing_begins_to_scale_by_itself() {
+        let scaler = |min: u32, max: u32| with(&json!({ "minReplicas": min, "maxReplicas": max }));
+        let kind = Kind::POD_AUTOSCALER;
+        create(kind, scaler(1, 2)).frozen().refused(Protect, &["frozen-enclave metadata.name"]);
+        create(kind, scaler(1, 2)).allowed(Protect);
+        update(kind, scaler(1, 2), scaler(2, 2)).frozen().refused(Protect, &["frozen-enclave spec.minReplicas"]);
+        update(kind, scaler(2, 3), scaler(1, 1)).frozen().allowed(Protect);
+        delete(kind, scaler(1, 2)).frozen().allowed(Protect);
     }
 
     #[test]

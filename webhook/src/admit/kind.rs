@@ -42,6 +42,7 @@ kinds! {
     CRON_JOB = "batch" "CronJob" "cronjobs" "cronjob";
     NETWORK_POLICY = "networking.k8s.io" "NetworkPolicy" "networkpolicies" "networkpolicy";
     INGRESS = "networking.k8s.io" "Ingress" "ingresses" "ingress";
+    POD_AUTOSCALER = "autoscaling" "HorizontalPodAutoscaler" "horizontalpodautoscalers" "horizontalpodautoscaler";
     ROLE_BINDING = "rbac.authorization.k8s.io" "RoleBinding" "rolebindings" "rolebinding";
 }
 

@@ -60,7 +60,7 @@ fn identity(request: &Request<'_>) -> Vec<Finding> {
                 Some(new) => format!("{} {WHO} write", shown(new)),
                 None => format!("removed, which {WHO} do"),
             };
-            let problem = format!("{change}; {}", instead(request.kind, key));
+            let problem = format!("{change}; {}", instead(request, key));
             found.push(Finding::new(IDENTITY, format!("metadata.{member}[{key}]"), problem));
         }
     }
@@ -73,6 +73,9 @@ fn value<'a>(pairs: &'a Pairs, key: &str) -> Option<&'a str> {
 
 fn is_protected(request: &Request<'_>, member: &str, key: &str) -> bool {
     let owning = |key: &str| key.starts_with("enclave") || key.starts_with("owner") || key == "mode";
+    if is_servers(request) && request.operation == Operation::Update && key.starts_with("tentacular.io/") {
+        return true;
+    }
     match (member, request.kind) {
         ("annotations", Kind::NAMESPACE | Kind::DEPLOYMENT) => key.strip_prefix("tentacular.io/").is_some_and(owning),
         // Whoever makes a namespace chooses its level; a policy holds the server to `restricted`.
@@ -85,8 +88,9 @@ fn is_protected(request: &Request<'_>, member: &str, key: &str) -> bool {
 }
 
 /// What to do instead.
-fn instead(kind: Kind, key: &str) -> &'static str {
-    match kind {
+fn instead(request: &Request<'_>, key: &str) -> &'static str {
+    match request.kind {
+        _ if is_servers(request) => "leave it as it is",
         Kind::NAMESPACE if key == ENFORCE || key == ENFORCE_VERSION => "leave the enclave's level as it is",
         Kind::NAMESPACE => "call enclave_provision or enclave_sync",
         Kind::DEPLOYMENT if key != keys::RELEASE => "call permissions_set",
@@ -101,7 +105,7 @@ fn is_servers(request: &Request<'_>) -> bool {
             || request.kind == Kind::NETWORK_POLICY && ENCLAVE_POLICIES.contains(&request.name))
 }
 
-/// Labels and annotations of such an object may be anybody's; what it does, and whether it stays, may not.
+/// Other labels and annotations of such an object may be anybody's; what it does, and whether it stays, may not.
 fn server_object(request: &Request<'_>) -> Vec<Finding> {
     let kind = request.kind.as_str();
     let whole = |doing: &str, instead: &str| {
@@ -129,9 +133,11 @@ fn changed(request: &Request<'_>) -> Vec<String> {
         return differs.then(|| member.to_owned()).into_iter().collect();
     }
     let (new, old) = (at(request.object, &[]), at(request.old, &[]));
-    let aside = ["apiVersion", "kind", "metadata", "status"];
-    let changed =
-        members(new, old).into_iter().filter(|member| !aside.contains(member) && new[member] != old[member]);
+    // By the status of a quota the API server decides whether there may be more.
+    let counts = request.kind == Kind::RESOURCE_QUOTA && request.subresource == Some("status");
+    let is_aside =
+        |member: &str| ["apiVersion", "kind", "metadata"].contains(&member) || member == "status" && !counts;
+    let changed = members(new, old).into_iter().filter(|member| !is_aside(member) && new[member] != old[member]);
     changed.map(str::to_owned).collect()
 }
 

@@ -23,10 +23,11 @@ const SYSTEM: &str = "system-";
 pub(super) fn check(scope: &Scope<'_>, workload: &Workload, found: &mut Findings) {
     let Some(spec) = &workload.template.spec else { return };
     let at = format!("{}spec", workload.prefix);
-    // The second is an older name of the first, which the API server still reads.
-    let accounts = [("serviceAccountName", &spec.service_account_name), ("serviceAccount", &spec.service_account)];
-    for (field, account) in accounts {
-        let Some(account) = account.as_deref() else { continue };
+    // The second is an older name of the first, which the API server still reads, and fills in from it.
+    let name = spec.service_account_name.as_deref();
+    let older = spec.service_account.as_deref().filter(|older| name != Some(*older));
+    for (field, account) in [("serviceAccountName", name), ("serviceAccount", older)] {
+        let Some(account) = account else { continue };
         if !account.is_empty() && !ACCOUNTS.contains(&account) {
             let fix = format!("use {} or leave it out", ACCOUNTS.join(" or "));
             found.add(Rule::Account, format!("{at}.{field}"), account, "is no account of a tentacle", fix);

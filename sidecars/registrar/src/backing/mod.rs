@@ -4,6 +4,7 @@
 
 mod args;
 mod contract;
+pub(crate) mod exo_orphans;
 pub(crate) mod exo_status;
 mod manifests;
 mod nats;

@@ -2,7 +2,8 @@
 
 use std::{fmt, time::Duration};
 
-use futures::future::BoxFuture;
+use chrono::{DateTime, Utc};
+use futures::future::{BoxFuture, FutureExt as _};
 use tentacular_contract::backing::{Isolation, Service};
 use tokio::time::timeout;
 
@@ -30,6 +31,16 @@ pub(crate) enum Failure {
 pub(crate) struct Kept {
     pub(crate) isolation: Isolation,
     pub(crate) reason: Option<String>,
+}
+
+/// A tentacle that has something of a service, whether it exists or not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Holder {
+    pub(crate) tenant: Tenant,
+    /// What it has, in the service's words.
+    pub(crate) name: String,
+    /// Since when, where that is recorded.
+    pub(crate) since: Option<DateTime<Utc>>,
 }
 
 /// A service that is switched on. Each call is complete in itself: what one before it left half done, the next one finishes.
@@ -63,6 +74,11 @@ pub(crate) trait Backend: fmt::Debug + Send + Sync {
         tenant: &'a Tenant,
         current: &'a Fields,
     ) -> BoxFuture<'a, Result<Option<&'static str>, Failure>>;
+
+    /// The tentacles that have something of it, by what it records itself.
+    fn holders(&self) -> BoxFuture<'_, Result<Vec<Holder>, Failure>> {
+        async { Err(Failure::Refused("it keeps no record of who has something of it".to_owned())) }.boxed()
+    }
 }
 
 /// Gives up when it takes too long.

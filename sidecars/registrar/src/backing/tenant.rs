@@ -1,6 +1,6 @@
 //! Whose share it is, and what that share is called in services whose names are short and have few characters.
 
-use std::fmt;
+use std::{fmt, str::FromStr};
 
 use sha2::{Digest as _, Sha256};
 use tentacular_contract::{EnclaveName, TentacleName};
@@ -10,7 +10,7 @@ use tentacular_contract::{EnclaveName, TentacleName};
 const READABLE: usize = 52;
 
 /// A tentacle that uses backing services.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Tenant {
     pub(crate) enclave: EnclaveName,
     pub(crate) tentacle: TentacleName,
@@ -30,6 +30,18 @@ impl Tenant {
 impl fmt::Display for Tenant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.enclave, self.tentacle)
+    }
+}
+
+/// As it is displayed.
+impl FromStr for Tenant {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (enclave, tentacle) = text.split_once('/').ok_or_else(|| "it is not enclave/tentacle".to_owned())?;
+        let enclave = enclave.parse().map_err(|error| format!("{error}"))?;
+        let tentacle = tentacle.parse().map_err(|error| format!("{error}"))?;
+        Ok(Self { enclave, tentacle })
     }
 }
 

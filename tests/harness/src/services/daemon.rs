@@ -16,7 +16,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use crate::{Child, Program, port::Port, tls};
+use crate::{Child, Program, port::Port};
 
 /// How long a start may take; a loaded machine is slow.
 const START: Duration = Duration::from_mins(2);
@@ -120,9 +120,9 @@ pub(super) fn greets(address: SocketAddr, greeting: &'static [u8]) -> Ready {
 }
 
 /// Ready when a GET of `url` is answered, if only with a refusal, and not with a failure.
-pub(super) fn answers(url: String) -> anyhow::Result<Ready> {
+pub(super) fn answers(http: reqwest::ClientBuilder, url: String) -> anyhow::Result<Ready> {
     // One of them sends strangers to its maker's site.
-    let http = tls::plain().redirect(Policy::none()).build()?;
+    let http = http.redirect(Policy::none()).build()?;
     Ok(Box::new(move |_| {
         let request = http.get(&url);
         Box::pin(async move { request.send().await.is_ok_and(|answer| !answer.status().is_server_error()) })

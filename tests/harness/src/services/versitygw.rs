@@ -1,11 +1,12 @@
 //! A real versitygw: S3 with users behind the API of AWS IAM.
 
+use std::net::SocketAddr;
+
 use super::{
     daemon::{Daemon, answers},
-    minio::endpoint,
     packages::GoPackage,
 };
-use crate::{Child, Program, Scratch, port::Port, stack::random_token};
+use crate::{Child, Program, Scratch, port::Port, stack::random_token, tls};
 
 const VERSITYGW: GoPackage =
     GoPackage { path: "github.com/versity/versitygw/cmd/versitygw", version: "v1.8.0", takes: "a minute" };
@@ -44,13 +45,13 @@ impl Versitygw {
         let listen = format!("--port={}", port.address());
         let users = program.clone().args(["-q", &listen, "iam", "--dir=iam", "--private-socket-perm=0600"]);
         let users = users.arg("--private-ports").arg(&socket);
-        let ready = answers(endpoint(port.address()))?;
+        let ready = answers(tls::plain(), endpoint(port.address()))?;
         let iam = Daemon::start(users, port, folder.path().join("iam.log"), (ready, Child::kill)).await?;
         let port = Port::reserve()?;
         let listen = format!("--port={}", port.address());
         let data = program.args(["-q", &listen, "--iam-cache-disable", "--iam-standalone-endpoint"]);
         let data = data.arg(socket).args(["posix", "data"]);
-        let ready = answers(endpoint(port.address()))?;
+        let ready = answers(tls::plain(), endpoint(port.address()))?;
         let s3 = Daemon::start(data, port, folder.path().join("s3.log"), (ready, Child::kill)).await?;
         Ok(Some(Self { s3, iam, access_key, secret_key, _folder: folder }))
     }
@@ -64,4 +65,8 @@ impl Versitygw {
     pub fn iam_endpoint(&self) -> String {
         endpoint(self.iam.address())
     }
+}
+
+fn endpoint(address: SocketAddr) -> String {
+    format!("http://{address}")
 }

@@ -119,6 +119,26 @@ fn what_every_enclave_has_stays_as_it_is() {
 }
 
 #[test]
+fn a_quota_counts_what_it_counts() {
+    let quota = |name: &str, pods: u32| object(name, &json!({}), &json!({ "status": { "hard": { "pods": pods } } }));
+    let name = "tentacular-quota";
+    let write = update(Kind::RESOURCE_QUOTA, quota(name, 1), quota(name, 2));
+    write.through("status").refused(Protect, &["protected-object status"]);
+    update(Kind::RESOURCE_QUOTA, quota("mine", 1), quota("mine", 2)).through("status").allowed(Protect);
+}
+
+#[test]
+fn the_servers_objects_are_known_by_its_labels() {
+    let ledger = |name: &str, labels: Value| object(name, &json!({ "labels": labels }), &json!({}));
+    let of = |name: &str, labels: Value| {
+        update(Kind::CONFIG_MAP, ledger(name, json!({ "tentacular.io/ledger": "true" })), ledger(name, labels))
+    };
+    let expected = ["protected-metadata metadata.labels[tentacular.io/ledger]"];
+    of("tentacular-runs-report", json!({})).refused(Protect, &expected);
+    of("mine", json!({})).allowed(Protect);
+}
+
+#[test]
 fn the_account_of_workflows_gets_no_token() {
     let account = |mount: bool, pull: &str| {
         let members = json!({ "automountServiceAccountToken": mount, "imagePullSecrets": [{ "name": pull }] });

@@ -1,13 +1,13 @@
 //! Revoking users: the account's own token names them, signed again by the operator, and the server is told by a user of the
 //! system account.
 
-use async_nats::{Client, RequestError, RequestErrorKind, ServerAddr};
+use async_nats::{Client, RequestError, RequestErrorKind};
 use chrono::{DateTime, Utc};
 use nkeys::KeyPair;
 use serde_json::{Value, json};
 
 use super::{
-    connect::{Admission, connect},
+    connect::{Admission, Server},
     jwt::{self, User},
 };
 use crate::backing::{service::Failure, setting::Password};
@@ -30,14 +30,14 @@ impl Authority {
     }
 
     /// Sees whether the account can be read.
-    pub(super) async fn probe(&self, server: &ServerAddr, account: &str) -> Result<(), Failure> {
+    pub(super) async fn probe(&self, server: &Server, account: &str) -> Result<(), Failure> {
         self.look_up(&self.connect(server).await?, account).await.map(drop)
     }
 
     /// Revokes the users, and has their connections cut. One call at a time.
     pub(super) async fn revoke(
         &self,
-        server: &ServerAddr,
+        server: &Server,
         account: &str,
         users: &[User],
         now: DateTime<Utc>,
@@ -79,8 +79,8 @@ impl Authority {
         )))
     }
 
-    async fn connect(&self, server: &ServerAddr) -> Result<Client, Failure> {
-        let connected = connect(server, Admission::Creds(&self.creds.0)).await;
+    async fn connect(&self, server: &Server) -> Result<Client, Failure> {
+        let connected = server.connect(Admission::Creds(&self.creds.0)).await;
         connected.map_err(|failure| Failure::Unavailable(format!("by system_creds: {failure}")))
     }
 }

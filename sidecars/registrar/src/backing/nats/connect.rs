@@ -1,6 +1,6 @@
 //! Connections to the server, and what its errors mean.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use async_nats::{Client, ConnectError, ConnectErrorKind, ConnectOptions, ServerAddr};
 use tokio::time::timeout;
@@ -20,32 +20,44 @@ pub(super) enum Admission<'a> {
     Creds(&'a str),
 }
 
-/// A connection, which ends when the client is dropped.
-pub(super) async fn connect(server: &ServerAddr, admission: Admission<'_>) -> Result<Client, Failure> {
-    attempt(server, admission).await?.map_err(|error| Failure::Unavailable(explained(&error)))
+/// A server, and who vouches for its certificate where it has one.
+pub(super) struct Server {
+    pub(super) address: ServerAddr,
+    /// A PEM file, instead of the system's authorities.
+    pub(super) authorities: Option<PathBuf>,
 }
 
-/// Whether the server admits a client.
-pub(super) async fn admits(server: &ServerAddr, admission: Admission<'_>) -> Result<bool, Failure> {
-    match attempt(server, admission).await? {
-        Ok(_) => Ok(true),
-        Err(error) if error.kind() == ConnectErrorKind::AuthorizationViolation => Ok(false),
-        Err(error) => Err(Failure::Unavailable(explained(&error))),
+impl Server {
+    /// A connection, which ends when the client is dropped.
+    pub(super) async fn connect(&self, admission: Admission<'_>) -> Result<Client, Failure> {
+        self.attempt(admission).await?.map_err(|error| Failure::Unavailable(explained(&error)))
     }
-}
 
-async fn attempt(server: &ServerAddr, admission: Admission<'_>) -> Result<Result<Client, ConnectError>, Failure> {
-    let options = ConnectOptions::new().name(NAME).connection_timeout(CONNECT).ignore_discovered_servers();
-    let options = match admission {
-        Admission::Token(token) => options.token(token.to_owned()),
-        Admission::Creds(creds) => {
-            let unreadable =
-                |_| Failure::Refused("what it is to be asked with is no text of a creds file".to_owned());
-            options.credentials(creds).map_err(unreadable)?
+    /// Whether it admits a client.
+    pub(super) async fn admits(&self, admission: Admission<'_>) -> Result<bool, Failure> {
+        match self.attempt(admission).await? {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == ConnectErrorKind::AuthorizationViolation => Ok(false),
+            Err(error) => Err(Failure::Unavailable(explained(&error))),
         }
-    };
-    let late = |_| Failure::Unavailable(format!("it did not answer within {} s", CONNECT.as_secs()));
-    timeout(CONNECT, options.connect(server.clone())).await.map_err(late)
+    }
+
+    async fn attempt(&self, admission: Admission<'_>) -> Result<Result<Client, ConnectError>, Failure> {
+        let mut options = ConnectOptions::new().name(NAME).connection_timeout(CONNECT).ignore_discovered_servers();
+        if let Some(authorities) = &self.authorities {
+            options = options.add_root_certificates(authorities.clone());
+        }
+        let options = match admission {
+            Admission::Token(token) => options.token(token.to_owned()),
+            Admission::Creds(creds) => {
+                let unreadable =
+                    |_| Failure::Refused("what admits the registrar is no text of a creds file".to_owned());
+                options.credentials(creds).map_err(unreadable)?
+            }
+        };
+        let late = |_| Failure::Unavailable(format!("it did not answer within {} s", CONNECT.as_secs()));
+        timeout(CONNECT, options.connect(self.address.clone())).await.map_err(late)
+    }
 }
 
 /// With its causes, which say more; no credential is among them.

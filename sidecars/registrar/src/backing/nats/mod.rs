@@ -12,7 +12,6 @@ mod settings;
 
 use std::fmt;
 
-use async_nats::ServerAddr;
 use chrono::{DateTime, Utc};
 use futures::future::{BoxFuture, FutureExt as _};
 use serde_json::{Value, json};
@@ -21,7 +20,7 @@ use tokio::sync::Mutex;
 
 pub(super) use self::settings::NatsArgs;
 use self::{
-    connect::{Admission, admits, connect},
+    connect::{Admission, Server},
     jwt::{Credential, Signer, inbox_prefix, subjects},
     settings::{Keys, Mode, Settings},
 };
@@ -101,7 +100,7 @@ impl Nats {
                 let signer = keys.signer;
                 let known = read(&signer, tenant, current);
                 let works = match known.as_ref().filter(|known| !renew && self.lasts(&signer, tenant, known, now)) {
-                    Some(known) => admits(&server, Admission::Creds(&known.creds())).await?,
+                    Some(known) => server.admits(Admission::Creds(&known.creds())).await?,
                     None => false,
                 };
                 let (credential, fresh) = match known {
@@ -123,15 +122,21 @@ impl Nats {
     }
 
     /// What the tentacle is told, these fields of its credential among it.
-    fn share(&self, tenant: &Tenant, server: &ServerAddr, credential: &[(&str, String)], fresh: bool) -> Share {
-        let (host, port, subject) = (server.host().to_owned(), server.port(), subjects(tenant));
+    fn share(
+        &self,
+        tenant: &Tenant,
+        Server { address, .. }: &Server,
+        credential: &[(&str, String)],
+        fresh: bool,
+    ) -> Share {
+        let (host, port, subject) = (address.host().to_owned(), address.port(), subjects(tenant));
         let by_token = credential.iter().any(|(name, _)| *name == "token");
         // A client is told the token beside the URL, and reads its user from a creds file.
         let (method, secret) =
             if by_token { ("token", "tentacular-nats.url") } else { ("jwt", "tentacular-nats.creds") };
         let common = [
             ("protocol", Service::Nats.protocol().to_owned()),
-            ("url", server.as_url_str().to_owned()),
+            ("url", address.as_url_str().to_owned()),
             ("subject_prefix", subject.clone()),
             ("auth_method", method.to_owned()),
         ];
@@ -199,12 +204,12 @@ fn read(signer: &Signer, tenant: &Tenant, current: &Fields) -> Option<Credential
 }
 
 /// Sees whether the server admits those who were given a credential as the settings are now.
-async fn reach(server: &ServerAddr, mode: &Mode, now: DateTime<Utc>) -> Result<(), Failure> {
+async fn reach(server: &Server, mode: &Mode, now: DateTime<Utc>) -> Result<(), Failure> {
     match mode {
-        Mode::Token(token) => connect(server, Admission::Token(&token.0)).await.map(drop),
+        Mode::Token(token) => server.connect(Admission::Token(&token.0)).await.map(drop),
         Mode::Jwt(keys) => {
             let idle = keys.signer.issue_idle(PROBE, now)?;
-            connect(server, Admission::Creds(&idle.creds())).await.map(drop)
+            server.connect(Admission::Creds(&idle.creds())).await.map(drop)
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Where the server is and how tentacles are admitted to it, out of arguments and a mounted Secret.
 
-use std::path::PathBuf;
+use std::{fs, path::PathBuf};
 
 use async_nats::ServerAddr;
 use chrono::TimeDelta;
@@ -8,7 +8,7 @@ use clap::Args;
 use ipnet::IpNet;
 use nkeys::{KeyPair, KeyPairType};
 
-use super::{account::Authority, jwt::Signer};
+use super::{account::Authority, connect::Server, jwt::Signer};
 use crate::backing::{
     network::Whereabouts,
     setting::{Password, from_file, label},
@@ -59,6 +59,9 @@ pub(crate) struct NatsArgs {
     /// other argument gives. It is read again for every connection.
     #[arg(id = "nats-path", long = "nats-path", env = "TENTACULAR_NATS_PATH")]
     path: Option<PathBuf>,
+    /// PEM file of the certificate authorities that are trusted for the server, instead of the system's.
+    #[arg(id = "nats-ca-file", long = "nats-ca-file", env = "TENTACULAR_NATS_CA_CERT_PATH")]
+    ca_file: Option<PathBuf>,
     /// Days after which a tentacle's user expires. A `wf_apply` in the last third of them renews it.
     #[arg(
         id = "nats-credential-days", long = "nats-credential-days", env = "TENTACULAR_NATS_CREDENTIAL_DAYS",
@@ -79,7 +82,7 @@ pub(crate) struct NatsArgs {
 
 /// The settings as they are now.
 pub(super) struct Settings {
-    pub(super) server: ServerAddr,
+    pub(super) server: Server,
     pub(super) mode: Mode,
 }
 
@@ -135,7 +138,13 @@ impl NatsArgs {
         let [url, token, account, signing_key, operator_key, system_creds] =
             [(); 6].map(|()| fields.next().flatten());
         let mut missing: Vec<_> = url.is_none().then_some("url").into_iter().collect();
-        let server = url.and_then(|url| server(&url).map_err(|problem| problems.push(problem)).ok());
+        let address = url.and_then(|url| address(&url).map_err(|problem| problems.push(problem)).ok());
+        if let Some(path) = &self.ca_file
+            && let Err(error) = fs::read(path)
+        {
+            let path = path.display();
+            problems.push(format!("--nats-ca-file (TENTACULAR_NATS_CA_CERT_PATH) {path} cannot be read: {error}"));
+        }
         let keys = [account, signing_key, operator_key, system_creds];
         let mode = match (token, keys.iter().any(Option::is_some)) {
             (Some(token), false) => Some(Mode::Token(Password(token))),
@@ -153,8 +162,10 @@ impl NatsArgs {
         if !missing.is_empty() {
             problems.insert(0, format!("nats partially configured, missing: {}", missing.join(", ")));
         }
-        match (server, mode) {
-            (Some(server), Some(mode)) if problems.is_empty() => Ok(Settings { server, mode }),
+        match (address, mode) {
+            (Some(address), Some(mode)) if problems.is_empty() => {
+                Ok(Settings { server: Server { address, authorities: self.ca_file.clone() }, mode })
+            }
             _ => Err(problems.join("; ")),
         }
     }
@@ -164,7 +175,7 @@ impl NatsArgs {
 pub(super) const NO_METHOD: &str = "nats URL configured but no auth method set; give a signing key of an account with the account's public \
                          key (TENTACULAR_NATS_SIGNING_KEY, TENTACULAR_NATS_ACCOUNT), or a token (TENTACULAR_NATS_TOKEN)";
 
-fn server(url: &str) -> Result<ServerAddr, String> {
+fn address(url: &str) -> Result<ServerAddr, String> {
     // What is wrong is said without the text: it may hold a credential.
     let server: ServerAddr = url.parse().map_err(|_| "the NATS url is none, as nats://host:port".to_owned())?;
     if server.username().is_some() || server.password().is_some() {

@@ -27,7 +27,7 @@ use self::{
 };
 use super::{
     network::Whereabouts,
-    service::{Backend, Failure, Kept, in_time},
+    service::{Backend, Failure, Holder, Kept, in_time},
     setting::Password,
     share::{Endpoint, Fields, Share},
     tenant::Tenant,
@@ -176,6 +176,10 @@ impl Backend for Postgres {
         _current: &'a Fields,
     ) -> BoxFuture<'a, Result<Option<&'static str>, Failure>> {
         in_time(async { register::unregister(&mut self.session().await?.client, tenant).await }).boxed()
+    }
+
+    fn holders(&self) -> BoxFuture<'_, Result<Vec<Holder>, Failure>> {
+        in_time(async { register::holders(&self.session().await?.client).await }).boxed()
     }
 }
 

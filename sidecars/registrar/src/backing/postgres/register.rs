@@ -1,11 +1,17 @@
 //! Making and removing a tentacle's roles and schema.
 
-use chrono::{SecondsFormat, Utc};
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, SecondsFormat, Utc};
 use postgres_protocol::password::scram_sha_256;
 use tokio_postgres::{Client, GenericClient, Transaction};
 
 use super::sql::{identifier, identifiers, literal};
-use crate::backing::{service::Failure, share::Share, tenant::Tenant};
+use crate::backing::{
+    service::{Failure, Holder},
+    share::Share,
+    tenant::Tenant,
+};
 
 /// Connections that a tentacle may have at once with one login.
 const CONNECTION_LIMIT: u8 = 20;
@@ -15,6 +21,10 @@ const STATEMENT_TIMEOUT: &str = "5min";
 const LOCK: i64 = 0x7465_6e74_6163_6c65;
 /// Roles with a comment that begins with a text, the shortest name first: it is the owner's, the others have an ending.
 const ROLES: &str = "SELECT r.rolname::text FROM pg_roles r \
+     JOIN pg_shdescription d ON d.objoid = r.oid AND d.classoid = 'pg_authid'::regclass \
+     WHERE starts_with(d.description, $1) ORDER BY length(r.rolname), r.rolname";
+/// Roles with a comment that begins with a text, with that comment; owners before their logins, whose names are longer.
+const COMMENTS: &str = "SELECT r.rolname::text, d.description FROM pg_roles r \
      JOIN pg_shdescription d ON d.objoid = r.oid AND d.classoid = 'pg_authid'::regclass \
      WHERE starts_with(d.description, $1) ORDER BY length(r.rolname), r.rolname";
 
@@ -36,6 +46,25 @@ pub(super) async fn owner(client: &Client, tenant: &Tenant) -> Result<Option<Str
 async fn roles(client: &impl GenericClient, tenant: &Tenant) -> Result<Vec<String>, Failure> {
     let rows = client.query(ROLES, &[&mark(tenant)]).await?;
     Ok(rows.into_iter().map(|row| row.get(0)).collect())
+}
+
+/// The tenants that have roles.
+pub(super) async fn holders(client: &Client) -> Result<Vec<Holder>, Failure> {
+    let mut holders = BTreeMap::new();
+    for row in client.query(COMMENTS, &[&MARK]).await? {
+        let (name, comment): (String, String) = (row.get(0), row.get(1));
+        if let Some((tenant, since)) = read(&comment) {
+            holders.entry(tenant.clone()).or_insert(Holder { tenant, name, since });
+        }
+    }
+    Ok(holders.into_values().collect())
+}
+
+/// Whose role it is by its comment, and since when.
+fn read(comment: &str) -> Option<(Tenant, Option<DateTime<Utc>>)> {
+    let (tenant, rest) = comment.strip_prefix(MARK)?.split_once(' ')?;
+    let since = rest.strip_prefix("since ").and_then(|time| DateTime::parse_from_rfc3339(time).ok());
+    Some((tenant.parse().ok()?, since.map(|time| time.to_utc())))
 }
 
 /// Makes what the tenant's share says. All of it or nothing.

@@ -4,6 +4,7 @@
 
 mod accounts;
 mod admin;
+mod answer;
 mod connect;
 mod iam;
 mod objects;
@@ -177,7 +178,9 @@ impl Session<'_> {
         let accounts = self.accounts().await?;
         // First, so that nobody writes while the rest is done.
         let own = accounts.close(tenant, None).await?;
-        let removed = objects::remove(&self.s3, &self.server.bucket, &policy::prefix(tenant)).await?;
+        let (bucket, prefix) = (&self.server.bucket, policy::prefix(tenant));
+        objects::end_uploads(&self.s3, bucket, &prefix).await?;
+        let removed = objects::remove(&self.s3, bucket, &prefix).await?;
         if own {
             accounts.remove(tenant).await?;
         }

@@ -27,7 +27,7 @@ pub(super) async fn make_bucket(s3: &Client, server: &Server) -> Result<(), Fail
     match make.set_create_bucket_configuration(place).send().await {
         // Another registrar, in the meantime.
         Err(error) if error.code() == Some("BucketAlreadyOwnedByYou") => Ok(()),
-        made => made.map(drop).map_err(|error| failure(&error)),
+        answer => answer.map(drop).map_err(|error| failure(&error)),
     }
 }
 
@@ -71,6 +71,28 @@ pub(super) async fn remove(s3: &Client, bucket: &str, prefix: &str) -> Result<bo
         if let Some(left) = removed.errors().first() {
             let why = left.message().or(left.code()).unwrap_or("no reason was given");
             return Err(Failure::Refused(format!("objects of {prefix} cannot be removed: {why}")));
+        }
+    }
+}
+
+/// Ends the uploads in parts of that prefix, which nobody lists among the objects. Some servers only know them by their whole
+/// names, and end them by themselves.
+pub(super) async fn end_uploads(s3: &Client, bucket: &str, prefix: &str) -> Result<(), Failure> {
+    loop {
+        let found = match s3.list_multipart_uploads().bucket(bucket).prefix(prefix).send().await {
+            Err(error) if error.code() == Some("NoSuchBucket") => return Ok(()),
+            found => found.map_err(|error| failure(&error))?,
+        };
+        if found.uploads().is_empty() {
+            return Ok(());
+        }
+        for upload in found.uploads() {
+            let abort = s3.abort_multipart_upload().bucket(bucket);
+            let abort = abort.set_key(upload.key.clone()).set_upload_id(upload.upload_id.clone());
+            match abort.send().await {
+                Err(error) if error.code() != Some("NoSuchUpload") => return Err(failure(&error)),
+                _ => {}
+            }
         }
     }
 }

@@ -159,6 +159,26 @@ async fn one_token_for_all_keeps_nobody_apart_and_that_is_said() {
     unavailable(nats.offer(&one, &Fields::new(), false).await);
 }
 
+#[tokio::test]
+async fn the_certificate_is_checked_against_the_authority() {
+    let Some(server) = services::Nats::with_operator().await.unwrap() else { return };
+    let folder = Scratch::new().unwrap();
+    let (ours, others) = (folder.path().join("ours.pem"), folder.path().join("others.pem"));
+    fs::write(&ours, server.authority_pem()).unwrap();
+    fs::write(&others, tentacular_test_harness::tls::Authority::new().unwrap().pem()).unwrap();
+    let tls = format!("--nats-url={}", server.url().replace("nats://", "tls://"));
+    let (account, key) = (operator(&server).account(), operator(&server).signing_seed().unwrap());
+    let with = |authority: &std::path::Path| {
+        let authority = format!("--nats-ca-file={}", authority.display());
+        from(&[&tls, &format!("--nats-account={account}"), &format!("--nats-signing-key={key}"), &authority])
+    };
+    with(&ours).unwrap().unwrap().probe().await.unwrap();
+    let why = unavailable(with(&others).unwrap().unwrap().probe().await);
+    assert!(why.contains("TLS") || why.contains("certificate"), "{why}");
+    let error = with(&folder.path().join("none.pem")).unwrap_err().to_string();
+    assert!(error.contains("none.pem cannot be read"), "{error}");
+}
+
 #[test]
 fn what_is_missing_or_wrong_is_named_and_no_secret_shows() {
     let none: [&str; 0] = [];

@@ -1,11 +1,10 @@
 //! Settings, and a server that is away, refuses, or is somebody else.
 
-use std::{fs, time::Instant};
+use std::fs;
 
 use tentacular_test_harness::Scratch;
 
 use super::*;
-use crate::backing::service::WITHIN;
 
 fn unavailable(result: Result<impl Sized, Failure>) -> String {
     match result {
@@ -107,9 +106,7 @@ async fn a_server_without_a_free_connection_is_not_available() {
 async fn a_server_that_stands_still_is_given_up() {
     let Some(world) = World::start().await else { return };
     world.server.server.pause().unwrap();
-    let begun = Instant::now();
     unavailable(world.postgres.probe().await);
-    assert!(begun.elapsed() < WITHIN, "a connection is given up earlier than a call");
     world.server.server.resume().unwrap();
     world.postgres.probe().await.unwrap();
 }

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use tentacular_test_harness::Scratch;
+use tentacular_test_harness::{Scratch, tls::Authority};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::*;
@@ -120,6 +120,48 @@ async fn a_server_that_answers_errors_is_quoted() {
     let current = current.map(|(name, value)| (name.to_owned(), value)).into();
     assert_eq!(unavailable(rustfs.offer(&tenant("a", "b"), &current, false).await), "SlowDown: later");
     answers.abort();
+}
+
+#[tokio::test]
+async fn the_server_is_who_the_settings_say() {
+    let (ours, others) = (Authority::new().unwrap(), Authority::new().unwrap());
+    let Some(server) = Minio::start_with(Some(&ours)).await.unwrap() else { return };
+    let folder = Scratch::new().unwrap();
+    let file = folder.path().join("ours.pem");
+    fs::write(&file, ours.pem()).unwrap();
+    let by_file = format!("--rustfs-ca-file={}", file.display());
+    let (by_text, wrong) = (format!("--rustfs-ca-pem={}", ours.pem()), format!("--rustfs-ca-pem={}", others.pem()));
+    for (further, admitted) in [
+        (vec![by_file.clone()], true),
+        (vec![by_text], true),
+        // The text wins.
+        (vec![by_file, wrong], false),
+        // Not one of the system's authorities.
+        (Vec::new(), false),
+    ] {
+        let rustfs = of(&server, &further);
+        let tenant = tenant("team-a", "report");
+        let probed = rustfs.probe().await;
+        assert_eq!(probed.is_ok(), admitted, "{probed:?}");
+        if admitted {
+            let mut share = rustfs.offer(&tenant, &Fields::new(), false).await.unwrap();
+            rustfs.register(&tenant, &mut share).await.unwrap();
+        } else {
+            assert!(unavailable(probed).contains("certificate"));
+            // Neither for users nor for objects.
+            let current = [("access_key", users(&tenant)[0].clone()), ("secret_key", "x".to_owned())];
+            let current = current.map(|(name, value)| (name.to_owned(), value)).into();
+            let minio = of(&server, &[&further[..], &["--rustfs-accounts=minio".to_owned()]].concat());
+            assert!(unavailable(minio.offer(&tenant, &current, false).await).contains("certificate"));
+        }
+    }
+    for text in ["", "no PEM", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"] {
+        fs::write(&file, text).unwrap();
+        let given = ["registrar", "--rustfs-endpoint=https://s3", "--rustfs-access-key=a", "--rustfs-secret-key=s"];
+        let by_file = format!("--rustfs-ca-file={}", file.display());
+        let args = <Args as clap::Parser>::parse_from(given.into_iter().chain([&*by_file])).rustfs;
+        assert!(Rustfs::from_args(args).is_err(), "{text:?}");
+    }
 }
 
 #[test]

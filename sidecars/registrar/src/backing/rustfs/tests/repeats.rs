@@ -216,3 +216,20 @@ async fn a_user_that_is_somebody_elses_is_left_alone() {
     assert_eq!(world.unregister(&tenant).await.unwrap(), None);
     iam.get_user().user_name(tenant.share_name()).send().await.unwrap();
 }
+
+#[tokio::test]
+async fn an_upload_that_nobody_ended_goes_with_its_tentacle() {
+    let Some(world) = World::with_iam().await else { return };
+    let (tenant, other) = (tenant("team-a", "report"), tenant("team-a", "repor"));
+    for tenant in [&tenant, &other] {
+        let share = world.given(tenant, &Fields::new()).await;
+        let (client, key) = (world.client(&share), format!("{}large", share.field("prefix")));
+        let upload = client.create_multipart_upload().bucket("tentacular").key(&key).send().await.unwrap();
+        let part = client.upload_part().bucket("tentacular").key(&key).set_upload_id(upload.upload_id);
+        part.part_number(1).body(ByteStream::from_static(b"word")).send().await.unwrap();
+    }
+    assert_eq!(world.unregister(&tenant).await.unwrap(), Some("user removed"));
+    let left = world.administrator().list_multipart_uploads().bucket("tentacular").send().await.unwrap();
+    assert_eq!(left.uploads().len(), 1, "only the other's: {left:?}");
+    assert_eq!(left.uploads()[0].key(), Some(&*format!("{}large", policy::prefix(&other))));
+}
