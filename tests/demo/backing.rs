@@ -69,9 +69,8 @@ impl Services {
 pub fn manifests(example: &Value, name: &str, dependencies: &[&str], replicas: u32) -> anyhow::Result<Value> {
     let text = example.to_string().replace("word-count", name);
     let mut manifests: Value = serde_json::from_str(&text)?;
-    let asked = dependencies.iter().map(|dependency| format!("    {dependency}: {{}}\n")).collect::<String>();
-    let asked =
-        if asked.is_empty() { "  dependencies: {}\n".to_owned() } else { format!("  dependencies:\n{asked}") };
+    let asked = dependencies.iter().map(|name| ((*name).to_owned(), json!({}))).collect();
+    let asked = format!("  dependencies: {}\n", Value::Object(asked));
     for manifest in manifests.as_array_mut().context("the manifests are no list")? {
         if let Some(file) = manifest.pointer_mut("/data/workflow.yaml") {
             let workflow = file.as_str().context("no workflow.yaml")?.replace("  dependencies: {}\n", &asked);

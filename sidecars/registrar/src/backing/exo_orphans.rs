@@ -1,23 +1,24 @@
 //! `exo_orphans`: what tentacles that do not exist any more still have in the backing services, and its removal.
 
-use std::sync::Arc;
+mod remains;
+
+use std::{fmt, sync::Arc};
 
 use chrono::{SecondsFormat, Utc};
 use futures::{StreamExt as _, future::join_all, stream};
-use k8s_openapi::api::{apps::v1::Deployment, core::v1::Namespace};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tentacular_cluster::{Error, Metadata};
 use tentacular_contract::{Authz, Needs, On, backing::Service};
 use tentacular_process::link::{Permitted, ToolError, ToolSpec};
 
+use self::remains::{Remains, look, require_nothing};
 use super::{
     Backing, refused,
     service::{Backend, Holder},
     share::Fields,
     tenant::Tenant,
 };
-use crate::{registrar::Registrar, tentacle::release};
+use crate::registrar::Registrar;
 
 /// Seconds within which the call ends.
 const DEADLINE_SECONDS: u64 = 330;
@@ -195,45 +196,13 @@ async fn left(
     }
 }
 
-/// What there is of a tentacle in the cluster.
-enum Remains {
-    /// Nothing, in an enclave that there is or in none.
-    Nothing {
-        enclave: bool,
-    },
-    Something,
-    /// That cannot be told.
-    Unknown(String),
-}
-
-async fn look(registrar: &Registrar, tenant: &Tenant) -> Remains {
-    find(registrar, tenant).await.unwrap_or_else(|error| Remains::Unknown(error.to_string()))
-}
-
-async fn find(registrar: &Registrar, tenant: &Tenant) -> Result<Remains, Error> {
-    let Tenant { enclave, tentacle } = tenant;
-    let namespace = registrar.cluster.all::<Metadata<Namespace>>().get(enclave.as_str()).await?;
-    let Some(namespace) = namespace else { return Ok(Remains::Nothing { enclave: false }) };
-    match registrar.facts(&namespace.metadata) {
-        None => return Ok(Remains::Unknown(format!("namespace {enclave} is there and is no enclave"))),
-        Some(facts) if facts.terminating => {
-            return Ok(Remains::Unknown(format!("enclave {enclave} is being deleted; ask again when it is gone")));
-        }
-        Some(_) => {}
-    }
-    let deployments = registrar.cluster.namespaced::<Metadata<Deployment>>(enclave.as_str());
-    let exists = deployments.get(tentacle.as_str()).await?.is_some()
-        || !release::read(&registrar.cluster, enclave, tentacle).await?.is_empty();
-    Ok(if exists { Remains::Something } else { Remains::Nothing { enclave: true } })
-}
-
 /// Removes what the confirmed have of the service. Nothing, unless all are named rightly and none exists.
 async fn remove(
     registrar: &Registrar,
     backend: &dyn Backend,
     confirmed: &[String],
 ) -> Result<Vec<String>, ToolError> {
-    let nothing = |why: &dyn std::fmt::Display| ToolError::new(format_args!("nothing was removed: {why}"));
+    let nothing = |why: &dyn fmt::Display| ToolError::new(format_args!("nothing was removed: {why}"));
     if confirmed.len() > MOST_REMOVED {
         return Err(nothing(&format_args!("confirm names {}; give at most {MOST_REMOVED}", confirmed.len())));
     }
@@ -278,12 +247,4 @@ async fn remove_one(
         held.release().await;
     }
     Ok(removed?.unwrap_or("had nothing"))
-}
-
-fn require_nothing(tenant: &Tenant, remains: Remains) -> Result<(), ToolError> {
-    match remains {
-        Remains::Nothing { .. } => Ok(()),
-        Remains::Something => Err(ToolError::new(format_args!("{tenant} exists; wf_remove is for that"))),
-        Remains::Unknown(why) => Err(ToolError::new(format_args!("whether {tenant} exists is not known: {why}"))),
-    }
 }

@@ -3,7 +3,10 @@
 use futures::future::BoxFuture;
 
 use super::settings::Key;
-use crate::backing::{service::Failure, tenant::Tenant};
+use crate::backing::{
+    service::{Failure, Holder},
+    tenant::Tenant,
+};
 
 /// The accounts of tentacles. What is there already is no error, nor is what is not there any more.
 pub(super) trait Accounts: Send + Sync {
@@ -31,4 +34,7 @@ pub(super) trait Accounts: Send + Sync {
 
     /// Removes the tenant's account, which was closed.
     fn remove<'a>(&'a self, tenant: &'a Tenant) -> BoxFuture<'a, Result<(), Failure>>;
+
+    /// The tenants that have an account.
+    fn holders(&self) -> BoxFuture<'_, Result<Vec<Holder>, Failure>>;
 }

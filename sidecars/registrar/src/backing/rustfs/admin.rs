@@ -1,7 +1,7 @@
 //! Users and policies by the admin API that RustFS and MinIO have in common: for each tentacle a policy, which shows whose it is,
 //! and two users, of which one at a time is in use, as each has one secret.
 
-use std::{future::ready, time::SystemTime};
+use std::{collections::BTreeMap, future::ready, time::SystemTime};
 
 use aws_sdk_s3::error::DisplayErrorContext;
 use aws_sigv4::{
@@ -24,10 +24,14 @@ use super::{
     seal::seal,
     settings::{Key, Server},
 };
-use crate::backing::{service::Failure, setting::Password, tenant::Tenant};
+use crate::backing::{
+    service::{Failure, Holder},
+    setting::Password,
+    tenant::Tenant,
+};
 
-/// Most of an answer that is read, in bytes. Policies have at most 20 KiB.
-const ANSWER: usize = 64 * 1024;
+/// Most of an answer that is read, in bytes: a list of the policies of some 20,000 tentacles.
+const ANSWER: usize = 16 * 1024 * 1024;
 /// What the names of the two users end with.
 const USERS: [&str; 2] = ["_a", "_b"];
 /// A policy that every such server comes with.
@@ -81,6 +85,18 @@ impl Admin<'_> {
             None => document,
         };
         Ok(Some(document))
+    }
+
+    /// Whose policies there are. One of another name than its tenant's is somebody else's.
+    async fn owners(&self) -> Result<Vec<Holder>, Failure> {
+        let text = self.call(Method::GET, "list-canned-policies", &[], Vec::new()).await?;
+        let policies: BTreeMap<String, Value> = serde_json::from_slice(&text)
+            .map_err(|_| Failure::Refused("its admin API answers something else than policies".to_owned()))?;
+        let owners = policies.into_iter().filter_map(|(name, document)| {
+            let tenant = policy::tenant(&document).filter(|tenant| tenant.share_name() == name)?;
+            Some(Holder { tenant, name, since: None })
+        });
+        Ok(owners.collect())
     }
 
     /// Writes the policy of that name.
@@ -243,5 +259,9 @@ impl Accounts for Admin<'_> {
 
     fn remove<'a>(&'a self, tenant: &'a Tenant) -> BoxFuture<'a, Result<(), Failure>> {
         async move { self.remove_policy(&tenant.share_name()).await }.boxed()
+    }
+
+    fn holders(&self) -> BoxFuture<'_, Result<Vec<Holder>, Failure>> {
+        self.owners().boxed()
     }
 }

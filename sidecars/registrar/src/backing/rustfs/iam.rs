@@ -3,14 +3,21 @@
 //! Ids and secrets of keys are the server's to choose. A user is recognized by its path.
 
 use aws_sdk_iam::{Client, error::ProvideErrorMetadata};
+use chrono::DateTime;
 use futures::future::{BoxFuture, FutureExt as _};
 use uuid::Uuid;
 
 use super::{accounts::Accounts, connect::failure, policy, settings::Key};
-use crate::backing::{service::Failure, setting::Password, tenant::Tenant};
+use crate::backing::{
+    service::{Failure, Holder},
+    setting::Password,
+    tenant::Tenant,
+};
 
 /// What the policy is called, on each user.
 const POLICY: &str = "tentacular";
+/// What the paths of all tenants' users begin with.
+const PATH: &str = "/tentacular/";
 /// What no user is called.
 const NOBODY: &str = "tentacular-nobody";
 
@@ -37,6 +44,20 @@ impl Iam {
             present(self.0.delete_access_key().user_name(user).access_key_id(id).send().await)?;
         }
         Ok(())
+    }
+
+    async fn owners(&self) -> Result<Vec<Holder>, Failure> {
+        let mut pages = self.0.list_users().path_prefix(PATH).into_paginator().items().send();
+        let mut owners = Vec::new();
+        while let Some(user) = pages.next().await {
+            let user = user.map_err(|error| failure(&error))?;
+            let (name, path) = (user.user_name(), user.path());
+            let tenant = path.strip_prefix(PATH).and_then(|path| path.strip_suffix('/')?.parse::<Tenant>().ok());
+            let since = DateTime::from_timestamp(user.create_date().secs(), 0);
+            let tenant = tenant.filter(|tenant| tenant.share_name() == name);
+            owners.extend(tenant.map(|tenant| Holder { tenant, name: name.to_owned(), since }));
+        }
+        Ok(owners)
     }
 
     async fn make(&self, tenant: &Tenant, bucket: &str, key: Key, fresh: bool) -> Result<Key, Failure> {
@@ -69,7 +90,7 @@ impl Iam {
 
 /// The path of the tenant's user. Names of enclaves and tentacles have no slash.
 fn path(tenant: &Tenant) -> String {
-    format!("/tentacular/{}/{}/", tenant.enclave, tenant.tentacle)
+    format!("{PATH}{}/{}/", tenant.enclave, tenant.tentacle)
 }
 
 /// The answer, or none where what it is about is not there.
@@ -131,5 +152,9 @@ impl Accounts for Iam {
             present(self.0.delete_user().user_name(&user).send().await).map(drop)
         }
         .boxed()
+    }
+
+    fn holders(&self) -> BoxFuture<'_, Result<Vec<Holder>, Failure>> {
+        self.owners().boxed()
     }
 }

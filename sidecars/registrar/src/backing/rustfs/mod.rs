@@ -33,7 +33,7 @@ use self::{
     settings::{AccountsArg, Key, Server},
 };
 use super::{
-    service::{Backend, Failure, Kept, in_time},
+    service::{Backend, Failure, Holder, Kept, in_time},
     setting::Password,
     share::{Endpoint, Fields, Share},
     tenant::Tenant,
@@ -252,6 +252,10 @@ impl Backend for Rustfs {
         _current: &'a Fields,
     ) -> BoxFuture<'a, Result<Option<&'static str>, Failure>> {
         in_time(async move { self.session().await?.unregister(tenant).await }).boxed()
+    }
+
+    fn holders(&self) -> BoxFuture<'_, Result<Vec<Holder>, Failure>> {
+        in_time(async move { self.session().await?.accounts().await?.holders().await }).boxed()
     }
 }
 

@@ -40,6 +40,15 @@ pub(super) fn is_about(document: &Value, prefix: &str) -> bool {
     resources(document).any(|resource| resource.ends_with(&ending))
 }
 
+/// The tenant whose objects the policy is about, in whichever bucket.
+pub(super) fn tenant(document: &Value) -> Option<Tenant> {
+    resources(document).find_map(|resource| {
+        let (_, prefix) = resource.split_once("/ns/")?;
+        let (enclave, tentacle) = prefix.strip_suffix("/*")?.split_once("/tentacles/")?;
+        format!("{enclave}/{tentacle}").parse().ok()
+    })
+}
+
 /// Whether it lets everybody do something.
 pub(super) fn is_for_everybody(document: &Value) -> bool {
     list(&document["Statement"]).any(|statement| {

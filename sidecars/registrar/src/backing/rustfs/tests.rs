@@ -11,6 +11,7 @@ use super::{
 
 mod administration;
 mod isolated;
+mod listed;
 mod repeats;
 
 /// A server, and the registrar's way to it.
