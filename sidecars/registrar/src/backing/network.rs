@@ -24,6 +24,13 @@ pub(crate) struct Whereabouts {
     pub(super) networks: Vec<IpNet>,
 }
 
+impl Whereabouts {
+    /// As the settings name it.
+    pub(super) fn new(pods: &[(String, String)], networks: &[IpNet]) -> Self {
+        Self { pods: pods.iter().cloned().collect(), networks: networks.to_vec() }
+    }
+}
+
 /// Lets the tentacle's engine connect to the services, and its network policy let that out. A policy that limits nothing, or an
 /// engine that is not limited, stays as it is.
 pub(super) fn open(tentacle: &TentacleName, manifests: &mut [Manifest], shares: &[Share]) {

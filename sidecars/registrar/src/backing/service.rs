@@ -86,3 +86,13 @@ pub(super) async fn in_time<T>(work: impl Future<Output = Result<T, Failure>>) -
     let late = |_| Failure::Unavailable(format!("it was not done within {} s", WITHIN.as_secs()));
     timeout(WITHIN, work).await.map_err(late)?
 }
+
+/// Why a call was not answered, in a test where nothing else is right.
+#[cfg(test)]
+pub(super) fn unavailable(result: Result<impl Sized, Failure>) -> String {
+    match result {
+        Err(Failure::Unavailable(why)) => why,
+        Err(Failure::Refused(why)) => panic!("refused: {why}"),
+        Ok(_) => panic!("it was available"),
+    }
+}

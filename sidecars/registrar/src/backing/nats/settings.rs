@@ -11,7 +11,7 @@ use nkeys::{KeyPair, KeyPairType};
 use super::{account::Authority, connect::Server, jwt::Signer};
 use crate::backing::{
     network::Whereabouts,
-    setting::{Password, from_file, label},
+    setting::{Password, given, label},
 };
 
 /// The files of a mounted Secret.
@@ -108,7 +108,7 @@ impl NatsArgs {
 
     /// Where the server is in the network.
     pub(super) fn whereabouts(&self) -> Whereabouts {
-        Whereabouts { pods: self.pods.iter().cloned().collect(), networks: self.networks.clone() }
+        Whereabouts::new(&self.pods, &self.networks)
     }
 
     /// Whether anything says where the server is or who is admitted.
@@ -123,20 +123,10 @@ impl NatsArgs {
         let [token, signing_key, operator_key, system_creds] =
             [&self.token, &self.signing_key, &self.operator_key, &self.system_creds]
                 .map(|secret| secret.as_ref().map(|secret| &secret.0));
-        let given = [self.url.as_ref(), token, self.account.as_ref(), signing_key, operator_key, system_creds];
+        let arguments = [self.url.as_ref(), token, self.account.as_ref(), signing_key, operator_key, system_creds];
         let mut problems = Vec::new();
-        let fields = FIELDS.iter().zip(given).map(|(name, given)| {
-            let given = given.filter(|text| !text.is_empty()).cloned();
-            let found = given.map_or_else(
-                || self.path.as_deref().map_or(Ok(None), |path| from_file(path, name)),
-                |given| Ok(Some(given)),
-            );
-            found.map_err(|problem| problems.push(problem)).ok().flatten()
-        });
-        let fields: Vec<_> = fields.collect();
-        let mut fields = fields.into_iter();
         let [url, token, account, signing_key, operator_key, system_creds] =
-            [(); 6].map(|()| fields.next().flatten());
+            given(FIELDS, arguments, self.path.as_deref(), &mut problems);
         let mut missing: Vec<_> = url.is_none().then_some("url").into_iter().collect();
         let address = url.and_then(|url| address(&url).map_err(|problem| problems.push(problem)).ok());
         if let Some(path) = &self.ca_file

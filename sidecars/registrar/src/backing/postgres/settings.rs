@@ -7,7 +7,7 @@ use ipnet::IpNet;
 
 use crate::backing::{
     network::Whereabouts,
-    setting::{Password, from_file, label},
+    setting::{Password, given, label, missing},
 };
 
 /// Port of PostgreSQL where none is given.
@@ -106,35 +106,23 @@ impl PostgresArgs {
 
     /// Where the server is in the network.
     pub(super) fn whereabouts(&self) -> Whereabouts {
-        Whereabouts { pods: self.pods.iter().cloned().collect(), networks: self.networks.clone() }
+        Whereabouts::new(&self.pods, &self.networks)
     }
 
     /// The administrator's login as it is set now. The error names all that is missing or wrong.
     pub(super) fn administrator(&self) -> Result<Login, String> {
         let password = self.password.as_ref().map(|password| &password.0);
-        let given = [self.host.as_ref(), self.port.as_ref(), self.database.as_ref(), self.user.as_ref(), password];
+        let arguments =
+            [self.host.as_ref(), self.port.as_ref(), self.database.as_ref(), self.user.as_ref(), password];
         let mut problems = Vec::new();
-        let mut fields = FIELDS.iter().zip(given).map(|(name, given)| {
-            let given = given.filter(|text| !text.is_empty()).cloned();
-            given.or_else(|| {
-                from_file(self.path.as_deref()?, name).unwrap_or_else(|problem| {
-                    problems.push(problem);
-                    None
-                })
-            })
-        });
-        let [host, port, database, user, password] = [(); 5].map(|()| fields.next().flatten());
-        drop(fields);
+        let [host, port, database, user, password] = given(FIELDS, arguments, self.path.as_deref(), &mut problems);
         let port =
             port.map_or(Ok(PORT), |port| port.parse().map_err(|_| "port is no number from 1 to 65535".to_owned()));
-        let missing: Vec<_> = [("host", &host), ("user", &user), ("password", &password)]
-            .into_iter()
-            .filter(|(_, value)| value.is_none())
-            .map(|(name, _)| name)
-            .collect();
-        if !missing.is_empty() {
-            problems.push(format!("missing: {}", missing.join(", ")));
-        }
+        problems.extend(missing([
+            ("host", host.is_some()),
+            ("user", user.is_some()),
+            ("password", password.is_some()),
+        ]));
         match (host, port, user, password) {
             (Some(host), Ok(port), Some(user), Some(password)) if problems.is_empty() => {
                 let database = database.unwrap_or_else(|| DATABASE.to_owned());

@@ -8,7 +8,7 @@ use reqwest::Url;
 
 use crate::backing::{
     network::Whereabouts,
-    setting::{Password, from_file, label},
+    setting::{Password, given, label, missing},
 };
 
 /// Bucket where none is given.
@@ -116,34 +116,21 @@ impl RustfsArgs {
 
     /// Where the server is in the network.
     pub(super) fn whereabouts(&self) -> Whereabouts {
-        Whereabouts { pods: self.pods.iter().cloned().collect(), networks: self.networks.clone() }
+        Whereabouts::new(&self.pods, &self.networks)
     }
 
     /// The server as it is set now. The error names all that is missing or wrong.
     pub(super) fn server(&self) -> Result<Server, String> {
         let secret = self.secret_key.as_ref().map(|secret| &secret.0);
-        let given =
+        let arguments =
             [self.endpoint.as_ref(), self.access_key.as_ref(), secret, self.bucket.as_ref(), self.region.as_ref()];
         let mut problems = Vec::new();
-        let mut fields = FIELDS.iter().zip(given).map(|(name, given)| {
-            let given = given.filter(|text| !text.is_empty()).cloned();
-            given.or_else(|| {
-                from_file(self.path.as_deref()?, name).unwrap_or_else(|problem| {
-                    problems.push(problem);
-                    None
-                })
-            })
-        });
-        let [endpoint, id, secret, bucket, region] = [(); 5].map(|()| fields.next().flatten());
-        drop(fields);
-        let missing: Vec<_> = [("endpoint", &endpoint), ("access_key", &id), ("secret_key", &secret)]
-            .into_iter()
-            .filter(|(_, value)| value.is_none())
-            .map(|(name, _)| name)
-            .collect();
-        if !missing.is_empty() {
-            problems.push(format!("missing: {}", missing.join(", ")));
-        }
+        let [endpoint, id, secret, bucket, region] = given(FIELDS, arguments, self.path.as_deref(), &mut problems);
+        problems.extend(missing([
+            ("endpoint", endpoint.is_some()),
+            ("access_key", id.is_some()),
+            ("secret_key", secret.is_some()),
+        ]));
         let bucket = bucket.unwrap_or_else(|| BUCKET.to_owned());
         if !is_bucket(&bucket) {
             problems.push("bucket is no name of a bucket: 3 to 63 of a-z, 0-9, '-' and '.'".to_owned());

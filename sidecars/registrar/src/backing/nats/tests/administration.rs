@@ -5,14 +5,7 @@ use std::fs;
 use tentacular_test_harness::Scratch;
 
 use super::*;
-
-fn unavailable(result: Result<impl Sized, Failure>) -> String {
-    match result {
-        Err(Failure::Unavailable(why)) => why,
-        Err(Failure::Refused(why)) => panic!("refused: {why}"),
-        Ok(_) => panic!("it was available"),
-    }
-}
+use crate::backing::service::unavailable;
 
 #[tokio::test]
 async fn a_server_that_was_away_is_used_again() {
