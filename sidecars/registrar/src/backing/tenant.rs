@@ -27,6 +27,16 @@ impl Tenant {
     }
 }
 
+#[cfg(test)]
+impl Tenant {
+    /// Tenants whose names read alike, begin alike, or are as long as a name may be.
+    pub(super) fn hostile() -> [Self; 6] {
+        let (long, longer) = ("x".repeat(62), "x".repeat(63));
+        [("a-b", "c"), ("a", "b-c"), ("a", "b"), ("a", "b-cc"), (&long, &longer), (&longer, &long)]
+            .map(|(enclave, tentacle)| format!("{enclave}/{tentacle}").parse().expect("a tenant"))
+    }
+}
+
 impl fmt::Display for Tenant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.enclave, self.tentacle)

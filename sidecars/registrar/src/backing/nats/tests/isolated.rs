@@ -2,19 +2,11 @@
 
 use super::*;
 
-/// Names that read alike, begin alike, or are as long as a name may be.
-fn hostile() -> Vec<Tenant> {
-    let (long, longer) = ("x".repeat(62), "x".repeat(63));
-    [("a-b", "c"), ("a", "b-c"), ("a", "b"), ("a", "b-cc"), (&long, &longer), (&longer, &long)]
-        .map(|(enclave, tentacle)| tenant(enclave, tentacle))
-        .into()
-}
-
 #[tokio::test]
 async fn no_tentacle_sends_anything_to_another_or_hears_it() {
     let Some(world) = World::start().await else { return };
     let mut given = Vec::new();
-    for tenant in hostile() {
+    for tenant in Tenant::hostile() {
         let share = world.given(&tenant, &Fields::new()).await;
         let tentacle = world.connect(&share).await.unwrap();
         given.push((tentacle, inbox_prefix(&tenant)));
@@ -101,7 +93,7 @@ async fn no_tentacle_uses_what_is_everybodys() {
 #[tokio::test]
 async fn a_tentacle_publishes_asks_and_answers_on_its_own_subjects() {
     let Some(world) = World::start().await else { return };
-    for tenant in hostile() {
+    for tenant in Tenant::hostile() {
         let share = world.given(&tenant, &Fields::new()).await;
         let (mut one, mut two) = (world.connect(&share).await.unwrap(), world.connect(&share).await.unwrap());
         let mut asked = one.all().await;

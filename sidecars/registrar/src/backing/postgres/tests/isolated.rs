@@ -9,20 +9,12 @@ const FORBIDDEN: &str = "42501";
 /// What it says of what cannot be seen by the name that was given.
 const UNKNOWN: [&str; 2] = ["42P01", "3F000"];
 
-/// Names that read alike, begin alike, or are as long as a name may be.
-fn hostile() -> Vec<Tenant> {
-    let (long, longer) = ("x".repeat(62), "x".repeat(63));
-    [("a-b", "c"), ("a", "b-c"), ("a", "b"), ("a", "b-cc"), (&long, &longer), (&longer, &long)]
-        .map(|(enclave, tentacle)| tenant(enclave, tentacle))
-        .into()
-}
-
 #[tokio::test]
 async fn no_tentacle_reads_writes_or_removes_anything_of_another() {
     let Some(world) = World::start().await else { return };
     world.postgres.probe().await.unwrap();
     let mut given = Vec::new();
-    for tenant in hostile() {
+    for tenant in Tenant::hostile() {
         let share = world.given(&tenant, &Fields::new()).await;
         let client = world.connect(&share).await.unwrap();
         client

@@ -4,14 +4,6 @@ use aws_sdk_s3::types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPa
 
 use super::*;
 
-/// Names that read alike, begin alike, or are as long as a name may be.
-fn hostile() -> Vec<Tenant> {
-    let (long, longer) = ("x".repeat(62), "x".repeat(63));
-    [("a-b", "c"), ("a", "b-c"), ("a", "b"), ("a", "b-cc"), (&long, &longer), (&longer, &long)]
-        .map(|(enclave, tentacle)| tenant(enclave, tentacle))
-        .into()
-}
-
 #[tokio::test]
 async fn a_tentacle_does_everything_with_its_own_objects() {
     let Some(world) = World::start().await else { return };
@@ -86,7 +78,7 @@ async fn no_tentacle_reads_writes_lists_or_removes_anything_of_another_with_iam(
 
 async fn others_objects<Server>(world: &World<Server>) {
     let mut given = Vec::new();
-    for tenant in hostile() {
+    for tenant in Tenant::hostile() {
         let share = world.given(&tenant, &Fields::new()).await;
         let client = world.client(&share);
         put(&client, &format!("{}mine", share.field("prefix"))).await.unwrap();
