@@ -1,6 +1,6 @@
 //! One call of a tool, by a real MCP client.
 
-use std::{fs, io::Write as _, process::ExitCode, sync::Arc};
+use std::{fs, io::Write as _, process::ExitCode};
 
 use anyhow::{Context as _, ensure};
 use clap::Args as ClapArgs;
@@ -10,10 +10,9 @@ use rmcp::{
     service::{ClientLifecycleMode, serve_client_with_lifecycle},
     transport::{StreamableHttpClientTransport, streamable_http_client::StreamableHttpClientTransportConfig},
 };
-use rustls::{ClientConfig as TlsConfig, RootCertStore, crypto::ring};
 use serde_json::{Map, Value};
 
-use crate::args::Args;
+use crate::{args::Args, tls};
 
 /// Which tool, and with what.
 #[derive(Debug, Clone, ClapArgs)]
@@ -69,12 +68,7 @@ fn own_url(server: &Args) -> String {
 
 /// Trusts the system's authorities (those of `SSL_CERT_FILE`), and follows no redirection with the token.
 fn client() -> anyhow::Result<reqwest::Client> {
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    let tls = TlsConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+    let tls = tls::client_config(tls::system_roots())?;
     Ok(reqwest::Client::builder().tls_backend_preconfigured(tls).redirect(Policy::none()).build()?)
 }
 

@@ -11,7 +11,6 @@ use std::{
 use anyhow::{Context as _, bail, ensure};
 use arc_swap::ArcSwapOption;
 use reqwest::{Client, Url, redirect::Policy};
-use rustls::{ClientConfig, RootCertStore, crypto::ring};
 use rustls_pki_types::{CertificateDer, pem::PemObject};
 use serde::Deserialize;
 use tentacular_process::{Context, health::Health, http::root_cause};
@@ -21,6 +20,7 @@ use tokio::{
 };
 
 use super::{KeySet, Settings};
+use crate::tls;
 
 /// Between two fetches that nobody asked for. A key that was withdrawn is refused after this time at the latest.
 const REFRESH: Duration = Duration::from_mins(5);
@@ -203,8 +203,7 @@ impl Provider {
 /// A client that trusts the system's authorities and those of the settings, and follows no redirection: where keys come from is
 /// for the settings and the discovery document to say.
 fn client(settings: &Settings) -> anyhow::Result<Client> {
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    let mut roots = tls::system_roots();
     if let Some(file) = &settings.ca_file {
         let named = || format!("cannot read certificates from {} (--oidc-ca-file)", file.display());
         let certificates: Vec<_> =
@@ -212,12 +211,8 @@ fn client(settings: &Settings) -> anyhow::Result<Client> {
         let (added, _) = roots.add_parsable_certificates(certificates);
         ensure!(added > 0, "there is no certificate in {} (--oidc-ca-file)", file.display());
     }
-    let tls = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
     let client = Client::builder()
-        .tls_backend_preconfigured(tls)
+        .tls_backend_preconfigured(tls::client_config(roots)?)
         .redirect(Policy::none())
         .timeout(REQUEST)
         .user_agent(concat!("tentacular-mcp/", env!("CARGO_PKG_VERSION")))
