@@ -189,13 +189,26 @@ impl Place {
         Ok(sets.into_iter().map(|set| set.name_any()).collect())
     }
 
+    /// What stands in the enclave once the controller of Deployments has seen each of them as it is.
     pub(super) async fn snapshot(&self) -> anyhow::Result<Snapshot> {
+        let deployments = Api::<Deployment>::namespaced(self.admin.clone(), &self.enclave);
+        for deployment in deployments.list(&ListParams::default()).await? {
+            let is_seen = |live: Option<&Deployment>| {
+                live.is_none_or(|live| {
+                    let seen = live.status.as_ref().and_then(|status| status.observed_generation);
+                    seen >= live.metadata.generation
+                })
+            };
+            eventually(&deployments, &deployment.name_any(), is_seen).await?;
+        }
         let mut all = Snapshot::new();
         for kind in KINDS {
             for object in self.api(kind).list(&ListParams::default()).await? {
                 all.insert(format!("{kind}/{}", object.name_any()), content(kind, object)?);
             }
         }
+        // Kubernetes puts it into each namespace at some time after it was made.
+        all.remove("ConfigMap/kube-root-ca.crt");
         Ok(all)
     }
 
@@ -229,6 +242,9 @@ fn content(kind: &str, mut object: DynamicObject) -> anyhow::Result<Value> {
     if RESTLESS.contains(&kind) {
         object.metadata.resource_version = None;
         object.data.as_object_mut().unwrap().remove("status");
+        if kind == "ReplicaSet" {
+            object.data["spec"].as_object_mut().unwrap().remove("replicas");
+        }
         let is_reported = |manager: Option<&String>| manager.is_some_and(|name| name == "kube-controller-manager");
         object.managed_fields_mut().retain(|entry| !is_reported(entry.manager.as_ref()));
         object.annotations_mut().remove("deployment.kubernetes.io/revision");
