@@ -7,7 +7,9 @@ use serde_json::{Value, json};
 use tentacular_test_harness::{Part, eventually, installation::SERVER_NAMESPACE};
 
 use super::{
-    attempt::{Attempt, By, all_possible, all_refused, apply, create, delete, get, json_patch, merge, replace},
+    attempt::{
+        Attempt, By, all_possible, all_refused, apply, create, delete, get, json_patch, merge, replace, until_refused,
+    },
     bindings::{account, binding},
     kinds::RBAC,
     place::{Place, admin, place, thief, until_allowed},
@@ -16,6 +18,7 @@ use crate::support::unique;
 
 const LABEL: By = By::Policy("tentacular-label");
 const BINDINGS: By = By::Policy("tentacular-bindings");
+const LOCKS: By = By::Policy("tentacular-locks");
 const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 
 /// Somebody to whom the administrator gives these rights in the whole cluster, and `edit` in the enclave.
@@ -148,6 +151,54 @@ async fn the_roles_of_enclaves_are_bound_by_administrators_and_only_there() -> a
         all_refused(&admin, everybody.into_iter().map(|attempt| (BINDINGS, attempt))).await?;
     }
     Ok(())
+}
+
+#[tokio::test]
+async fn a_lock_is_taken_by_the_registrar_and_removed_by_administrators_alone() -> anyhow::Result<()> {
+    let (place, admin) = (place().await?, admin().await?);
+    let lease = |namespace: &str, name: &str| {
+        let spec = json!({ "holderIdentity": "eve", "leaseDurationSeconds": i32::MAX,
+            "renewTime": "2999-01-01T00:00:00.000000Z", "acquireTime": "2999-01-01T00:00:00.000000Z" });
+        let path = format!("/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases");
+        (path, json!({ "metadata": { "name": name }, "spec": spec }))
+    };
+    let held = unique("tentacular-held");
+    let (path, body) = lease(&place.enclave, &held);
+    create(&path, body).send_for_real(&admin).await?;
+    let mut attempts = vec![
+        merge(format!("{path}/{held}"), json!({ "spec": { "leaseDurationSeconds": 1 } })),
+        delete(format!("{path}/{held}")),
+        delete(&path),
+    ];
+    for name in ["tentacular-report", "tentacular.enclave"] {
+        let (path, body) = lease(&place.enclave, name);
+        let mut applied = body.clone();
+        applied["apiVersion"] = json!("coordination.k8s.io/v1");
+        applied["kind"] = json!("Lease");
+        attempts.push(create(&path, body));
+        attempts.push(apply(format!("{path}/{name}"), applied));
+    }
+    let (editor, administering) = (person(place, json!([])).await?, person(place, administrator()).await?);
+    let leases = json!([{ "apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["*"] }]);
+    let subjects = [&editor, &administering]
+        .map(|name| json!({ "apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": name }));
+    let mut bound = binding("Role", &held, &subjects);
+    bound["metadata"]["name"] = json!(held);
+    let role = json!({ "metadata": { "name": held }, "rules": leases });
+    for (kind, object) in [("roles", role), ("rolebindings", bound)] {
+        create(format!("{RBAC}/namespaces/{}/{kind}", place.enclave), object).send_for_real(&admin).await?;
+    }
+    let delete_all = json!({ "verb": "deletecollection", "group": "coordination.k8s.io", "resource": "leases",
+        "namespace": place.enclave });
+    for who in [&editor, &administering] {
+        until_allowed(&admin, who, &delete_all).await?;
+    }
+    let refused = posing_as(&editor, &attempts);
+    until_refused(&admin, LOCKS, &refused[0]).await?;
+    all_refused(&admin, refused.into_iter().map(|attempt| (LOCKS, attempt))).await?;
+    let (path, body) = lease(&place.enclave, "team-leader");
+    all_possible(&admin, posing_as(&editor, &[create(path, body)])).await?;
+    all_possible(&admin, posing_as(&administering, &attempts)).await
 }
 
 #[tokio::test]

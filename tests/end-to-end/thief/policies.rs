@@ -33,6 +33,6 @@ async fn their_expressions_fit_the_types_that_they_are_about_and_nothing_is_let_
         assert_eq!(binding.validation_actions.unwrap(), ["Deny"]);
         found += 1;
     }
-    assert_eq!(found, 7);
+    assert_eq!(found, 8);
     Ok(())
 }
