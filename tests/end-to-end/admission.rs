@@ -3,6 +3,7 @@
 //! Everything is a dry run where nothing else is said.
 
 mod annotations;
+mod callers;
 mod controllers;
 mod frozen;
 mod protection;

@@ -1,5 +1,5 @@
-//! What both targets do with a body: ask the webhook both questions about it, and hold each answer to what the API server
-//! needs. A panic ends the run, also one that the webhook would catch.
+//! What both targets do with a body: ask the webhook about it for each kind of caller, and hold each answer to what the API
+//! server needs. A panic ends the run, also one that the webhook would catch.
 
 use std::{
     pin::pin,
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tentacular_contract::pod_security::Version;
 use tentacular_process::metrics::Metrics;
 use tentacular_webhook::{
-    admit::{Entry, Installation},
+    admit::{Caller, Installation},
     decisions::Decisions,
     namespaces::Namespaces,
     review::{Malformed, Reviewer},
@@ -40,19 +40,19 @@ static REVIEWER: LazyLock<Reviewer> = LazyLock::new(|| {
     Reviewer::new(Decisions::new(&Metrics::default()), namespaces, installation)
 });
 
-/// Asks both questions about a body, and says whether it is a review.
+/// Asks about a body for each kind of caller, and says whether it is a review.
 ///
 /// # Panics
 /// When an answer is none that the API server can use.
 pub fn ask(body: &[u8]) -> bool {
-    let answers = Entry::ALL.map(|entry| answer(entry, body));
+    let answers = Caller::ALL.map(|caller| answer(caller, body));
     answers.iter().flatten().for_each(|answer| hold(answer));
     answers.iter().all(Result::is_ok)
 }
 
 /// The answer, which is there at once: all namespaces are known.
-fn answer(entry: Entry, body: &[u8]) -> Result<Vec<u8>, Malformed> {
-    match pin!(REVIEWER.answer(entry, body)).poll(&mut Context::from_waker(Waker::noop())) {
+fn answer(caller: Caller, body: &[u8]) -> Result<Vec<u8>, Malformed> {
+    match pin!(REVIEWER.answer(caller, body)).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(answer) => answer,
         Poll::Pending => panic!("a review waits"),
     }

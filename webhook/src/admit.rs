@@ -1,9 +1,11 @@
 //! The rules, pure: a request to the API server in, everything that speaks against it out. One module a family of rules.
 //!
-//! The API server asks twice about a write, see [`Entry`]. Of an update, the rules about objects refuse what it brings; what
-//! was wrong before it is a warning, since it must not stand in the way of an unrelated change.
+//! There are two families of rules: `protect` is about who writes, `validate` about what is written. Of an update, the
+//! rules about objects refuse what it brings; what was wrong before it is a warning, since it must not stand in the way of
+//! an unrelated change.
 
 mod annotation;
+mod contents;
 mod deployment;
 mod frozen;
 mod kind;
@@ -21,31 +23,35 @@ use tentacular_contract::{facts::Pairs, pod_security::Version};
 use tokio::sync::watch;
 
 pub use kind::Kind;
+pub(crate) use object::texts;
 
-/// Which question the API server asks: the configuration has two entries for each resource, told apart by their path.
+use contents::Contents;
+
+/// Who writes, as the API server tells it: the configuration has two entries for each resource, for different callers and
+/// told apart by their path. Each write matches one of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Entry {
-    /// Protection and frozen enclaves. Administrators and the server's own accounts are not asked about.
-    Protect,
-    /// What holds for everybody: annotations, Pod Security, and that a tentacle reaches only its own.
-    Validate,
+pub enum Caller {
+    /// Whoever both families of rules hold for.
+    Ordinary,
+    /// An administrator or one of the server's own accounts, who may write what is protected and what is frozen.
+    Trusted,
 }
 
-impl Entry {
+impl Caller {
     /// Both.
-    pub const ALL: [Self; 2] = [Self::Protect, Self::Validate];
+    pub const ALL: [Self; 2] = [Self::Ordinary, Self::Trusted];
 
-    /// The path of a request that asks this.
+    /// The path of a request about a write by this caller.
     pub const fn path(self) -> &'static str {
         match self {
-            Self::Protect => "/protect",
-            Self::Validate => "/validate",
+            Self::Ordinary => "/ordinary",
+            Self::Trusted => "/trusted",
         }
     }
 
-    /// What a request to `path` asks.
+    /// Whom a request to `path` is about.
     pub fn of_path(path: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|entry| entry.path() == path)
+        Self::ALL.into_iter().find(|caller| caller.path() == path)
     }
 
     /// How metrics and logs name it.
@@ -79,8 +85,8 @@ pub struct Namespace<'a> {
 /// A write that the API server asks about.
 #[derive(Debug, Clone, Copy)]
 pub struct Request<'a> {
-    /// What is asked.
-    pub entry: Entry,
+    /// Who writes.
+    pub caller: Caller,
     /// What the write does.
     pub operation: Operation,
     /// Kind of the object; for its scale, that of the object that is scaled.
@@ -139,6 +145,8 @@ pub struct Verdict {
     pub violations: Vec<Finding>,
     /// What the writer should know.
     pub warnings: Vec<Finding>,
+    /// Whether others might write it: the first violation is of `protect`'s rules.
+    pub forbidden: bool,
 }
 
 impl Verdict {
@@ -150,11 +158,12 @@ impl Verdict {
     /// What is found in an object: refused, but for what was found in the object before it too.
     fn of_change(new: Vec<Finding>, old: &[Finding]) -> Self {
         let (warnings, violations) = new.into_iter().partition(|finding| old.contains(finding));
-        Self { violations, warnings }
+        Self { violations, warnings, forbidden: false }
     }
 
-    /// This and `other`.
+    /// This and then `other`.
     fn and(mut self, other: Self) -> Self {
+        self.forbidden |= other.forbidden && self.violations.is_empty();
         self.violations.extend(other.violations);
         self.warnings.extend(other.warnings);
         self
@@ -163,18 +172,31 @@ impl Verdict {
 
 impl From<Vec<Finding>> for Verdict {
     fn from(violations: Vec<Finding>) -> Self {
-        Self { violations, warnings: Vec::new() }
+        Self { violations, ..Self::default() }
     }
 }
 
 /// Judges a write.
 pub fn admit(request: &Request<'_>, installation: &Installation) -> Verdict {
-    match request.entry {
-        Entry::Protect => Verdict::from(protection::judge(request)).and(frozen::judge(request).into()),
-        Entry::Validate => annotation::verdict(request)
-            .and(pod_security::verdict(request, *installation.version.borrow()))
-            .and(own::verdict(request, installation.ingress_domain.as_deref())),
+    match request.caller {
+        Caller::Ordinary => protect(request).and(validate(request, installation)),
+        Caller::Trusted => validate(request, installation),
     }
+}
+
+/// What only the server and administrators change, and that a frozen enclave is frozen.
+fn protect(request: &Request<'_>) -> Verdict {
+    let mut violations = protection::judge(request);
+    violations.extend(frozen::judge(request));
+    Verdict { forbidden: !violations.is_empty(), violations, ..Verdict::default() }
+}
+
+/// What holds for everybody: annotations, Pod Security, and that a tentacle reaches only its own.
+fn validate(request: &Request<'_>, installation: &Installation) -> Verdict {
+    let contents = Contents::of(request);
+    annotation::verdict(request)
+        .and(pod_security::verdict(request, &contents, *installation.version.borrow()))
+        .and(own::verdict(request, &contents, installation.ingress_domain.as_deref()))
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The rules offline: what the running webhook would say of objects in files. Pure; the command reads the files.
 //!
 //! Each object is looked at as if somebody created it. Who that is, and what stands in the cluster, is not known here, so
-//! that this is the question of [`Entry::Validate`] alone.
+//! that it is somebody trusted.
 
 mod manifest;
 mod report;
@@ -14,10 +14,7 @@ use std::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use tentacular_contract::{facts::Pairs, keys, pod_security};
 
-use crate::{
-    admit::{Entry, Installation, Kind, Namespace, Operation, Request, Verdict, admit},
-    review,
-};
+use crate::admit::{Caller, Installation, Kind, Namespace, Operation, Request, Verdict, admit};
 
 use manifest::Manifest;
 pub(crate) use report::{Report, Severity};
@@ -72,19 +69,15 @@ pub(crate) fn check(sources: &[Source], settings: &Settings) -> Report {
 
 /// What the webhook answers when the object is created in `namespace`.
 fn judge(manifest: &Manifest, namespace: &InForce, installation: &Installation) -> Verdict {
-    let object = match review::value(manifest.object.clone()) {
-        Ok(object) => object,
-        Err(error) => return Verdict::refusal("object", error),
-    };
     let InForce { name, labels, annotations } = namespace;
     let request = Request {
-        entry: Entry::Validate,
+        caller: Caller::Trusted,
         operation: Operation::Create,
         kind: manifest.known_kind(),
         subresource: None,
-        name: manifest.object.metadata.name.as_deref().unwrap_or_default(),
+        name: manifest.metadata.name.as_deref().unwrap_or_default(),
         namespace: Namespace { name, labels, annotations },
-        object: Some(&object),
+        object: Some(&manifest.object),
         old: None,
     };
     admit(&request, installation)
@@ -134,7 +127,7 @@ impl<'a> Surroundings<'a> {
         let namespaces = manifests.iter().filter(|manifest| manifest.known_kind().is_namespace());
         let known: BTreeMap<_, _> = namespaces
             .filter_map(|manifest| {
-                let metadata = &manifest.object.metadata;
+                let metadata = &manifest.metadata;
                 Some((metadata.name.as_deref()?, metadata))
             })
             .collect();
@@ -145,7 +138,7 @@ impl<'a> Surroundings<'a> {
 
     /// The namespace that an object is, or that it is in.
     fn of_object(&self, manifest: &Manifest) -> InForce {
-        let metadata = &manifest.object.metadata;
+        let metadata = &manifest.metadata;
         if manifest.known_kind().is_namespace() {
             return InForce::of(metadata.name.as_deref().unwrap_or_default(), metadata);
         }

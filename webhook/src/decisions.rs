@@ -6,10 +6,12 @@ use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family, histogram::Histogram},
 };
-use tentacular_cluster::{Object, admission::AdmissionRequest};
 use tentacular_process::metrics::Metrics;
 
-use crate::admit::{Finding, Verdict};
+use crate::{
+    admit::{Caller, Finding, Kind, Verdict},
+    wire::Asked,
+};
 
 /// Bounds of the latency histogram, in seconds: what is usual ends below the first, and the API server waits for 5.
 const SECONDS: [f64; 10] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 1.0, 5.0];
@@ -19,6 +21,7 @@ const LOGGED: usize = 2000;
 /// What a review was about and how it ended. All have few values: whoever reaches the port may send reviews of anything.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Labels {
+    caller: &'static str,
     kind: &'static str,
     rule: &'static str,
     outcome: &'static str,
@@ -36,7 +39,8 @@ impl Decisions {
     pub fn new(metrics: &Metrics) -> Self {
         let decisions = Self { decided: Family::default(), seconds: Histogram::new(SECONDS) };
         metrics.register(|registry| {
-            let help = "Decisions, by kind of object, rule and outcome; each rule that a review breaks counts";
+            let help =
+                "Decisions, by caller, kind of object, rule and outcome; each rule that a review breaks counts";
             registry.register("webhook_decisions", help, decisions.decided.clone());
             let help = "Seconds from a review's arrival to its answer";
             registry.register("webhook_review_duration_seconds", help, decisions.seconds.clone());
@@ -44,10 +48,11 @@ impl Decisions {
         decisions
     }
 
-    /// Counts and logs what `verdict` says of `request`, whose object is of `kind`.
-    pub(crate) fn record(&self, kind: &'static str, request: &AdmissionRequest<Object>, verdict: &Verdict) {
+    /// Counts and logs what `verdict` says of a write by `caller`, whose object is of `kind`.
+    pub(crate) fn record(&self, caller: Caller, kind: Kind, asked: &Asked, verdict: &Verdict) {
+        let (caller, kind) = (caller.as_str(), kind.label());
         let count = |rule, outcome| {
-            self.decided.get_or_create(&Labels { kind, rule, outcome }).inc();
+            self.decided.get_or_create(&Labels { caller, kind, rule, outcome }).inc();
         };
         for rule in rules(&verdict.violations) {
             count(rule, "denied");
@@ -58,7 +63,7 @@ impl Decisions {
         if verdict.violations.is_empty() {
             count("none", "allowed");
         } else {
-            log(kind, request, &verdict.violations);
+            log(caller, kind, asked, &verdict.violations);
         }
     }
 
@@ -76,19 +81,20 @@ fn rules(findings: &[Finding]) -> Vec<&'static str> {
     rules
 }
 
-fn log(kind: &'static str, request: &AdmissionRequest<Object>, violations: &[Finding]) {
+fn log(caller: &'static str, kind: &'static str, asked: &Asked, violations: &[Finding]) {
     let problems: Vec<_> = violations.iter().map(ToString::to_string).collect();
     tracing::info!(
         outcome = "denied",
         rules = rules(violations).join(","),
+        caller,
         kind,
-        resource = request.resource.resource,
-        subresource = request.sub_resource.as_deref().unwrap_or_default(),
-        operation = ?request.operation,
-        namespace = request.namespace.as_deref().unwrap_or_default(),
-        name = request.name,
-        user = request.user_info.username.as_deref().unwrap_or_default(),
-        dry_run = request.dry_run,
+        resource = asked.resource.resource,
+        subresource = asked.sub_resource.as_deref().unwrap_or_default(),
+        operation = ?asked.operation,
+        namespace = asked.namespace.as_deref().unwrap_or_default(),
+        name = asked.name,
+        user = asked.user_info.username,
+        dry_run = asked.dry_run,
         problems = problems.join("\n").chars().take(LOGGED).collect::<String>(),
         "decision"
     );

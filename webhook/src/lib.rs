@@ -13,6 +13,7 @@ mod run;
 mod server;
 mod server_version;
 mod trust;
+mod wire;
 
 pub use args::Args;
 pub use run::run;

@@ -7,20 +7,14 @@ use std::{
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::Value;
-use tentacular_cluster::{
-    Object,
-    admission::{AdmissionRequest, AdmissionResponse, AdmissionReview, Operation as Asked},
-};
 use tentacular_contract::facts::Pairs;
 
 use crate::{
-    admit::{Entry, Finding, Installation, Kind, Namespace, Operation, Request, Verdict, admit},
+    admit::{Caller, Finding, Installation, Kind, Namespace, Operation, Request, Verdict, admit, texts},
     decisions::Decisions,
     namespaces::Namespaces,
+    wire::{API_VERSION, Answer, Asked, KIND, Object, Review, Status, Verb},
 };
-
-/// The only version of `AdmissionReview` that our configuration names.
-const API_VERSION: &str = "admission.k8s.io/v1";
 
 /// A body that is no review this webhook can answer.
 #[derive(Debug, thiserror::Error)]
@@ -28,9 +22,9 @@ pub enum Malformed {
     /// It is no JSON of that form.
     #[error("the body is no AdmissionReview: {0}")]
     Json(#[from] serde_json::Error),
-    /// It is of another version.
-    #[error("apiVersion {0:?} is not supported: send {API_VERSION}")]
-    Version(String),
+    /// It is something else, or of another version.
+    #[error("apiVersion {0:?} and kind {1:?} are not supported: send {API_VERSION} and {KIND}")]
+    Version(String, String),
     /// It asks nothing.
     #[error("the review holds no request")]
     Empty,
@@ -63,68 +57,63 @@ impl Reviewer {
         Self { decisions, namespaces, installation }
     }
 
-    /// The answer to the review in `body`, which came to `entry`.
+    /// The answer to the review in `body`, of a write by `caller`.
     ///
     /// # Errors
     /// When `body` is no review of the supported version.
-    pub async fn answer(&self, entry: Entry, body: &[u8]) -> Result<Vec<u8>, Malformed> {
-        let review: AdmissionReview<Object> = serde_json::from_slice(body)?;
-        if review.types.api_version != API_VERSION {
-            return Err(Malformed::Version(review.types.api_version));
+    pub async fn answer(&self, caller: Caller, body: &[u8]) -> Result<Vec<u8>, Malformed> {
+        let Review { api_version, kind, request } = serde_json::from_slice(body)?;
+        if (api_version.as_str(), kind.as_str()) != (API_VERSION, KIND) {
+            return Err(Malformed::Version(api_version, kind));
         }
-        let mut request: AdmissionRequest<Object> = review.try_into().map_err(|_| Malformed::Empty)?;
-        let kind = kind(&request);
-        let objects = (request.object.take(), request.old_object.take());
-        let (verdict, code) = self.decide(entry, kind, &request, objects).await?;
-        self.decisions.record(kind.label(), &request, &verdict);
-        Ok(serde_json::to_vec(&response(&request, &verdict, code).into_review())?)
+        let asked = request.ok_or(Malformed::Empty)?;
+        let kind = kind_of(&asked);
+        let (verdict, code) = self.decide(caller, kind, &asked).await;
+        self.decisions.record(caller, kind, &asked, &verdict);
+        Ok(answer(&asked, &verdict, code).to_json()?)
     }
 
-    async fn decide(
-        &self,
-        entry: Entry,
-        kind: Kind,
-        request: &AdmissionRequest<Object>,
-        (object, old): (Option<Object>, Option<Object>),
-    ) -> Result<(Verdict, Code), Malformed> {
-        let operation = match request.operation {
-            Asked::Create => Operation::Create,
-            Asked::Update => Operation::Update,
-            Asked::Delete => Operation::Delete,
-            Asked::Connect => return Ok((Verdict::default(), INVALID)),
+    async fn decide(&self, caller: Caller, kind: Kind, asked: &Asked) -> (Verdict, Code) {
+        let operation = match asked.operation {
+            Verb::Create => Operation::Create,
+            Verb::Update => Operation::Update,
+            Verb::Delete => Operation::Delete,
+            Verb::Connect => return (Verdict::default(), INVALID),
         };
-        let metadata = match &request.namespace {
+        let [object, old] = [&asked.object, &asked.old_object].map(|object| object.as_ref().map(|Object(json)| json));
+        let metadata = match &asked.namespace {
             // Of a namespace its own metadata counts, as it is going to be.
             Some(name) if !kind.is_namespace() => match self.namespaces.find(name).await {
                 Ok(metadata) => metadata,
-                Err(unknown) => return Ok((Verdict::refusal("enclave-unknown", unknown), UNAVAILABLE)),
+                Err(unknown) => return (Verdict::refusal("enclave-unknown", unknown), UNAVAILABLE),
             },
-            _ => Arc::new(object.as_ref().or(old.as_ref()).map(|object| object.metadata.clone()).unwrap_or_default()),
+            _ => Arc::new(object.or(old).map(metadata).unwrap_or_default()),
         };
-        let (object, old) = (object.map(value).transpose()?, old.map(value).transpose()?);
         // The objects of a collection that is deleted have their names in themselves alone.
-        let own_name = [&object, &old].into_iter().flatten().find_map(|object| object["metadata"]["name"].as_str());
-        let own_name = own_name.filter(|_| request.name.is_empty()).unwrap_or(&request.name);
+        let own_name = [object, old].into_iter().flatten().find_map(|object| object["metadata"]["name"].as_str());
+        let own_name = own_name.filter(|_| asked.name.is_empty()).unwrap_or(&asked.name);
         let none = Pairs::new();
         let ObjectMeta { name, labels, annotations, .. } = &*metadata;
         let request = Request {
-            entry,
+            caller,
             operation,
             kind,
-            subresource: request.sub_resource.as_deref().filter(|part| !part.is_empty()),
+            subresource: asked.sub_resource.as_deref().filter(|part| !part.is_empty()),
             name: own_name,
             namespace: Namespace {
                 name: name.as_deref().unwrap_or(own_name),
                 labels: labels.as_ref().unwrap_or(&none),
                 annotations: annotations.as_ref().unwrap_or(&none),
             },
-            object: object.as_ref(),
-            old: old.as_ref(),
+            object,
+            old,
         };
         // A fault in a rule is the fault of this one review. The panic itself is in the log.
-        let judged = catch_unwind(AssertUnwindSafe(|| admit(&request, &self.installation)));
-        let code = if entry == Entry::Protect { FORBIDDEN } else { INVALID };
-        Ok(judged.map_or_else(|_| (fault(), INTERNAL), |verdict| (verdict, code)))
+        match catch_unwind(AssertUnwindSafe(|| admit(&request, &self.installation))) {
+            Ok(verdict) if verdict.forbidden => (verdict, FORBIDDEN),
+            Ok(verdict) => (verdict, INVALID),
+            Err(_) => (fault(), INTERNAL),
+        }
     }
 }
 
@@ -135,30 +124,35 @@ fn fault() -> Verdict {
 }
 
 /// The kind of the object; of a scale that of the object that is scaled.
-fn kind(request: &AdmissionRequest<Object>) -> Kind {
-    if request.sub_resource.as_deref() == Some("scale") {
-        return Kind::of_resource(&request.resource.group, &request.resource.resource);
+fn kind_of(asked: &Asked) -> Kind {
+    if asked.sub_resource.as_deref() == Some("scale") {
+        return Kind::of_resource(&asked.resource.group, &asked.resource.resource);
     }
-    Kind::of(&request.kind.group, &request.kind.kind)
+    Kind::of(&asked.kind.group, &asked.kind.kind)
 }
 
-/// The object as JSON, without the members of which no rule speaks and which change with every write.
-pub(crate) fn value(Object { metadata, data: mut value, .. }: Object) -> Result<Value, serde_json::Error> {
-    value["metadata"] = serde_json::to_value(ObjectMeta { managed_fields: None, ..metadata })?;
-    Ok(value)
+/// Name, labels and annotations of the object.
+fn metadata(object: &Value) -> ObjectMeta {
+    let pairs = |member| {
+        let texts = texts(Some(object), member).into_iter();
+        Some(texts.map(|(key, value)| (key.to_owned(), value.to_owned())).collect())
+    };
+    ObjectMeta {
+        name: object["metadata"]["name"].as_str().map(str::to_owned),
+        labels: pairs("labels"),
+        annotations: pairs("annotations"),
+        ..ObjectMeta::default()
+    }
 }
 
-fn response(request: &AdmissionRequest<Object>, verdict: &Verdict, Code(code, reason): Code) -> AdmissionResponse {
-    let mut response = AdmissionResponse::from(request);
-    if !verdict.violations.is_empty() {
-        response = response.deny(lines(&verdict.violations));
-        response.result.code = code;
-        reason.clone_into(&mut response.result.reason);
+fn answer<'a>(asked: &'a Asked, verdict: &'a Verdict, Code(code, reason): Code) -> Answer<'a> {
+    let refused = !verdict.violations.is_empty();
+    Answer {
+        uid: &asked.uid,
+        allowed: !refused,
+        status: refused.then(|| Status { code, reason, message: lines(&verdict.violations) }),
+        warnings: verdict.warnings.iter().map(|finding| finding.text.as_str()).collect(),
     }
-    if !verdict.warnings.is_empty() {
-        response.warnings = Some(verdict.warnings.iter().map(ToString::to_string).collect());
-    }
-    response
 }
 
 /// One finding a line.

@@ -40,8 +40,8 @@ fn reviewer() -> (Reviewer, Metrics) {
     (Reviewer::new(Decisions::new(&metrics), namespaces, installation), metrics)
 }
 
-async fn answer(entry: Entry, request: &Value) -> Value {
-    let body = reviewer().0.answer(entry, request.to_string().as_bytes()).await.expect("a review");
+async fn answer(caller: Caller, request: &Value) -> Value {
+    let body = reviewer().0.answer(caller, request.to_string().as_bytes()).await.expect("a review");
     let review: Value = serde_json::from_slice(&body).expect("JSON");
     assert_eq!(review["apiVersion"], "admission.k8s.io/v1");
     assert_eq!(review["kind"], "AdmissionReview");
@@ -54,7 +54,7 @@ const NAMESPACE: (&str, &str) = ("", "Namespace");
 #[tokio::test]
 async fn a_refusal_names_everything_at_once() {
     let object = namespace(&json!({"tentacular.io/mode": "777", "tentacular.io/enclave-status": "gone"}));
-    let response = answer(Entry::Validate, &request(NAMESPACE, "CREATE", &object, &Value::Null)).await;
+    let response = answer(Caller::Trusted, &request(NAMESPACE, "CREATE", &object, &Value::Null)).await;
     assert_eq!(response["allowed"], false);
     assert_eq!(response["status"]["code"], 422);
     let message = response["status"]["message"].as_str().expect("a message");
@@ -71,20 +71,20 @@ async fn a_refusal_names_everything_at_once() {
 #[tokio::test]
 async fn an_old_bad_value_is_a_warning() {
     let bad = namespace(&json!({"tentacular.io/mode": "777"}));
-    let response = answer(Entry::Validate, &request(NAMESPACE, "UPDATE", &bad, &bad)).await;
+    let response = answer(Caller::Trusted, &request(NAMESPACE, "UPDATE", &bad, &bad)).await;
     assert_eq!(response["allowed"], true);
     assert!(response["warnings"][0].as_str().expect("a warning").contains("rule enclave-mode"));
-    let response = answer(Entry::Validate, &request(NAMESPACE, "UPDATE", &bad, &namespace(&Value::Null))).await;
+    let response = answer(Caller::Trusted, &request(NAMESPACE, "UPDATE", &bad, &namespace(&Value::Null))).await;
     assert_eq!(response["allowed"], false);
 }
 
 #[tokio::test]
-async fn each_entry_is_asked_its_own() {
+async fn each_caller_is_held_to_its_own_rules() {
     let deleted = request(NAMESPACE, "DELETE", &Value::Null, &namespace(&Value::Null));
-    let response = answer(Entry::Protect, &deleted).await;
+    let response = answer(Caller::Ordinary, &deleted).await;
     assert_eq!((&response["allowed"], &response["status"]["code"]), (&json!(false), &json!(403)), "{response}");
     assert_eq!(response["status"]["reason"], "Forbidden");
-    assert_eq!(answer(Entry::Validate, &deleted).await["allowed"], true);
+    assert_eq!(answer(Caller::Trusted, &deleted).await["allowed"], true);
 }
 
 #[tokio::test]
@@ -94,10 +94,10 @@ async fn an_object_is_judged_by_the_namespace_it_is_in() {
     scaled["request"]["resource"] = json!({ "group": "apps", "version": "v1", "resource": "deployments" });
     scaled["request"]["subResource"] = json!("scale");
     scaled["request"]["namespace"] = json!("team-a");
-    let response = answer(Entry::Protect, &scaled).await;
+    let response = answer(Caller::Ordinary, &scaled).await;
     assert!(response["status"]["message"].as_str().expect("refused").contains("frozen"), "{response}");
     scaled["request"]["namespace"] = json!("team-b");
-    let response = answer(Entry::Protect, &scaled).await;
+    let response = answer(Caller::Ordinary, &scaled).await;
     assert_eq!(response["status"]["code"], 503, "{response}");
     assert!(response["status"]["message"].as_str().expect("refused").contains("team-b"), "{response}");
 }
@@ -108,7 +108,7 @@ async fn an_object_of_a_collection_is_known_by_its_own_name() {
     let mut deleted = request(("", "ResourceQuota"), "DELETE", &Value::Null, &quota);
     deleted["request"]["name"] = json!("");
     deleted["request"]["namespace"] = json!("team-a");
-    let response = answer(Entry::Protect, &deleted).await;
+    let response = answer(Caller::Ordinary, &deleted).await;
     assert!(response["status"]["message"].as_str().expect("refused").contains("tentacular-quota"), "{response}");
 }
 
@@ -121,7 +121,7 @@ async fn what_has_no_rules_is_allowed() {
         request(NAMESPACE, "CONNECT", &Value::Null, &Value::Null),
         request(("example.com", "Thing"), "CREATE", &json!({"spec": {"anything": [1, null]}}), &Value::Null),
     ] {
-        let response = answer(Entry::Validate, &request).await;
+        let response = answer(Caller::Trusted, &request).await;
         assert_eq!(response["allowed"], true, "{request}");
         assert!(response.get("warnings").is_none(), "{request}");
     }
@@ -132,11 +132,13 @@ async fn a_malformed_review_is_no_review() {
     let reviewer = reviewer().0;
     let mut version = request(NAMESPACE, "CREATE", &namespace(&Value::Null), &Value::Null);
     version["apiVersion"] = json!("admission.k8s.io/v1beta1");
+    let mut kind = request(NAMESPACE, "CREATE", &namespace(&Value::Null), &Value::Null);
+    kind["kind"] = json!("Review");
     let mut operation = request(NAMESPACE, "CREATE", &namespace(&Value::Null), &Value::Null);
     operation["request"]["operation"] = json!("PERHAPS");
     let empty = json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview"}).to_string();
-    for body in ["", "{}", "[]", "null", &empty, &version.to_string(), &operation.to_string()] {
-        assert!(reviewer.answer(Entry::Validate, body.as_bytes()).await.is_err(), "{body}");
+    for body in ["", "{}", "[]", "null", &empty, &version.to_string(), &kind.to_string(), &operation.to_string()] {
+        assert!(reviewer.answer(Caller::Trusted, body.as_bytes()).await.is_err(), "{body}");
     }
 }
 
@@ -148,12 +150,12 @@ async fn reviews_are_counted_by_kind_rule_and_outcome() {
         request(NAMESPACE, "CREATE", &bad, &Value::Null),
         request(("example.com", "Thing"), "CREATE", &json!({}), &Value::Null),
     ] {
-        reviewer.answer(Entry::Validate, request.to_string().as_bytes()).await.expect("a review");
+        reviewer.answer(Caller::Trusted, request.to_string().as_bytes()).await.expect("a review");
     }
     let text = metrics.encode();
     for line in [
-        "tentacular_webhook_decisions_total{kind=\"namespace\",rule=\"enclave-mode\",outcome=\"denied\"} 1",
-        "tentacular_webhook_decisions_total{kind=\"other\",rule=\"none\",outcome=\"allowed\"} 1",
+        "tentacular_webhook_decisions_total{caller=\"trusted\",kind=\"namespace\",rule=\"enclave-mode\",outcome=\"denied\"} 1",
+        "tentacular_webhook_decisions_total{caller=\"trusted\",kind=\"other\",rule=\"none\",outcome=\"allowed\"} 1",
     ] {
         assert!(text.contains(line), "{text}");
     }

@@ -27,8 +27,8 @@ use crate::{
     trust::Trust,
 };
 
-/// How long connections are still taken after SIGTERM: the API server learns of it that much later, and while nobody
-/// answers it refuses every write in an enclave.
+/// How long connections are still taken after SIGTERM: others learn of it that much later, and while nobody answers the API
+/// server refuses every write in an enclave.
 const LINGER: Duration = Duration::from_secs(5);
 
 /// Serves reviews until the process is told to end.
@@ -60,7 +60,8 @@ pub async fn run(args: Args, context: Context) -> anyhow::Result<()> {
     let election = Election::new(&cluster, &namespace, keys::WEBHOOK_LEASE, &identity, times);
     let (leads, leading) = watch::channel(false);
     let serving = Serving::default();
-    let tls = TlsListener::new(listener, serving.clone())?;
+    // All that the API server speaks with a Service (kubernetes issue 75791).
+    let tls = TlsListener::http1(listener, serving.clone())?;
     let issued = Source::Issued(Duration::from_secs(certificate_life_seconds));
     let keeper = Keeper {
         cluster: cluster.clone(),
@@ -88,7 +89,7 @@ pub async fn run(args: Args, context: Context) -> anyhow::Result<()> {
     tracing::info!(%address, "serving admission reviews");
     let decisions = Decisions::new(&context.metrics);
     let reviewer = Reviewer::new(decisions.clone(), Namespaces::watched(enclaves), installation);
-    let admission = Admission { reviewer, decisions };
+    let admission = Admission { reviewer, decisions, draining: context.draining.clone() };
     let serve = http::serve(tls, admission, context.lingering(LINGER), context.drain_time);
     tokio::join!(serve, stand(election, leads, context.draining.clone()));
     Ok(())

@@ -1,4 +1,4 @@
-//! What the API server talks to: a POST to the path of an [`Entry`].
+//! What the API server talks to: a POST to the path of a [`Caller`].
 
 use std::{convert::Infallible, time::Instant};
 
@@ -9,24 +9,28 @@ use hyper::body::Incoming;
 use tentacular_contract::limits::{HEADER_TIME, REVIEW_BODY_BYTES};
 use tentacular_process::http::Handler;
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
-use crate::{admit::Entry, decisions::Decisions, review::Reviewer};
+use crate::{admit::Caller, decisions::Decisions, review::Reviewer};
 
 /// Answers the requests of the API server.
 #[derive(Debug, Clone)]
 pub(crate) struct Admission {
     pub(crate) reviewer: Reviewer,
     pub(crate) decisions: Decisions,
+    /// Once cancelled, each answer ends its connection: the API server sends a review once, so it is lost on a connection
+    /// that is being closed.
+    pub(crate) draining: CancellationToken,
 }
 
 impl Handler for Admission {
     type Body = Full<Bytes>;
 
     async fn handle(&self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
-        Ok(match (Entry::of_path(request.uri().path()), request.method()) {
-            (Some(entry), &Method::POST) => {
+        let mut response = match (Caller::of_path(request.uri().path()), request.method()) {
+            (Some(caller), &Method::POST) => {
                 let arrived = Instant::now();
-                let response = self.admit(entry, request.into_body()).await;
+                let response = self.admit(caller, request.into_body()).await;
                 self.decisions.took(arrived.elapsed());
                 response
             }
@@ -35,13 +39,17 @@ impl Handler for Admission {
                 response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
                 response
             }
-            (None, _) => text(StatusCode::NOT_FOUND, "POST to /protect or /validate is all there is"),
-        })
+            (None, _) => text(StatusCode::NOT_FOUND, "POST to /ordinary or /trusted is all there is"),
+        };
+        if self.draining.is_cancelled() {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        Ok(response)
     }
 }
 
 impl Admission {
-    async fn admit<B>(&self, entry: Entry, body: B) -> Response<Full<Bytes>>
+    async fn admit<B>(&self, caller: Caller, body: B) -> Response<Full<Bytes>>
     where
         B: hyper::body::Body,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -56,7 +64,7 @@ impl Admission {
             Ok(Err(_)) => return text(StatusCode::BAD_REQUEST, "the body ended early"),
             Err(_) => return text(StatusCode::REQUEST_TIMEOUT, "the body took too long"),
         };
-        match self.reviewer.answer(entry, &body).await {
+        match self.reviewer.answer(caller, &body).await {
             Ok(review) => respond(StatusCode::OK, "application/json", review),
             Err(error) => {
                 tracing::warn!(%error, "no answer to a review");

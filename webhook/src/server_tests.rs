@@ -4,7 +4,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::rt::TokioIo;
 use rustls::{ClientConfig, RootCertStore, crypto::ring};
 use rustls_pki_types::{CertificateDer, ServerName, pem::PemObject};
 use tentacular_contract::pod_security::Version;
@@ -34,6 +34,9 @@ const REVIEW: &str = r#"{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionRev
     "resource":{"group":"","version":"v1","resource":"namespaces"},
     "operation":"CREATE","userInfo":{},"object":{"metadata":{"annotations":{"tentacular.io/mode":"777"}}}}}"#;
 
+/// As the API server offers.
+const HTTP1: &[&[u8]] = &[b"http/1.1"];
+
 fn localhost() -> ServerName<'static> {
     ServerName::try_from("localhost").expect("a name")
 }
@@ -49,6 +52,7 @@ fn serve_pair(serving: &Serving, pair: &Pair) {
 struct Running {
     address: std::net::SocketAddr,
     serving: Serving,
+    draining: CancellationToken,
     stop: CancellationToken,
     server: tokio::task::JoinHandle<()>,
 }
@@ -57,20 +61,20 @@ async fn running() -> Running {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
     let serving = Serving::default();
-    let tls = TlsListener::new(listener, serving.clone()).expect("TLS");
-    let stop = CancellationToken::new();
+    let tls = TlsListener::http1(listener, serving.clone()).expect("TLS");
+    let (draining, stop) = (CancellationToken::new(), CancellationToken::new());
     let decisions = Decisions::new(&Metrics::default());
     let installation = Installation { ingress_domain: None, version: watch::channel(Version::NEWEST).1 };
     let reviewer = Reviewer::new(decisions.clone(), Namespaces::fixed([]), installation);
-    let admission = Admission { reviewer, decisions };
+    let admission = Admission { reviewer, decisions, draining: draining.clone() };
     let server = tokio::spawn(serve(tls, admission, stop.clone(), Duration::from_secs(5)));
-    Running { address, serving, stop, server }
+    Running { address, serving, draining, stop, server }
 }
 
 async fn connect(
     address: std::net::SocketAddr,
     pair: &Pair,
-    protocol: &[u8],
+    protocols: &[&[u8]],
 ) -> io::Result<tokio_rustls::client::TlsStream<TcpStream>> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(pair.ca.as_bytes()).expect("a CA")).expect("a CA");
@@ -79,7 +83,7 @@ async fn connect(
         .expect("versions")
         .with_root_certificates(roots)
         .with_no_client_auth();
-    config.alpn_protocols = vec![protocol.to_vec()];
+    config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
     let stream = TcpStream::connect(address).await?;
     TlsConnector::from(Arc::new(config)).connect(localhost(), stream).await
 }
@@ -90,7 +94,7 @@ fn post(path: &str, body: impl Into<Bytes>) -> Request<Full<Bytes>> {
 
 /// Sends requests over one HTTP/1.1 connection; statuses and bodies.
 async fn ask(running: &Running, pair: &Pair, requests: Vec<Request<Full<Bytes>>>) -> Vec<(StatusCode, String)> {
-    let stream = connect(running.address, pair, b"http/1.1").await.expect("a connection");
+    let stream = connect(running.address, pair, HTTP1).await.expect("a connection");
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.expect("HTTP");
     tokio::spawn(connection);
     let mut answers = Vec::new();
@@ -108,8 +112,8 @@ async fn ask(running: &Running, pair: &Pair, requests: Vec<Request<Full<Bytes>>>
 async fn reviews_are_answered_and_nothing_else() {
     let (running, pair) = (running().await, pair());
     serve_pair(&running.serving, &pair);
-    let get = Request::get("https://localhost/validate").body(Full::default()).expect("a request");
-    let requests = vec![post("/validate", REVIEW), post("/validate", "{}"), post("/", REVIEW), get];
+    let get = Request::get("https://localhost/trusted").body(Full::default()).expect("a request");
+    let requests = vec![post("/trusted", REVIEW), post("/trusted", "{}"), post("/", REVIEW), get];
     let answers = ask(&running, &pair, requests).await;
     let statuses: Vec<_> = answers.iter().map(|(status, _)| status.as_u16()).collect();
     assert_eq!(statuses, [200, 400, 404, 405]);
@@ -120,33 +124,52 @@ async fn reviews_are_answered_and_nothing_else() {
 async fn a_review_above_the_limit_is_refused() {
     let (running, pair) = (running().await, pair());
     serve_pair(&running.serving, &pair);
-    let answers = ask(&running, &pair, vec![post("/validate", vec![b' '; REVIEW_BODY_BYTES + 1])]).await;
+    let answers = ask(&running, &pair, vec![post("/trusted", vec![b' '; REVIEW_BODY_BYTES + 1])]).await;
     assert_eq!(answers[0].0, StatusCode::PAYLOAD_TOO_LARGE);
     assert!(answers[0].1.contains("8388608"), "{answers:?}");
 }
 
 #[tokio::test]
-async fn http_2_is_spoken() {
+async fn http_1_alone_is_spoken() {
     let (running, pair) = (running().await, pair());
     serve_pair(&running.serving, &pair);
-    let stream = connect(running.address, &pair, b"h2").await.expect("a connection");
-    assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
-    let (mut sender, connection) =
-        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.expect("HTTP");
-    tokio::spawn(connection);
-    let response = sender.send_request(post("/validate", REVIEW)).await.expect("an answer");
-    assert_eq!(response.status(), StatusCode::OK);
+    let stream = connect(running.address, &pair, &[b"h2", b"http/1.1"]).await.expect("a connection");
+    assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"http/1.1"[..]));
+    assert!(connect(running.address, &pair, &[b"h2"]).await.is_err());
+}
+
+#[tokio::test]
+async fn once_it_drains_each_answer_ends_its_connection() {
+    let (running, pair) = (running().await, pair());
+    serve_pair(&running.serving, &pair);
+    let stream = connect(running.address, &pair, HTTP1).await.expect("a connection");
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.expect("HTTP");
+    let connection = tokio::spawn(connection);
+    let before = sender.send_request(post("/trusted", REVIEW)).await.expect("an answer");
+    assert_eq!(before.headers().get(header::CONNECTION), None);
+    drop(before);
+    running.draining.cancel();
+    sender.ready().await.expect("still open");
+    let last = sender.send_request(post("/trusted", REVIEW)).await.expect("an answer");
+    assert_eq!(
+        (last.status(), &last.headers()[header::CONNECTION]),
+        (StatusCode::OK, &HeaderValue::from_static("close"))
+    );
+    drop(last);
+    timeout(Duration::from_secs(5), connection).await.expect("it ends").expect("no panic").expect("in order");
+    // Others may still come.
+    assert_eq!(ask(&running, &pair, vec![post("/trusted", REVIEW)]).await[0].0, StatusCode::OK);
 }
 
 #[tokio::test]
 async fn the_certificate_changes_without_a_restart() {
     let (running, first, second) = (running().await, pair(), pair());
-    assert!(connect(running.address, &first, b"h2").await.is_err(), "no certificate yet");
+    assert!(connect(running.address, &first, HTTP1).await.is_err(), "no certificate yet");
     serve_pair(&running.serving, &first);
-    connect(running.address, &first, b"h2").await.expect("the first");
+    connect(running.address, &first, HTTP1).await.expect("the first");
     serve_pair(&running.serving, &second);
-    assert!(connect(running.address, &first, b"h2").await.is_err());
-    connect(running.address, &second, b"h2").await.expect("the second");
+    assert!(connect(running.address, &first, HTTP1).await.is_err());
+    connect(running.address, &second, HTTP1).await.expect("the second");
 }
 
 #[tokio::test]
@@ -154,7 +177,7 @@ async fn a_silent_client_keeps_nobody_waiting_and_the_server_drains() {
     let (running, pair) = (running().await, pair());
     serve_pair(&running.serving, &pair);
     let _silent = TcpStream::connect(running.address).await.expect("a connection");
-    assert_eq!(ask(&running, &pair, vec![post("/validate", REVIEW)]).await[0].0, StatusCode::OK);
+    assert_eq!(ask(&running, &pair, vec![post("/trusted", REVIEW)]).await[0].0, StatusCode::OK);
     running.stop.cancel();
     timeout(Duration::from_secs(5), running.server).await.expect("drained").expect("no panic");
     tokio::time::sleep(Duration::from_millis(50)).await;

@@ -1,5 +1,5 @@
-//! What the webhook adds to the creation of a pod: dry runs in an enclave, against the same in a namespace that is none. By
-//! a person, about whom both of the webhook's entries are asked.
+//! What the webhook adds to the creation of a pod: dry runs by a person in an enclave, against the same in a namespace that
+//! is none, and against one where a webhook is asked that answers without looking.
 
 use std::time::{Duration, Instant};
 
@@ -20,63 +20,82 @@ use tentacular_test_harness::Installation;
 use tokio::task::JoinSet;
 
 use crate::{
-    memory,
+    floor, memory,
     report::{median, ms, percentile},
 };
 
 /// Callers at once, and how many pods each of them creates in a round.
 const LOADS: [(usize, usize); 2] = [(1, 400), (16, 100)];
-/// Rounds in each of the two namespaces. They alternate.
+/// Rounds in each of the namespaces.
 const ROUNDS: usize = 7;
 /// Not counted: connections are made, and the API server compiles the conditions of the configuration.
 const WARM_UP: usize = 100;
-/// An enclave, and a namespace that is none.
-const WITH: &str = "admission-with";
-const WITHOUT: &str = "admission-without";
+/// A namespace that is no enclave, one where the webhook of [`floor`] is asked, and an enclave.
+const PLACES: [&str; 3] = ["admission-without", "admission-floor", "admission-with"];
 /// Whose right it is to create pods there.
 const PERSON: &str = "bench";
 
 pub(crate) async fn measure(installation: &Installation) -> anyhow::Result<()> {
     let admin = installation.control_plane().admin()?;
     let person = installation.control_plane().person(PERSON)?;
-    let with = Creation::prepared(&admin, &person, WITH, true).await?;
-    let without = Creation::prepared(&admin, &person, WITHOUT, false).await?;
+    floor::start(&admin).await?;
+    let mut creations = Vec::new();
+    for place in PLACES {
+        creations.push(Creation::prepared(&admin, &person, place).await?);
+    }
     let webhook = installation.webhook().context("there is no webhook")?.pid();
     let idle = memory::of(webhook, memory::NOW)?;
-    for creation in [&with, &without] {
+    for creation in &creations {
         creation.round(1, WARM_UP).await?;
     }
     for (callers, count) in LOADS {
         let mut rounds = Vec::new();
         for _ in 0..ROUNDS {
-            rounds.push((without.round(callers, count).await?, with.round(callers, count).await?));
+            rounds.push(round(&creations, callers, count).await?);
         }
-        let figure = |of: &dyn Fn(&[Duration], &[Duration]) -> f64| {
-            median(rounds.iter().map(|(without, with)| of(without, with)).collect())
-        };
-        let told: Vec<_> = [50, 99]
-            .into_iter()
-            .map(|percent| {
-                let at = |times: &[Duration]| ms(percentile(times, percent));
-                let (without, with) = (figure(&|without, _| at(without)), figure(&|_, with| at(with)));
-                let added = figure(&|without, with| at(with) - at(without));
-                format!("p{percent} {without:.2} ms without, {with:.2} ms with, {added:+.2} ms")
-            })
-            .collect();
-        let goal = if callers == 1 { " (goals: p50 +0.7 ms, p99 5 ms with)" } else { "" };
-        say(&format!(
-            "pod create, dry run, {callers} callers: {}{goal}; medians of {ROUNDS} rounds",
-            told.join("; ")
-        ));
+        tell(callers, &rounds);
     }
     let (now, most) = (memory::of(webhook, memory::NOW)?, memory::of(webhook, memory::MOST)?);
     say(&format!(
         "webhook, resident memory before {idle:.1} MB, after {now:.1} MB, {most:.1} MB at the most (goal: 20 MB)"
     ));
-    for namespace in [WITH, WITHOUT] {
+    floor::stop(&admin).await?;
+    for namespace in PLACES {
         Api::<Namespace>::all(admin.clone()).delete(namespace, &DeleteParams::default()).await?;
     }
     Ok(())
+}
+
+/// How long the creations in each namespace took. One caller goes from one namespace to the next with every creation; several
+/// stay in one for all of the round, as they keep the machine busy.
+async fn round(creations: &[Creation], callers: usize, count: usize) -> anyhow::Result<Vec<Vec<Duration>>> {
+    let mut times = vec![Vec::new(); creations.len()];
+    let (turns, count) = if callers == 1 { (count, 1) } else { (1, count) };
+    for _ in 0..turns {
+        for (creation, times) in creations.iter().zip(&mut times) {
+            times.extend(creation.round(callers, count).await?);
+        }
+    }
+    Ok(times)
+}
+
+fn tell(callers: usize, rounds: &[Vec<Vec<Duration>>]) {
+    let told: Vec<_> = [50, 99]
+        .into_iter()
+        .map(|percent| {
+            let at = |round: &[Vec<Duration>], place: usize| ms(percentile(&round[place], percent));
+            let figure = |of: &dyn Fn(&[Vec<Duration>]) -> f64| median(rounds.iter().map(|round| of(round)).collect());
+            let (without, with) = (figure(&|round| at(round, 0)), figure(&|round| at(round, 2)));
+            let added = |place| figure(&|round| at(round, place) - at(round, 0));
+            let (added, least) = (added(2), added(1));
+            format!(
+                "p{percent} {without:.2} ms without, {with:.2} ms with, {added:+.2} ms ({least:+.2} ms by a webhook that \
+                 does not look)"
+            )
+        })
+        .collect();
+    let goal = if callers == 1 { " (goals: p50 +0.7 ms, p99 5 ms with)" } else { "" };
+    say(&format!("pod create, dry run, {callers} callers: {}{goal}; medians of {ROUNDS} rounds", told.join("; ")));
 }
 
 /// Pods that are created again and again.
@@ -88,12 +107,16 @@ struct Creation {
 }
 
 impl Creation {
-    /// In a namespace of that name, made for it. What is refused or asked about there differs in nothing else.
-    async fn prepared(admin: &Client, person: &Client, namespace: &str, is_enclave: bool) -> anyhow::Result<Self> {
+    /// In one of [`PLACES`], made for it. They differ in who is asked about what is written there, and in nothing else.
+    async fn prepared(admin: &Client, person: &Client, namespace: &str) -> anyhow::Result<Self> {
         let mut made = json!({ "metadata": { "name": namespace, "labels": {
             "pod-security.kubernetes.io/enforce": "restricted",
         } } });
-        if is_enclave {
+        let [_, floor, enclave] = PLACES;
+        if namespace == floor {
+            made["metadata"]["labels"][floor::LABEL] = json!("true");
+        }
+        if namespace == enclave {
             made["metadata"]["labels"]["app.kubernetes.io/managed-by"] = json!("tentacular");
             made["metadata"]["annotations"]["tentacular.io/enclave"] = json!(namespace);
         }

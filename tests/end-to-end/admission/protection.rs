@@ -148,8 +148,11 @@ async fn e2e_admission_an_enclaves_metadata_and_end_are_not_anybodys_to_decide()
     all_refused(&admin, by(&world.manager, &attempts).into_iter().map(|attempt| (METADATA, attempt))).await?;
     let owned = json!({ "metadata": { "ownerReferences": [{ "apiVersion": "v1", "kind": "Node", "name": "gone",
         "uid": "705ab4f5-6393-11e8-b7cc-42010a800002" }] } });
-    let others =
-        [(By::Protection("enclave-deletion"), delete(&*namespace)), (OBJECT, merge(&*namespace, owned.clone()))];
+    let others = [
+        (By::Protection("enclave-deletion"), delete(&*namespace)),
+        (OBJECT, merge(&*namespace, owned.clone())),
+        (OBJECT, merge(format!("{namespace}/status"), owned.clone())),
+    ];
     let others = others.map(|(who, attempt)| (who, attempt.posing_as(&world.manager)));
     all_refused(&admin, others).await?;
     attempts.extend([delete(&*namespace), merge(&*namespace, owned)]);
@@ -214,4 +217,32 @@ async fn e2e_admission_what_every_enclave_has_is_neither_removed_nor_weakened() 
         create(path(&world.active, "", "serviceaccounts"), json!({ "metadata": { "name": "mine" } })),
     ]);
     all_possible(&admin, by(&world.chief, &possible)).await
+}
+
+#[tokio::test]
+async fn e2e_admission_no_pods_are_made_or_labelled_past_a_review() -> anyhow::Result<()> {
+    let (world, admin) = (world().await?, admin().await?);
+    let pods = path(&world.active, "", "pods");
+    // Of a pod that is held, nobody else decides meanwhile on which node it is.
+    let mut spec = pod_spec();
+    spec["schedulingGates"] = json!([{ "name": "example.org/held" }]);
+    create(&*pods, json!({ "metadata": { "name": "held" }, "spec": spec })).send_for_real(&admin).await?;
+    let binding = |labels: Value| json!({ "metadata": { "name": "held", "labels": labels }, "target": { "kind": "Node", "name": "node" } });
+    let release = json!({ "tentacular.io/release": "word-count" });
+    let bound = [
+        create(format!("{pods}/held/binding"), binding(release.clone())),
+        create(path(&world.active, "", "bindings"), binding(release)),
+    ];
+    all_refused(&admin, by(&world.chief, &bound).into_iter().map(|attempt| (METADATA, attempt))).await?;
+    let revisions = path(&world.active, "apps", "controllerrevisions");
+    let template = json!({ "spec": { "template": { "spec": pod_spec(), "$patch": "replace" } } });
+    let revision = json!({ "metadata": { "name": "web-1" }, "revision": 7, "data": template });
+    let made = [create(revisions, revision)];
+    let refused = by(&world.chief, &made).into_iter();
+    all_refused(&admin, refused.map(|attempt| (By::Protection("controller-revision"), attempt))).await?;
+    all_possible(&admin, by(&world.administrator, &made)).await?;
+    // What Kubernetes names is known by the name that it gave.
+    let named = json!({ "metadata": { "generateName": "tentacular-" } });
+    let named = [create(path(&world.active, "", "configmaps"), named)];
+    all_refused(&admin, by(&world.editor, &named).into_iter().map(|attempt| (OBJECT, attempt))).await
 }

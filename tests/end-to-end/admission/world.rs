@@ -13,7 +13,7 @@ use crate::{
     },
 };
 
-const RBAC: &str = "/apis/rbac.authorization.k8s.io/v1";
+pub(super) const RBAC: &str = "/apis/rbac.authorization.k8s.io/v1";
 
 /// The places and the people.
 pub(super) struct World {
@@ -94,7 +94,8 @@ async fn make() -> anyhow::Result<World> {
     Ok(world)
 }
 
-fn bound(person: &str, role: &str) -> Value {
+/// A binding of `person` to a cluster role.
+pub(super) fn bound(person: &str, role: &str) -> Value {
     json!({
         "metadata": { "name": person },
         "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role },

@@ -17,7 +17,7 @@ use super::{
 /// A moment in which the load goes on.
 const MOMENT: Duration = Duration::from_secs(1);
 
-/// The replica that is being asked, and the other one: the API server has one connection and stays with it.
+/// The replica that is being asked, and the other one: the API server goes on with the connection that it used last.
 async fn in_use(one: Replica, two: Replica) -> anyhow::Result<(Replica, Replica)> {
     let before = answered(&one).await?;
     let begun = Instant::now();

@@ -3,9 +3,12 @@
 //! An annotation is refused only when the write at hand brings it or changes it. An empty value counts as absent, as it
 //! does for readers.
 
-use tentacular_contract::{Email, Mode, facts::Pairs, limits};
+use tentacular_contract::{Email, Mode, limits};
 
-use super::{Finding, Kind, Operation, Request, Verdict, deployment, namespace, object};
+use super::{
+    Finding, Kind, Operation, Request, Verdict, deployment, namespace,
+    object::{Texts, texts},
+};
 
 /// What a reader says of a value.
 #[derive(Debug, PartialEq, Eq)]
@@ -42,24 +45,24 @@ pub(super) fn verdict(request: &Request<'_>) -> Verdict {
     if request.operation == Operation::Delete || request.subresource == Some("scale") {
         return Verdict::default();
     }
-    let new = object::pairs(request.object, "annotations");
-    let old = request.old.map(|old| object::pairs(Some(old), "annotations"));
+    let new = || texts(request.object, "annotations");
+    let old = || request.old.map(|old| texts(Some(old), "annotations"));
     match request.kind {
-        Kind::NAMESPACE => judge(namespace::RULES, &new, old.as_ref()),
-        Kind::DEPLOYMENT => judge(deployment::RULES, &new, old.as_ref()).and(deployment::older(&new, old.as_ref())),
+        Kind::NAMESPACE => judge(namespace::RULES, &new(), old().as_ref()),
+        Kind::DEPLOYMENT => {
+            let (new, old) = (new(), old());
+            judge(deployment::RULES, &new, old.as_ref()).and(deployment::older(&new, old.as_ref()))
+        }
         Kind::CRON_JOB if request.operation == Operation::Create => deployment::cron_job(),
         _ => Verdict::default(),
     }
 }
 
 /// Applies `rules` to the annotations that a write would store.
-pub(super) fn judge(rules: &[Rule], new: &Pairs, old: Option<&Pairs>) -> Verdict {
+pub(super) fn judge(rules: &[Rule], new: &Texts<'_>, old: Option<&Texts<'_>>) -> Verdict {
     let mut verdict = Verdict::default();
     for rule in rules {
-        let Some(value) = new.get(rule.key) else { continue };
-        if value.trim().is_empty() {
-            continue;
-        }
+        let Some(value) = new.get(rule.key).filter(|value| !value.trim().is_empty()) else { continue };
         let unchanged = old.and_then(|old| old.get(rule.key)) == Some(value);
         let finding = |problem: String| Finding::new(rule.name, path(rule.key), problem);
         match (rule.read)(value.trim()) {
@@ -107,8 +110,8 @@ pub(super) mod tests {
         Refused(&'static str),
     }
 
-    fn annotations(key: &str, value: &str) -> Pairs {
-        Pairs::from([(key.to_owned(), value.to_owned())])
+    fn annotations<'a>(key: &'a str, value: &'a str) -> Texts<'a> {
+        Texts::from([(key, value)])
     }
 
     /// Holds one value against the rules, on create.
@@ -138,12 +141,12 @@ pub(super) mod tests {
     fn only_what_a_write_brings_is_refused() {
         let bad = annotations("a", "bad");
         let worse = annotations("a", "worse");
-        for (old, refused) in [(None, true), (Some(&bad), false), (Some(&worse), true), (Some(&Pairs::new()), true)] {
+        for (old, refused) in [(None, true), (Some(&bad), false), (Some(&worse), true), (Some(&Texts::new()), true)] {
             let verdict = judge(RULES, &bad, old);
             assert_eq!(verdict.violations.len(), usize::from(refused), "{old:?}");
             assert_eq!(verdict.warnings.len(), usize::from(!refused), "{old:?}");
         }
-        assert_eq!(judge(RULES, &Pairs::new(), Some(&bad)), Verdict::default());
+        assert_eq!(judge(RULES, &Texts::new(), Some(&bad)), Verdict::default());
         assert_eq!(judge(RULES, &annotations("a", " "), Some(&bad)), Verdict::default());
     }
 

@@ -3,13 +3,13 @@
 use serde::{Deserialize, de::DeserializeOwned};
 use tentacular_contract::{
     cron::{self, Jitter, Missed, Overlap, Splits, shown},
-    facts::Pairs,
     keys,
 };
 
 use super::{
     Finding, Verdict,
     annotation::{self, Read, Rule, email, mode, text},
+    object::Texts,
 };
 
 /// Rule of what should be written otherwise, though it is read.
@@ -74,7 +74,7 @@ fn json<T: DeserializeOwned>(text: &str, of: &str) -> Read {
 }
 
 /// What the annotation of an older server says, where it counts.
-pub(super) fn older(new: &Pairs, old: Option<&Pairs>) -> Verdict {
+pub(super) fn older(new: &Texts<'_>, old: Option<&Texts<'_>>) -> Verdict {
     let is_there = new.get(keys::LEGACY_CRON_SCHEDULE).is_some_and(|text| !text.trim().is_empty());
     if !is_there || new.contains_key(keys::CRON_SCHEDULE) {
         return Verdict::default();
@@ -92,7 +92,7 @@ pub(super) fn cron_job() -> Verdict {
          annotate its Deployment with {}",
         keys::CRON_SCHEDULE
     );
-    Verdict { violations: Vec::new(), warnings: vec![Finding::new("cron-job", "spec.schedule", problem)] }
+    Verdict { warnings: vec![Finding::new("cron-job", "spec.schedule", problem)], ..Verdict::default() }
 }
 
 #[cfg(test)]
@@ -145,10 +145,7 @@ mod tests {
 
     #[test]
     fn the_older_annotation_counts_alone() {
-        let pairs = |list: &[(&str, &str)]| -> Pairs {
-            list.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())).collect()
-        };
-        let bad = pairs(&[(keys::LEGACY_CRON_SCHEDULE, "0 25 * * *")]);
+        let bad = Texts::from([(keys::LEGACY_CRON_SCHEDULE, "0 25 * * *")]);
         let verdict = older(&bad, None);
         assert!(
             verdict.violations[0].text.contains("metadata.annotations[tentacular.dev/cron-schedule]"),
@@ -156,7 +153,7 @@ mod tests {
         );
         assert_eq!(verdict.warnings.len(), 1, "{verdict:?}");
         assert_eq!(older(&bad, Some(&bad)).violations, []);
-        let beside = pairs(&[(keys::LEGACY_CRON_SCHEDULE, "0 25 * * *"), (keys::CRON_SCHEDULE, "@daily")]);
+        let beside = Texts::from([(keys::LEGACY_CRON_SCHEDULE, "0 25 * * *"), (keys::CRON_SCHEDULE, "@daily")]);
         assert_eq!(older(&beside, None), Verdict::default());
     }
 

@@ -6,7 +6,7 @@ use tentacular_contract::{Enclave, Status};
 
 use super::{
     Finding, Kind, Namespace, Operation, Request,
-    object::{at, members, pairs, shown},
+    object::{at, members, shown},
 };
 
 /// The rule's name.
@@ -66,7 +66,7 @@ fn changes(request: &Request<'_>) -> Vec<Finding> {
 
 /// An earlier template by annotation.
 fn rollback(request: &Request<'_>) -> Option<Finding> {
-    let asked = |object| pairs(object, "annotations").remove(ROLLBACK);
+    let asked = |object| at(object, &["metadata", "annotations", ROLLBACK]).as_str();
     let revision = asked(request.object).filter(|_| request.kind == Kind::DEPLOYMENT);
     (revision.is_some() && revision != asked(request.old)).then(|| {
         let (name, enclave) = (shown(request.name), request.namespace.name);
@@ -90,9 +90,11 @@ mod tests {
     use serde_json::json;
 
     use super::super::{
-        Entry::{Protect, Validate},
         Kind,
-        testing::{create, delete, object, pod, update},
+        testing::{
+            Rules::{Protect, Validate},
+            create, delete, object, pod, update,
+        },
     };
     use super::*;
 

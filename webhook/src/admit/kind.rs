@@ -17,7 +17,7 @@ macro_rules! kinds {
         impl Kind {
             $(pub(super) const $name: Self = Self { group: $group, name: $kind, plural: $plural, label: $label };)*
 
-            const ALL: &'static [Self] = &[$(Self::$name),*];
+            pub(super) const ALL: &'static [Self] = &[$(Self::$name),*];
         }
     };
 }
@@ -38,6 +38,7 @@ kinds! {
     REPLICA_SET = "apps" "ReplicaSet" "replicasets" "replicaset";
     STATEFUL_SET = "apps" "StatefulSet" "statefulsets" "statefulset";
     DAEMON_SET = "apps" "DaemonSet" "daemonsets" "daemonset";
+    CONTROLLER_REVISION = "apps" "ControllerRevision" "controllerrevisions" "controllerrevision";
     JOB = "batch" "Job" "jobs" "job";
     CRON_JOB = "batch" "CronJob" "cronjobs" "cronjob";
     NETWORK_POLICY = "networking.k8s.io" "NetworkPolicy" "networkpolicies" "networkpolicy";

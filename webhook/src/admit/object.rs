@@ -1,15 +1,17 @@
 //! Reading objects under review, which are JSON.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
-use tentacular_contract::{facts::Pairs, keys};
+use tentacular_contract::keys;
+
+/// Labels or annotations.
+pub(crate) type Texts<'a> = BTreeMap<&'a str, &'a str>;
 
 /// Labels or annotations of the object; empty for what has none.
-pub(super) fn pairs(object: Option<&Value>, member: &str) -> Pairs {
+pub(crate) fn texts<'a>(object: Option<&'a Value>, member: &str) -> Texts<'a> {
     let members = object.and_then(|object| object.get("metadata")?.get(member)?.as_object());
-    let texts = members.into_iter().flatten();
-    texts.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect()
+    members.into_iter().flatten().filter_map(|(key, value)| Some((key.as_str(), value.as_str()?))).collect()
 }
 
 /// The release that the object belongs to.

@@ -3,35 +3,34 @@
 //! What is of no release is held to them as far as it concerns others: as which account it runs, what leads out of the
 //! enclave, and whose credentials it asks for. It may select every pod, as the enclave's own policies do.
 
-use std::borrow::Cow;
-
-use serde_json::{Value, json};
+use serde_json::Value;
 use tentacular_contract::{
     EnclaveName, TentacleName,
-    reach::{KINDS, Object, Rule, Scope, Violation},
+    reach::{Object, Rule, Scope, Violation},
 };
 
 use super::{
     Finding, Kind, Operation, Request, Verdict,
-    object::{at, release, shown},
+    contents::{Contents, Read},
+    object::{release, shown},
     template::{self, Template},
 };
 
 /// In place of a release where there is none. No tentacle has this name, as the server's own begin so.
 const NOBODY: &str = "tentacular-nobody";
-/// Finalizer that Kubernetes puts on every claim.
-const CLAIM_PROTECTION: &str = "kubernetes.io/pvc-protection";
 
-/// What the rules hold against the object. Its names are looked at by the other entry: administrators restore what has one
-/// of the server's.
-pub(super) fn verdict(request: &Request<'_>, ingress_domain: Option<&str>) -> Verdict {
+/// What the rules hold against the object. Its names are a matter of protection: administrators restore what has one of the
+/// server's.
+pub(super) fn verdict(request: &Request<'_>, contents: &Contents<'_>, ingress_domain: Option<&str>) -> Verdict {
     let whole = matches!(request.subresource, None | Some("ephemeralcontainers"));
     if request.operation == Operation::Delete || !whole {
         return Verdict::default();
     }
-    let find =
-        |object: Option<&Value>| object.map(|object| findings(request, object, ingress_domain)).unwrap_or_default();
-    let (new, old) = (find(request.object), find(request.old));
+    let new = findings(request, request.object, contents.object(), ingress_domain);
+    if new.is_empty() {
+        return Verdict::default();
+    }
+    let old = findings(request, request.old, contents.old(), ingress_domain);
     // Operators have reasons for owners and finalizers, which an object of a release is better without. One that is there
     // is no news.
     let is_lifetime = |finding: &Finding| finding.rule == Rule::Lifetime.as_str();
@@ -45,11 +44,16 @@ pub(super) fn verdict(request: &Request<'_>, ingress_domain: Option<&str>) -> Ve
     verdict
 }
 
-fn findings(request: &Request<'_>, object: &Value, ingress_domain: Option<&str>) -> Vec<Finding> {
-    let read = match read(request, object) {
-        None => return Vec::new(),
-        Some(Ok(read)) => read,
-        Some(Err(violation)) => return vec![finding(&violation)],
+fn findings(
+    request: &Request<'_>,
+    object: Option<&Value>,
+    read: Option<&Read>,
+    ingress_domain: Option<&str>,
+) -> Vec<Finding> {
+    let (Some(object), Some(read)) = (object, read) else { return Vec::new() };
+    let read = match read {
+        Ok(read) => read,
+        Err(violation) => return vec![finding(violation)],
     };
     let tentacle = match release(Some(object)).map(str::parse::<TentacleName>).transpose() {
         Ok(tentacle) => tentacle,
@@ -59,7 +63,7 @@ fn findings(request: &Request<'_>, object: &Value, ingress_domain: Option<&str>)
             return vec![Finding::new("release", "metadata.labels[tentacular.io/release]", problem)];
         }
     };
-    let violations = alone(&read, request.namespace.name, tentacle.as_ref(), ingress_domain);
+    let violations = alone(read, request.namespace.name, tentacle.as_ref(), ingress_domain);
     let held = violations.iter().filter(|violation| is_held(violation, request.kind, tentacle.is_some()));
     let mut found: Vec<_> = held.map(finding).collect();
     let claims = template::claims(request.kind, object);
@@ -76,27 +80,6 @@ fn of_claim(template: &Template<'_>, request: &Request<'_>, tentacle: Option<&Te
     };
     let held = violations.into_iter().filter(|violation| is_held(violation, Kind::CLAIM, tentacle.is_some()));
     held.map(|violation| finding(&template.within(violation))).collect()
-}
-
-/// The object as the rules look at it; none of a kind without rules.
-fn read(request: &Request<'_>, object: &Value) -> Option<Result<Object, Box<Violation>>> {
-    let object = settled(request.kind, object);
-    if KINDS.contains(&request.kind.as_str()) {
-        return Some(Object::read(request.kind.as_str(), request.name, &object));
-    }
-    Some(Object::pods_of(request.kind.workload()?, request.name, &object))
-}
-
-/// Without the finalizers that Kubernetes itself puts on an object: on a claim, and on what is being deleted.
-fn settled(kind: Kind, object: &Value) -> Cow<'_, Value> {
-    let going = !at(Some(object), &["metadata", "deletionTimestamp"]).is_null();
-    let finalizers = at(Some(object), &["metadata", "finalizers"]);
-    if finalizers.is_null() || !going && (kind != Kind::CLAIM || finalizers != &json!([CLAIM_PROTECTION])) {
-        return Cow::Borrowed(object);
-    }
-    let mut settled = object.clone();
-    settled["metadata"]["finalizers"].take();
-    Cow::Owned(settled)
 }
 
 /// All that an object shows which is of that tentacle or of none.

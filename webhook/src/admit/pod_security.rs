@@ -1,38 +1,46 @@
 //! Pod Security on pods and on every template of pods, at the level and version that the namespace enforces. The API server
 //! itself looks at pods alone, so that a template is refused here where it can still be mended.
 
+use k8s_openapi::api::core::v1::PodSpec;
 use serde_json::Value;
 use tentacular_contract::{
     Workload,
     pod_security::{Standard, Version},
 };
 
-use super::{Finding, Operation, Request, Verdict, object::at};
+use super::{
+    Finding, Operation, Request, Verdict,
+    contents::{Contents, Read},
+    object::at,
+};
 
 /// What the namespace's level holds against the pods.
-pub(super) fn verdict(request: &Request<'_>, server: Version) -> Verdict {
+pub(super) fn verdict(request: &Request<'_>, contents: &Contents<'_>, server: Version) -> Verdict {
     let Some(workload) = request.kind.workload() else { return Verdict::default() };
     if request.operation == Operation::Delete || !is_judged(request, workload) {
         return Verdict::default();
     }
     let standard = Standard::enforced(request.namespace.labels, server);
-    let find = |object: Option<&Value>| object.map(|object| findings(standard, workload, object)).unwrap_or_default();
-    if workload == Workload::Pod {
-        return find(request.object).into();
+    let new = findings(standard, workload, contents.object());
+    if workload == Workload::Pod || new.is_empty() {
+        return new.into();
     }
-    Verdict::of_change(find(request.object), &find(request.old))
+    Verdict::of_change(new, &findings(standard, workload, contents.old()))
 }
 
-fn findings(standard: Standard, workload: Workload, object: &Value) -> Vec<Finding> {
-    let template = match workload.template(object) {
-        Ok(template) => template.unwrap_or_default(),
-        Err(error) => {
-            let problem = format!("cannot be judged by Pod Security, as it is not as Kubernetes defines it: {error}");
+fn findings(standard: Standard, workload: Workload, read: Option<&Read>) -> Vec<Finding> {
+    let template = match read {
+        Some(Ok(object)) => object.template(),
+        Some(Err(violation)) => {
+            let problem = format!("cannot be judged by Pod Security, as it {}", violation.problem);
             return vec![Finding::new("pod-security", workload.path(), problem)];
         }
+        None => None,
     };
+    let Some(template) = template else { return Vec::new() };
     let annotations = template.metadata.as_ref().and_then(|metadata| metadata.annotations.as_ref());
-    let violations = standard.violations(workload.prefix(), annotations, &template.spec.unwrap_or_default());
+    let none = PodSpec::default();
+    let violations = standard.violations(workload.prefix(), annotations, template.spec.as_ref().unwrap_or(&none));
     let finding = |violation: tentacular_contract::pod_security::Violation| {
         let text = violation.to_string();
         Finding { rule: violation.rule.as_str(), field: violation.field, text }
@@ -67,9 +75,11 @@ mod tests {
     use serde_json::json;
 
     use super::super::{
-        Entry::{Protect, Validate},
         Kind,
-        testing::{create, object, pod, update},
+        testing::{
+            Rules::{Protect, Validate},
+            create, object, pod, update,
+        },
     };
     use super::*;
 

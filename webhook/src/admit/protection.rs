@@ -2,7 +2,6 @@
 //! release an object belongs to, and what every enclave has.
 
 use tentacular_contract::{
-    facts::Pairs,
     keys,
     pod_security::{ENFORCE, ENFORCE_VERSION},
     reach::{ENCLAVE_POLICIES, OURS, Object, Rule, Violation},
@@ -10,7 +9,7 @@ use tentacular_contract::{
 
 use super::{
     Finding, Kind, Operation, Request,
-    object::{at, members, pairs, release, shown},
+    object::{Texts, at, members, release, shown, texts},
     own,
 };
 
@@ -37,6 +36,9 @@ pub(super) fn judge(request: &Request<'_>) -> Vec<Finding> {
     if request.kind == Kind::NAMESPACE && request.operation == Operation::Update {
         found.extend(owner_references(request, "enclave"));
     }
+    if request.kind == Kind::CONTROLLER_REVISION && request.operation == Operation::Create {
+        found.push(revision(request));
+    }
     found
 }
 
@@ -45,12 +47,22 @@ fn deletion(request: &Request<'_>) -> Finding {
     Finding::new("enclave-deletion", "metadata.name", problem)
 }
 
+/// A `StatefulSet`'s controller makes pods from it, about which nobody is asked.
+fn revision(request: &Request<'_>) -> Finding {
+    let problem = format!(
+        "ControllerRevision {} is for Kubernetes' controllers alone to make; change the template in the StatefulSet or \
+         DaemonSet instead",
+        shown(request.name)
+    );
+    Finding::new("controller-revision", "metadata.name", problem)
+}
+
 /// Annotations and labels that decide who may do what, where they are set, changed or removed. An empty value counts as
 /// absent, as it does for readers.
 fn identity(request: &Request<'_>) -> Vec<Finding> {
     let mut found = Vec::new();
     for member in ["annotations", "labels"] {
-        let (new, old) = (pairs(request.object, member), pairs(request.old, member));
+        let (new, old) = (texts(request.object, member), texts(request.old, member));
         let keys = new.keys().chain(old.keys().filter(|key| !new.contains_key(*key)));
         for key in keys.filter(|key| is_protected(request, member, key)) {
             if value(&new, key) == value(&old, key) {
@@ -67,8 +79,8 @@ fn identity(request: &Request<'_>) -> Vec<Finding> {
     found
 }
 
-fn value<'a>(pairs: &'a Pairs, key: &str) -> Option<&'a str> {
-    pairs.get(key).map(|text| text.trim()).filter(|text| !text.is_empty())
+fn value<'a>(texts: &Texts<'a>, key: &str) -> Option<&'a str> {
+    texts.get(key).map(|text| text.trim()).filter(|text| !text.is_empty())
 }
 
 fn is_protected(request: &Request<'_>, member: &str, key: &str) -> bool {

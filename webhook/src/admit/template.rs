@@ -72,10 +72,7 @@ pub(super) fn others(kind: Kind, object: &Value) -> Vec<Template<'_>> {
 mod tests {
     use serde_json::json;
 
-    use super::super::{
-        Entry::Validate,
-        testing::{create, object, pod},
-    };
+    use super::super::testing::{Rules::Validate, create, object, pod};
     use super::*;
 
     fn labels(release: &str) -> Value {

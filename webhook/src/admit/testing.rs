@@ -4,7 +4,15 @@ use serde_json::{Value, json};
 use tentacular_contract::{facts::Pairs, pod_security::Version};
 use tokio::sync::watch;
 
-use super::{Entry, Installation, Kind, Namespace, Operation, Request, Verdict, admit};
+use super::{Caller, Installation, Kind, Namespace, Operation, Request, Verdict, admit, protect, validate};
+
+/// The rules of which a test speaks.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Rules {
+    Protect,
+    Validate,
+    All,
+}
 
 /// A write in enclave `team-a`.
 #[derive(Debug, Clone)]
@@ -55,7 +63,7 @@ impl Write {
     }
 
     /// What the webhook says.
-    pub(super) fn judged(&self, entry: Entry) -> Verdict {
+    pub(super) fn judged(&self, rules: Rules) -> Verdict {
         let pairs = |list: &[(&str, &str)]| -> Pairs {
             list.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())).collect()
         };
@@ -68,7 +76,7 @@ impl Write {
         let name =
             [&self.object, &self.old].into_iter().flatten().find_map(|object| object["metadata"]["name"].as_str());
         let request = Request {
-            entry,
+            caller: Caller::Ordinary,
             operation: self.operation,
             kind: self.kind,
             subresource: self.subresource,
@@ -78,23 +86,28 @@ impl Write {
             old: self.old.as_ref(),
         };
         let domain = Some("apps.example.org".to_owned());
-        admit(&request, &Installation { ingress_domain: domain, version: watch::channel(Version::NEWEST).1 })
+        let installation = Installation { ingress_domain: domain, version: watch::channel(Version::NEWEST).1 };
+        match rules {
+            Rules::Protect => protect(&request),
+            Rules::Validate => validate(&request, &installation),
+            Rules::All => admit(&request, &installation),
+        }
     }
 
     /// The rules that it breaks, and their fields.
-    pub(super) fn broken(&self, entry: Entry) -> Vec<String> {
-        let verdict = self.judged(entry);
+    pub(super) fn broken(&self, rules: Rules) -> Vec<String> {
+        let verdict = self.judged(rules);
         verdict.violations.iter().map(|finding| format!("{} {}", finding.rule, finding.field)).collect()
     }
 
-    pub(super) fn allowed(&self, entry: Entry) {
-        assert_eq!(self.judged(entry), Verdict::default(), "{self:?}");
+    pub(super) fn allowed(&self, rules: Rules) {
+        assert_eq!(self.judged(rules), Verdict::default(), "{self:?}");
     }
 
     /// Refused by these rules for these fields, each in a sentence that begins with the field and ends with the rule.
-    pub(super) fn refused(&self, entry: Entry, expected: &[&str]) {
-        assert_eq!(self.broken(entry), expected, "{self:?}");
-        for finding in self.judged(entry).violations {
+    pub(super) fn refused(&self, rules: Rules, expected: &[&str]) {
+        assert_eq!(self.broken(rules), expected, "{self:?}");
+        for finding in self.judged(rules).violations {
             let (begin, end) = (format!("{}: ", finding.field), format!(" (rule {})", finding.rule));
             assert!(finding.text.starts_with(&begin) && finding.text.ends_with(&end), "{}", finding.text);
         }

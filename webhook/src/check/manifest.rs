@@ -1,5 +1,7 @@
 //! Reading files of objects, as `kubectl` reads them: several documents a file, lists of objects among them.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use serde::Deserialize as _;
 use serde_json::Value;
 use serde_saphyr::{Error, Options, Spanned, options};
 use tentacular_cluster::{Object, TypeMeta};
@@ -21,7 +23,9 @@ pub(super) struct Manifest {
     /// API group, empty for the core group.
     pub(super) group: String,
     pub(super) kind: String,
-    pub(super) object: Object,
+    pub(super) metadata: ObjectMeta,
+    /// All of it.
+    pub(super) object: Value,
 }
 
 /// Something in a file that is no object, and why.
@@ -69,15 +73,15 @@ fn objects(place: &Place, document: Value) -> Vec<Result<Manifest, Unreadable>> 
 impl Manifest {
     fn read(place: &Place, document: Value) -> Result<Self, Unreadable> {
         let unreadable = |problem| Err(Unreadable { place: place.clone(), problem });
-        let object: Object = match serde_json::from_value(document) {
+        let Object { types, metadata, data: _ } = match Object::deserialize(&document) {
             Ok(object) => object,
             Err(error) => return unreadable(format!("is no object of Kubernetes: {error}")),
         };
-        let Some(TypeMeta { api_version, kind }) = object.types.clone() else {
+        let Some(TypeMeta { api_version, kind }) = types else {
             return unreadable("is no object of Kubernetes: apiVersion or kind is missing".to_owned());
         };
         let group = api_version.rsplit_once('/').map_or("", |(group, _)| group).to_owned();
-        Ok(Self { place: place.clone(), group, kind, object })
+        Ok(Self { place: place.clone(), group, kind, metadata, object: document })
     }
 }
 
@@ -92,8 +96,8 @@ mod tests {
     /// `line kind/name`, or `line problem`.
     fn told(text: &str) -> Vec<String> {
         let tell = |read| match read {
-            Ok(Manifest { place, kind, object, .. }) => {
-                format!("{} {kind}/{}", place.line.unwrap_or(0), object.metadata.name.unwrap_or_default())
+            Ok(Manifest { place, kind, metadata, .. }) => {
+                format!("{} {kind}/{}", place.line.unwrap_or(0), metadata.name.unwrap_or_default())
             }
             Err(Unreadable { place, problem }) => format!("{} {problem}", place.line.unwrap_or(0)),
         };
@@ -148,7 +152,7 @@ mod tests {
     fn scalars_are_read_as_kubectl_reads_them() {
         let text = format!("{}data: {{mode: 0644, on: yes, text: \"yes\"}}\n", map("a"));
         let Some(Ok(Manifest { object, .. })) = read_text(&text).pop() else { panic!("no object") };
-        assert_eq!(object.data["data"]["mode"], 0o644);
-        assert_eq!(object.data["data"]["text"], "yes");
+        assert_eq!(object["data"]["mode"], 0o644);
+        assert_eq!(object["data"]["text"], "yes");
     }
 }

@@ -106,7 +106,7 @@ impl Remark {
     }
 
     fn of(manifest: &Manifest, severity: Severity, message: String) -> Self {
-        let metadata = &manifest.object.metadata;
+        let metadata = &manifest.metadata;
         let name = metadata.name.as_ref().or(metadata.generate_name.as_ref());
         Self {
             kind: Some(manifest.kind.clone()),

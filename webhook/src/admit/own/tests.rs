@@ -1,7 +1,9 @@
+use serde_json::json;
+
 use super::{
-    super::{
-        Entry::{Protect, Validate},
-        testing::{Write, create, delete, object, pod, update},
+    super::testing::{
+        Rules::{Protect, Validate},
+        Write, create, delete, object, pod, update,
     },
     *,
 };
@@ -78,7 +80,7 @@ fn a_release_selects_its_own_pods() {
     for selector in [&all, &other] {
         let write = create(Kind::NETWORK_POLICY, of(Some("report"), "open", &policy(selector)));
         write.refused(Validate, &["own-selector spec.podSelector"]);
-        // Those of nobody are for all, if an administrator makes them: the other entry asks about people.
+        // Those of nobody are for all, if an administrator makes them, which is a matter of protection.
         create(Kind::NETWORK_POLICY, of(None, "open", &policy(selector))).allowed(Validate);
     }
     let template = json!({ "metadata": { "labels": { "tentacular.io/release": "other" } }, "spec": pod() });
@@ -135,7 +137,7 @@ fn a_pod_that_runs_is_left_alone() {
 }
 
 #[test]
-fn names_are_for_the_other_entry() {
+fn names_are_a_matter_of_protection() {
     let ledger = object("tentacular-runs-report", &json!({ "labels": { "tentacular.io/ledger": "1" } }), &json!({}));
     create(Kind::CONFIG_MAP, ledger.clone()).allowed(Validate);
     create(Kind::CONFIG_MAP, ledger).refused(Protect, &["protected-object metadata.name"]);

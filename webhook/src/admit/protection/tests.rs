@@ -1,9 +1,9 @@
 use serde_json::{Value, json};
 
 use super::{
-    super::{
-        Entry::{Protect, Validate},
-        testing::{create, delete, object, update},
+    super::testing::{
+        Rules::{Protect, Validate},
+        create, delete, object, update,
     },
     *,
 };
@@ -168,4 +168,21 @@ fn nobody_else_opens_every_pod() {
     create(Kind::NETWORK_POLICY, policy(None, &own, &open)).allowed(Protect);
     let stands = policy(None, &all, &open);
     update(Kind::NETWORK_POLICY, stands.clone(), stands).allowed(Protect);
+}
+
+#[test]
+fn nobody_makes_a_revision_past_the_object_that_it_is_of() {
+    let revision = |number: u32| object("web-1", &json!({}), &json!({ "revision": number, "data": { "spec": {} } }));
+    let expected = ["controller-revision metadata.name"];
+    create(Kind::CONTROLLER_REVISION, revision(1)).refused(Protect, &expected);
+    update(Kind::CONTROLLER_REVISION, revision(1), revision(2)).allowed(Protect);
+    delete(Kind::CONTROLLER_REVISION, revision(1)).allowed(Protect);
+    create(Kind::CONTROLLER_REVISION, revision(1)).allowed(Validate);
+}
+
+#[test]
+fn no_pod_is_given_a_release_when_it_is_bound() {
+    let binding = |release| labelled("one", release, &json!({ "target": { "kind": "Node", "name": "node-1" } }));
+    create(Kind::OTHER, binding(Some("report"))).through("binding").refused(Protect, &[RELEASE]);
+    create(Kind::OTHER, binding(None)).through("binding").allowed(Protect);
 }

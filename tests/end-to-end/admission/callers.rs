@@ -1,0 +1,153 @@
+//! Whom the webhook is asked about, counted by the API server itself: for each write by each kind of caller one entry of the
+//! configuration, or none.
+
+mod writes;
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context as _, ensure};
+use kube::Client;
+use serde_json::json;
+use tentacular_test_harness::{ControlPlane, Installation, Part};
+
+use super::world::{RBAC, bound};
+use crate::thief::{
+    attempt::{Attempt, create},
+    place::until_allowed,
+};
+
+const ENCLAVE: &str = "asked";
+const CHIEF: &str = "chief";
+const ADMINISTRATOR: &str = "administrator";
+
+/// Who refuses writes here: the webhook, policies before it is asked, and the API server after that, which binds no pod that
+/// is held.
+const REFUSALS: [&str; 3] = ["admission webhook", "ValidatingAdmissionPolicy", "non-empty .spec.schedulingGates"];
+
+/// Which entry a write matches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Scope {
+    /// That of its caller.
+    Everybodys,
+    /// The one for ordinary callers; others are not asked about.
+    Protected,
+    /// None.
+    Free,
+}
+
+/// Who writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Who {
+    Ordinary,
+    Trusted,
+    /// One of the server's accounts, which writes nothing but ledgers in enclaves.
+    Scheduler,
+    /// Kubernetes itself.
+    Kubernetes,
+}
+
+impl Who {
+    /// The entry that is asked, by the beginning of its name.
+    fn asked(self, scope: Scope, of: &str) -> Option<&'static str> {
+        match (self, scope) {
+            (Self::Ordinary, Scope::Everybodys | Scope::Protected) => Some("ordinary"),
+            (Self::Trusted, Scope::Everybodys) => Some("trusted"),
+            (Self::Scheduler, Scope::Everybodys) if of == "namespaces" => Some("trusted"),
+            _ => None,
+        }
+    }
+}
+
+/// The same attempt by each kind of caller.
+fn by_everybody(attempt: &Attempt) -> Vec<(Who, Attempt)> {
+    let by = |user: &str| attempt.clone().posing_as(user);
+    let among = |user: &str, groups: &'static [&'static str]| attempt.clone().posing_among(user, groups);
+    vec![
+        (Who::Ordinary, by(CHIEF)),
+        (Who::Trusted, by(ADMINISTRATOR)),
+        (Who::Trusted, attempt.clone()),
+        (Who::Trusted, attempt.clone().all_powerful(Part::Registrar)),
+        (Who::Scheduler, attempt.clone().all_powerful(Part::Scheduler)),
+        (Who::Kubernetes, attempt.clone().by_a_controller()),
+        (Who::Kubernetes, among("kubelet", &["system:masters", "system:nodes"])),
+        (Who::Kubernetes, among("system:kube-controller-manager", &["system:masters"])),
+    ]
+}
+
+/// The enclave, what stands in it, and two people with every right there; the writes, and what they are of.
+async fn prepare(admin: &Client) -> anyhow::Result<Vec<(&'static str, Scope, Attempt)>> {
+    create("/api/v1/namespaces", writes::enclave(ENCLAVE)).send_for_real(admin).await?;
+    let namespaces = json!({ "apiGroups": [""], "resources": ["namespaces", "namespaces/status", "namespaces/finalize"], "verbs": ["*"] });
+    let administer = json!({ "apiGroups": ["tentacular.io"], "resources": ["enclaves"], "verbs": ["administer"] });
+    for (person, rules) in [(CHIEF, json!([namespaces])), (ADMINISTRATOR, json!([namespaces, administer]))] {
+        let role = json!({ "metadata": { "name": person }, "rules": rules });
+        create(format!("{RBAC}/clusterroles"), role).send_for_real(admin).await?;
+        create(format!("{RBAC}/clusterrolebindings"), bound(person, person)).send_for_real(admin).await?;
+        let bindings = format!("{RBAC}/namespaces/{ENCLAVE}/rolebindings");
+        create(bindings, bound(person, "cluster-admin")).send_for_real(admin).await?;
+        for check in [
+            json!({ "verb": "delete", "resource": "namespaces" }),
+            json!({ "verb": "create", "resource": "configmaps", "namespace": ENCLAVE }),
+        ] {
+            until_allowed(admin, person, &check).await?;
+        }
+    }
+    let administers = json!({ "verb": "administer", "group": "tentacular.io", "resource": "enclaves" });
+    until_allowed(admin, ADMINISTRATOR, &administers).await?;
+    writes::prepare(admin).await?;
+    let mut all = Vec::new();
+    let of_objects = [
+        (Scope::Everybodys, writes::everybodys(admin).await?),
+        (Scope::Protected, writes::protected()),
+        (Scope::Free, writes::free()),
+    ];
+    for (scope, attempts) in of_objects {
+        all.extend(attempts.into_iter().map(|attempt| ("objects", scope, attempt)));
+    }
+    let of_namespaces = writes::of_namespaces(admin).await?.into_iter();
+    all.extend(of_namespaces.map(|(scope, attempt)| ("namespaces", scope, attempt)));
+    Ok(all)
+}
+
+/// How often each entry of the webhook was asked, as the API server counts.
+async fn asked(admin: &Client) -> anyhow::Result<BTreeMap<String, u64>> {
+    let text = admin.request_text(http::Request::get("/metrics").body(Vec::new())?).await?;
+    let mut asked = BTreeMap::new();
+    for line in text.lines().filter(|line| line.starts_with("apiserver_admission_webhook_request_total{")) {
+        let (labels, count) = line.rsplit_once(' ').context("a count")?;
+        let (_, name) = labels.split_once("name=\"").context("a name")?;
+        if let Some((entry, _)) = name.split_once(".webhook.tentacular.io\"") {
+            *asked.entry(entry.to_owned()).or_default() += count.parse::<u64>()?;
+        }
+    }
+    Ok(asked)
+}
+
+#[tokio::test]
+async fn e2e_admission_each_write_is_asked_about_once_by_the_entry_for_its_caller() -> anyhow::Result<()> {
+    let installation = Installation::into_own(ControlPlane::exclusive().await?).await?;
+    let admin = installation.control_plane().admin()?;
+    let writes = prepare(&admin).await?;
+    let (mut before, mut wrong) = (asked(&admin).await?, Vec::new());
+    for (of, scope, attempt) in writes {
+        for (who, attempt) in by_everybody(&attempt) {
+            if let Err(error) = attempt.send(&admin).await {
+                let text = error.to_string();
+                ensure!(REFUSALS.iter().any(|refusal| text.contains(refusal)), "{attempt:?}: {error}");
+            }
+            let after = asked(&admin).await?;
+            let mut more = after.clone();
+            for (entry, count) in &mut more {
+                *count -= before.get(entry).copied().unwrap_or_default();
+            }
+            more.retain(|_, count| *count > 0);
+            let expected = who.asked(scope, of).map(|entry| (format!("{entry}.{of}"), 1));
+            if more != expected.clone().into_iter().collect() {
+                wrong.push(format!("{attempt:?} of {who:?}: asked {more:?} and not {expected:?}"));
+            }
+            before = after;
+        }
+    }
+    ensure!(wrong.is_empty(), "{} are asked about otherwise than wanted:\n{}", wrong.len(), wrong.join("\n"));
+    Ok(())
+}
