@@ -12,6 +12,9 @@ const DEFAULT_WAIT: Duration = Duration::from_secs(1);
 /// How server-side apply complains about a field of the wrong type or form: as an internal error, which it is not.
 const MALFORMED: [&str; 2] = ["failed to create typed patch object", "failed to convert new object"];
 
+/// All that the API server says at a path that it does not serve. A 404 with other words may be somebody's in between.
+const NOT_SERVED: &str = "404 page not found";
+
 /// The cause of a 403 for what is to be made in a namespace that is being deleted (`NamespaceTerminatingCause`).
 const TERMINATING: &str = "NamespaceTerminating";
 
@@ -22,6 +25,12 @@ pub enum Error {
     /// 404: there is no such object, or not the namespace to make it in.
     #[error("{object} does not exist")]
     NotFound {
+        /// Kind, namespace and name.
+        object: String,
+    },
+    /// 404 of another kind: the API server does not serve this kind of object, which some extension would define.
+    #[error("the cluster does not know {object}, a kind that is not installed")]
+    NotServed {
         /// Kind, namespace and name.
         object: String,
     },
@@ -95,6 +104,11 @@ impl Error {
         matches!(self, Self::NotFound { .. })
     }
 
+    /// Whether the API server does not know this kind of object.
+    pub const fn is_not_served(&self) -> bool {
+        matches!(self, Self::NotServed { .. })
+    }
+
     /// Whether the object changed since it was read, or somebody else owns a field.
     pub const fn is_conflict(&self) -> bool {
         matches!(self, Self::Conflict { .. })
@@ -166,6 +180,7 @@ impl Error {
         match status.code {
             _ if status.is_already_exists() => Self::AlreadyExists { object },
             _ if status.is_not_found() => Self::NotFound { object: about.missing(status) },
+            404 if status.message.trim_end() == NOT_SERVED => Self::NotServed { object },
             _ if status.is_conflict() => Self::Conflict { object, message },
             _ if status.is_forbidden() && has_cause(status, TERMINATING) => Self::Terminating { object },
             _ if status.is_forbidden() => Self::Forbidden { object, message },

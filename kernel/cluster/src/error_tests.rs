@@ -38,6 +38,13 @@ fn each_answer_has_its_class() {
 }
 
 #[test]
+fn a_kind_that_is_not_served_is_no_missing_object() {
+    let sorted = |message| Error::from_status(&about("Plant", None), &status(404, "", message));
+    assert!(sorted("404 page not found\n").is_not_served());
+    assert!(matches!(sorted("404 Not Found: nginx"), Error::Other { .. }));
+}
+
+#[test]
 fn a_field_of_the_wrong_type_is_no_outage() {
     let told =
         "failed to create typed patch object (a/b; apps/v1, Kind=Deployment): .spec.replicas: expected numeric";

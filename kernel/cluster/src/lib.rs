@@ -5,7 +5,6 @@
 //! a process needs is re-exported here. [`Locks`] keep two processes from changing the same thing at once, and of
 //! several processes [`Election`] makes one the leader.
 
-pub mod admission;
 mod cause;
 mod client;
 mod connect;

@@ -14,6 +14,8 @@ pub const VERSION_LABEL: &str = "app.kubernetes.io/version";
 pub const RELEASE: &str = "tentacular.io/release";
 /// Label on the Secret that the server makes for a tentacle's credentials of backing services.
 pub const EXOSKELETON: &str = "tentacular.io/exoskeleton";
+/// Annotation of that Secret: of when the credentials are, and of which services former ones are still to be revoked.
+pub const CREDENTIALS: &str = "tentacular.io/credentials";
 
 /// Namespace annotation that makes a managed namespace an enclave; its value is the enclave's name.
 pub const ENCLAVE: &str = "tentacular.io/enclave";

@@ -8,5 +8,6 @@ pub mod health;
 pub mod http;
 pub mod link;
 pub mod metrics;
+pub mod trust;
 
 pub use bootstrap::{Context, Part, ProcessArgs, main};

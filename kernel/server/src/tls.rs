@@ -1,5 +1,4 @@
-//! TLS on the listener: the certificate and its key, read from their files at the start and again when these change. And how
-//! the kernel's own clients trust.
+//! TLS on the listener: the certificate and its key, read from their files at the start and again when these change.
 
 use std::{
     path::{Path, PathBuf},
@@ -9,7 +8,7 @@ use std::{
 use anyhow::{Context as _, anyhow, ensure};
 use clap::Args;
 use rustls::{
-    CertificateError, ClientConfig, Error, InconsistentKeys, RootCertStore,
+    CertificateError, Error, InconsistentKeys, RootCertStore,
     client::{WebPkiServerVerifier, danger::ServerCertVerifier},
     crypto::ring,
     sign::CertifiedKey,
@@ -52,23 +51,6 @@ pub(crate) fn start(args: TlsArgs, context: &Context) -> anyhow::Result<Option<S
         Ok(())
     });
     Ok(Some(serving))
-}
-
-/// The system's authorities, those of `SSL_CERT_FILE` where that is set.
-pub(crate) fn system_roots() -> RootCertStore {
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    roots
-}
-
-/// TLS of a client that trusts these authorities.
-///
-/// # Errors
-/// When the crypto provider has no protocol version that is safe.
-pub(crate) fn client_config(roots: RootCertStore) -> Result<ClientConfig, Error> {
-    let versions = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
-    let versions = versions.with_safe_default_protocol_versions()?;
-    Ok(versions.with_root_certificates(roots).with_no_client_auth())
 }
 
 /// The two files, and where what they hold is served.

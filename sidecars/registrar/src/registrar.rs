@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use crate::{
     args::Args,
-    backing::{Backing, exo_orphans, exo_status},
+    backing::{Backing, exo_orphans, exo_status, renewal},
     enclave::{bindings, deprovision, info, list, provision, sync},
     locks::Locks,
     module_proxy::{
@@ -50,9 +50,9 @@ impl Registrar {
 /// Runs the registrar until the process drains.
 pub(crate) async fn run(args: Args, context: Context) -> anyhow::Result<()> {
     let Args { enclaves_per_owner, identity, module_proxy, proxy_url, backing, platform, link, process: _ } = args;
-    let backing = Arc::new(Backing::from_args(backing)?);
     let proxy_url = warm::base_url(&proxy_url, &module_proxy.namespace, &platform.cluster_domain)?;
     let cluster = Cluster::connect("registrar").await?.patient(PATIENCE);
+    let backing = Arc::new(Backing::from_args(backing, &cluster)?);
     let locks = Locks::new(cluster.clone(), identity.unwrap_or_else(|| format!("registrar-{}", Uuid::now_v7())));
     let (enclaves, watching) = Enclaves::new(cluster.clone(), platform.clone());
     context.spawn("enclaves", async move {
@@ -85,6 +85,7 @@ pub(crate) async fn run(args: Args, context: Context) -> anyhow::Result<()> {
         Ok(())
     });
     let registrar = Arc::new(Registrar { cluster, enclaves, platform, enclaves_per_owner, locks, warmer, backing });
+    renewal::start(&registrar, &context);
     tools(&registrar).serve(link, &context).await
 }
 

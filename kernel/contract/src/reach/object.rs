@@ -150,6 +150,12 @@ impl Object {
         Some((format!("{}metadata.labels", workload.prefix), labels.unwrap_or(&NONE)))
     }
 
+    /// The pod that it is, or the template of pods that it makes.
+    pub fn template(&self) -> Option<&PodTemplateSpec> {
+        let Body::Workload(workload) = &self.body else { return None };
+        Some(&workload.template)
+    }
+
     /// The metadata of the pods that it makes, and its path.
     pub(super) fn template_metadata(&self) -> Option<(String, &ObjectMeta)> {
         let Body::Workload(workload) = &self.body else { return None };

@@ -52,7 +52,7 @@ impl ResolvesServerCert for Serving {
     }
 }
 
-/// TLS connections whose handshake is done, for HTTP/2 and HTTP/1.1.
+/// TLS connections whose handshake is done.
 pub struct TlsListener {
     listener: TcpListener,
     acceptor: TlsAcceptor,
@@ -60,16 +60,28 @@ pub struct TlsListener {
 }
 
 impl TlsListener {
-    /// Takes connections from `listener`.
+    /// Takes connections from `listener`, for HTTP/2 and HTTP/1.1.
     ///
     /// # Errors
     /// When TLS cannot be set up.
     pub fn new(listener: TcpListener, serving: Serving) -> anyhow::Result<Self> {
+        Self::speaking(&[b"h2", b"http/1.1"], listener, serving)
+    }
+
+    /// The same for HTTP/1.1 alone.
+    ///
+    /// # Errors
+    /// When TLS cannot be set up.
+    pub fn http1(listener: TcpListener, serving: Serving) -> anyhow::Result<Self> {
+        Self::speaking(&[b"http/1.1"], listener, serving)
+    }
+
+    fn speaking(protocols: &[&[u8]], listener: TcpListener, serving: Serving) -> anyhow::Result<Self> {
         let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()?
             .with_no_client_auth()
             .with_cert_resolver(Arc::new(serving));
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
         // A session that is resumed would go on with the certificate of before.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;

@@ -11,8 +11,9 @@ use rmcp::{
     transport::{StreamableHttpClientTransport, streamable_http_client::StreamableHttpClientTransportConfig},
 };
 use serde_json::{Map, Value};
+use tentacular_process::trust;
 
-use crate::{args::Args, tls};
+use crate::args::Args;
 
 /// Which tool, and with what.
 #[derive(Debug, Clone, ClapArgs)]
@@ -68,7 +69,7 @@ fn own_url(server: &Args) -> String {
 
 /// Trusts the system's authorities (those of `SSL_CERT_FILE`), and follows no redirection with the token.
 fn client() -> anyhow::Result<reqwest::Client> {
-    let tls = tls::client_config(tls::system_roots())?;
+    let tls = trust::client_config(trust::system_roots())?;
     Ok(reqwest::Client::builder().tls_backend_preconfigured(tls).redirect(Policy::none()).build()?)
 }
 

@@ -17,9 +17,16 @@ pub(super) fn complete(file: &str, shares: &[Share]) -> Result<String, String> {
     let mut text = file.to_owned();
     for share in shares {
         let name = format!("{PREFIX}{}", share.service.as_str());
+        let before =
+            wanted.pointer("/contract/dependencies").and_then(|dependencies| dependencies.get(&name)).cloned();
+        // A tentacle keeps what it has of a service that it does not ask for any more.
+        let Some(before) = before else { continue };
         let place = || format!("contract.dependencies.{name}");
         merge(&mut wanted, &name, share)
             .ok_or_else(|| format!("{}: it is no mapping; leave its value out", place()))?;
+        if wanted["contract"]["dependencies"][&name] == before {
+            continue;
+        }
         let edited = edit(&text, &name, share).filter(|text| workflow::json(text).is_ok_and(|now| now == wanted));
         text = edited.ok_or_else(|| {
             format!(

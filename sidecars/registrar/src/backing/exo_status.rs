@@ -1,6 +1,6 @@
 //! `exo_status`: which backing services there are, and whether they can be used now.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -46,6 +46,19 @@ pub(crate) struct ExoStatus {
     rustfs_available: bool,
     /// Whether tentacles get identities for mutual TLS now.
     spire_available: bool,
+    /// Whether NATS admits tentacles by these identities.
+    nats_spiffe_enabled: bool,
+    /// Whether callers may sign in at an identity provider.
+    auth_enabled: bool,
+    /// Which one: the issuer of their tokens.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    auth_issuer: Option<String>,
+    /// How many hours old a tentacle's credentials may become; absent where only those are renewed that expire by themselves.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_credential_age_hours: Option<i64>,
+    /// Of how many tentacles the credentials could not be renewed, or former ones not be revoked, when that was last tried; the
+    /// log names them with the reasons. It is tried again.
+    renewals_failing: usize,
     /// Each service. Empty where they are switched off, or not probed yet.
     services: Vec<ServiceStatus>,
 }
@@ -87,6 +100,11 @@ pub(crate) async fn show(
         nats_available: available(Service::Nats),
         rustfs_available: available(Service::Rustfs),
         spire_available: available(Service::Spire),
+        nats_spiffe_enabled: backing.nats_spiffe,
+        auth_enabled: backing.issuer.is_some(),
+        auth_issuer: backing.issuer.clone(),
+        max_credential_age_hours: backing.max_credential_age.map(|age| age.num_hours()),
+        renewals_failing: backing.failing.load(Ordering::Relaxed),
         services: found.iter().map(|(service, found)| ServiceStatus::of(*service, found.clone())).collect(),
     })
 }

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 use tentacular_cluster::{Kind, Object};
 use tentacular_contract::{
@@ -15,6 +16,7 @@ use tentacular_contract::{
 
 use super::{
     PREFIX, contract, network,
+    record::Record,
     share::{Fields, Share},
     tenant::Tenant,
 };
@@ -65,7 +67,7 @@ pub(crate) fn furnish(
     tenant: &Tenant,
     manifests: &mut Vec<Manifest>,
     shares: &[Share],
-    secret: Option<&Object>,
+    (secret, now): (Option<&Object>, DateTime<Utc>),
 ) -> Result<(), String> {
     if shares.is_empty() {
         return Ok(());
@@ -77,11 +79,11 @@ pub(crate) fn furnish(
         manifests[index].body["data"][FILE] = completed.into();
     }
     let own = secret_name(tentacle);
-    if manifests.iter().any(|manifest| manifest.kind == Kind::Secret && manifest.name == own) {
+    if manifests.iter().any(|manifest| manifest.is_secret(&own)) {
         return Err(format!("Secret/{own} is made by the server for its backing services; leave it out"));
     }
     let identity = [
-        ("principal", format!("spiffe://tentacular/ns/{}/tentacles/{}", tenant.enclave, tenant.tentacle)),
+        ("principal", tenant.principal()),
         ("namespace", tenant.enclave.to_string()),
         ("workflow", tenant.tentacle.to_string()),
     ];
@@ -92,11 +94,56 @@ pub(crate) fn furnish(
     let former: Vec<_> = former.map(|(service, fields)| (named(service), fields)).collect();
     let former = former.iter().map(|(name, fields)| (name.clone(), fields));
     put(scope, manifests, &own, flat(former.chain([identity.clone()])));
+    let record = (keys::CREDENTIALS.to_owned(), recorded(secret, shares, now).to_text());
+    manifests
+        .iter_mut()
+        .filter(|manifest| manifest.is_secret(&own))
+        .for_each(|own| own.annotate([record.clone()].into()));
     put(scope, manifests, &objects_name(tentacle), objects([identity]));
     complete(tentacle, &mut *manifests, shares);
     network::open(scope.tentacle, manifests, shares);
     manifests.sort_by_key(|manifest| manifest.kind);
     Ok(())
+}
+
+/// Puts the shares into what stands of a tentacle: manifests that say what its objects, in the same order, were applied as. What
+/// is not asked for any more stays where it is only recorded. Returns the record that goes with them.
+pub(crate) fn renew(
+    scope: &Scope<'_>,
+    manifests: &mut [Manifest],
+    standing: &[Object],
+    shares: &[Share],
+    (secret, now): (&Object, DateTime<Utc>),
+) -> Result<Record, String> {
+    let tentacle = scope.tentacle.as_str();
+    let record = recorded(Some(secret), shares, now);
+    if let Some((index, file)) = dependencies::file(scope.tentacle, manifests) {
+        let completed = contract::complete(file, shares);
+        let completed = completed.map_err(|error| format!("{}: data[{FILE:?}]: {error}", manifests[index]))?;
+        manifests[index].body["data"][FILE] = completed.into();
+    }
+    let shares = shares.iter().map(|share| (named(share.service), &share.fields));
+    for (manifest, live) in manifests.iter_mut().zip(standing) {
+        let data = if manifest.is_secret(&secret_name(tentacle)) {
+            manifest.annotate([(keys::CREDENTIALS.to_owned(), record.to_text())].into());
+            flat(shares.clone())
+        } else if manifest.is_secret(&objects_name(tentacle)) {
+            let is_there = |key: &String| live.data.get("data").and_then(|data| data.get(key)).is_some();
+            objects(shares.clone()).into_iter().filter(|(key, _)| is_there(key)).collect()
+        } else {
+            continue;
+        };
+        if let Some(present) = object_at(&mut manifest.body, "data") {
+            present.extend(data);
+        }
+    }
+    Ok(record)
+}
+
+/// What is recorded of the credentials in the Secret, once it has those of the shares.
+fn recorded(secret: Option<&Object>, shares: &[Share], now: DateTime<Utc>) -> Record {
+    let (record, used) = (Record::of(secret), used(secret));
+    record.issued(shares, |service| used.contains_key(&service), now)
 }
 
 /// Puts what the shares say into the Secrets that are among the manifests.
@@ -115,7 +162,7 @@ pub(crate) fn complete<'a>(tentacle: &str, manifests: impl IntoIterator<Item = &
 }
 
 /// The Secret that the tentacle's engine reads, which has other things too.
-fn objects_name(tentacle: &str) -> String {
+pub(crate) fn objects_name(tentacle: &str) -> String {
     format!("{tentacle}-secrets")
 }
 
@@ -145,7 +192,7 @@ fn encoded(value: &str) -> Value {
 
 /// Puts `data` into the Secret of that name, which is made where there is none.
 fn put(scope: &Scope<'_>, manifests: &mut Vec<Manifest>, name: &str, data: Map<String, Value>) {
-    let found = manifests.iter().position(|manifest| manifest.kind == Kind::Secret && manifest.name == name);
+    let found = manifests.iter().position(|manifest| manifest.is_secret(name));
     let index = found.unwrap_or_else(|| {
         let body = json!({ "apiVersion": "v1", "kind": "Secret", "metadata": { "name": name }, "type": "Opaque" });
         let mut made = Manifest { kind: Kind::Secret, name: name.to_owned(), body };

@@ -10,14 +10,20 @@ mod manifests;
 mod nats;
 mod network;
 mod postgres;
+mod record;
+pub(crate) mod renewal;
 mod rustfs;
 mod service;
 mod setting;
 mod share;
+mod spire;
 mod status;
 mod tenant;
 
+use std::sync::atomic::AtomicUsize;
+
 use anyhow::Context as _;
+use chrono::{DateTime, TimeDelta, Utc};
 use futures::future::join_all;
 use tentacular_cluster::{Cluster, Error, Kind, Object, Selector};
 use tentacular_contract::{
@@ -29,15 +35,18 @@ use tentacular_process::link::ToolError;
 
 pub(crate) use self::{
     args::BackingArgs,
-    manifests::{Used, complete, furnish, secret, secret_name, used},
+    manifests::{Used, complete, furnish, objects_name, renew, secret, secret_name, used},
+    record::Record,
     share::Share,
+    spire::mount,
     tenant::Tenant,
 };
 use self::{
-    nats::Nats,
     postgres::Postgres,
+    record::Longest,
     rustfs::Rustfs,
     service::{Backend, Failure},
+    spire::Spire,
     status::Status,
 };
 
@@ -49,25 +58,49 @@ pub(crate) const PREFIX: &str = "tentacular-";
 pub(crate) struct Backing {
     enabled: bool,
     cleanup_on_undeploy: bool,
+    /// How old credentials may become.
+    max_credential_age: Option<TimeDelta>,
+    /// Tentacles whose credentials could not be renewed when that was last tried.
+    failing: AtomicUsize,
     services: Vec<Box<dyn Backend>>,
+    spire: Option<Spire>,
+    /// Whether NATS admits tentacles by their identity.
+    nats_spiffe: bool,
+    /// Whose tokens the kernel accepts.
+    issuer: Option<String>,
     status: Status,
 }
 
 impl Backing {
     /// By the arguments. The error names everything that is missing of a service that is configured in part.
-    pub(crate) fn from_args(args: BackingArgs) -> anyhow::Result<Self> {
-        let BackingArgs { enabled, cleanup_on_undeploy, postgres, nats, rustfs } = args;
+    pub(crate) fn from_args(args: BackingArgs, cluster: &Cluster) -> anyhow::Result<Self> {
+        let BackingArgs { enabled, cleanup_on_undeploy, max_credential_age, postgres, nats, rustfs, spire, provider } =
+            args;
+        let nats_spiffe = enabled && nats.spiffe().is_enabled();
         let mut services: Vec<Box<dyn Backend>> = Vec::new();
         if enabled && let Some(postgres) = Postgres::from_args(postgres).context("exoskeleton config")? {
             services.push(Box::new(postgres));
         }
-        if enabled && let Some(nats) = Nats::from_args(nats).context("exoskeleton config")? {
-            services.push(Box::new(nats));
+        if enabled && let Some(nats) = nats::from_args(nats, cluster).context("exoskeleton config")? {
+            services.push(nats);
         }
         if enabled && let Some(rustfs) = Rustfs::from_args(rustfs).context("exoskeleton config")? {
             services.push(Box::new(rustfs));
         }
-        Ok(Self { enabled, cleanup_on_undeploy, services, status: Status::default() })
+        let (failing, status) = (AtomicUsize::default(), Status::default());
+        let spire = Spire::from_args(spire, cluster).filter(|_| enabled);
+        let issuer = provider.issuer();
+        Ok(Self {
+            enabled,
+            cleanup_on_undeploy,
+            max_credential_age: max_credential_age.0,
+            failing,
+            services,
+            spire,
+            nats_spiffe,
+            issuer,
+            status,
+        })
     }
 
     /// The services that tentacles may ask for.
@@ -88,22 +121,36 @@ impl Backing {
         self.cleanup_on_undeploy
     }
 
-    /// What the tenant has, or will have, of each of these services, where its `secret` says what it was given. With `renew` that
-    /// gets another credential. Changes nothing.
+    /// What the tenant has, or will have, of each of these services, where its `secret` says what it was given. What is too old gets
+    /// another credential, and with `renew` everything. Changes nothing.
     pub(crate) async fn offers(
         &self,
         tenant: &Tenant,
         wanted: &[Service],
         secret: Option<&Object>,
-        renew: bool,
-    ) -> Result<Vec<Share>, ToolError> {
+        (renew, now): (bool, DateTime<Utc>),
+    ) -> Vec<Result<Share, ToolError>> {
         let wanted = self.services.iter().filter(|backend| wanted.contains(&backend.service()));
         let offers = wanted.map(|backend| {
-            let current = manifests::fields(secret, backend.service());
-            async move { (backend.service(), backend.offer(tenant, &current, renew).await) }
+            let service = backend.service();
+            let current = manifests::fields(secret, service);
+            // There are two at a time: a third would take the place of the one that pods may still use.
+            let renew =
+                (renew || self.is_old(tenant, service, secret, now)) && !Record::of(secret).is_pending(service);
+            async move {
+                let offer = backend.offer(tenant, &current, renew).await;
+                offer.map_err(|failure| refused(service, "", &failure))
+            }
         });
-        let offers = join_all(offers).await.into_iter();
-        offers.map(|(service, offer)| offer.map_err(|failure| refused(service, "", &failure))).collect()
+        join_all(offers).await
+    }
+
+    /// Whether what the `secret` says of the service is older than it may become.
+    fn is_old(&self, tenant: &Tenant, service: Service, secret: Option<&Object>, now: DateTime<Utc>) -> bool {
+        let longest = self.max_credential_age.map(|age| Longest::new(age, tenant.spread()));
+        let made = secret.and_then(|secret| secret.metadata.creation_timestamp.as_ref());
+        let made = made.and_then(|made| DateTime::from_timestamp(made.0.as_second(), 0));
+        longest.zip(made).is_some_and(|(longest, made)| Record::of(secret).is_old(service, made, longest, now))
     }
 
     /// Makes the shares so, and completes them with what services choose themselves.
@@ -116,6 +163,32 @@ impl Backing {
             }
         }
         Ok(())
+    }
+
+    /// Whether a tentacle's pods get an identity. Where they should and cannot, a warning says why, as the rest can do without.
+    pub(crate) async fn identifies(&self, warnings: &mut Vec<String>) -> Result<bool, ToolError> {
+        let Some(spire) = &self.spire else { return Ok(false) };
+        match spire.probe().await {
+            Ok(_) => Ok(true),
+            Err(Failure::Refused(why)) => {
+                warnings
+                    .push(format!("exoskeleton: spire: not available: {why}; the tentacle's pods get no identity"));
+                Ok(false)
+            }
+            Err(failure) => Err(refused(Service::Spire, "", &failure)),
+        }
+    }
+
+    /// Makes the tenant's identity what it is to be. Returns a warning where that fails.
+    pub(crate) async fn identify(&self, tenant: &Tenant) -> Option<String> {
+        let failure = self.spire.as_ref()?.identify(tenant).await.err()?;
+        Some(refused(Service::Spire, " registration", &failure).to_string())
+    }
+
+    /// Removes the tenant's identity. Returns whether there was one, or a warning where that fails.
+    pub(crate) async fn forget(&self, tenant: &Tenant) -> Result<bool, String> {
+        let Some(spire) = &self.spire else { return Ok(false) };
+        spire.forget(tenant).await.map_err(|failure| refused(Service::Spire, " cleanup", &failure).to_string())
     }
 
     /// Ends what other credentials the tenant has than those of the shares, if they are still what its `secret` says.
@@ -182,3 +255,6 @@ fn refused(service: Service, step: &str, failure: &Failure) -> ToolError {
         )),
     }
 }
+
+#[cfg(test)]
+mod faults;

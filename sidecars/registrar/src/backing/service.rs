@@ -26,6 +26,12 @@ pub(crate) enum Failure {
     Refused(String),
 }
 
+impl From<tentacular_cluster::Error> for Failure {
+    fn from(error: tentacular_cluster::Error) -> Self {
+        if error.is_unavailable() { Self::Unavailable(error.to_string()) } else { Self::Refused(error.to_string()) }
+    }
+}
+
 /// How far a service keeps tentacles apart, and why not further.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Kept {

@@ -7,6 +7,9 @@ use tentacular_contract::backing::Service;
 
 use super::network::Whereabouts;
 
+/// The fields that say where the share is.
+const PLACE: [&str; 8] = ["host", "port", "database", "schema", "url", "auth_method", "endpoint", "bucket"];
+
 /// What a Secret holds for one service: names of fields with their values.
 pub(crate) type Fields = BTreeMap<String, String>;
 
@@ -38,6 +41,11 @@ impl Share {
     /// A field, empty where there is none.
     pub(crate) fn field(&self, name: &str) -> &str {
         self.fields.get(name).map_or("", String::as_str)
+    }
+
+    /// Whether it is where the Secret says that the tentacle has its data.
+    pub(crate) fn is_in_place_of(&self, current: &Fields) -> bool {
+        PLACE.iter().all(|name| self.fields.get(*name) == current.get(*name))
     }
 }
 

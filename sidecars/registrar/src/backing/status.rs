@@ -7,7 +7,7 @@ use std::{
 };
 
 use chrono::{SecondsFormat, Utc};
-use futures::future::join_all;
+use futures::future::{FutureExt as _, join_all};
 use k8s_openapi::{api::core::v1::ConfigMap, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 use tentacular_cluster::{Cluster, Conflicts};
 use tentacular_contract::{
@@ -16,7 +16,10 @@ use tentacular_contract::{
 };
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::{Backing, service::Backend};
+use super::{
+    Backing,
+    service::{Failure, Kept},
+};
 
 /// Pause between two probes.
 const PROBE: Duration = Duration::from_secs(30);
@@ -65,14 +68,16 @@ impl Backing {
         }
         let off = Found { enabled: false, available: false, isolation: None, reason: None, time: None };
         let mut found: BTreeMap<_, _> = Service::ALL.map(|service| (service, off.clone())).into();
-        let probes = self.services.iter().map(async |backend| (backend.service(), probed(&**backend).await));
+        let probes = self.services.iter().map(|backend| (backend.service(), backend.probe()));
+        let identities = self.spire.iter().map(|spire| (Service::Spire, spire.probe().boxed()));
+        let probes = probes.chain(identities).map(async |(service, probe)| (service, probed(service, probe).await));
         found.extend(join_all(probes).await);
         found
     }
 }
 
-async fn probed(backend: &dyn Backend) -> Found {
-    let probe = backend.probe().await;
+async fn probed(service: Service, probe: impl Future<Output = Result<Kept, Failure>>) -> Found {
+    let probe = probe.await;
     let time = Some(Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true));
     match probe {
         Ok(kept) => {
@@ -80,7 +85,7 @@ async fn probed(backend: &dyn Backend) -> Found {
         }
         Err(failure) => {
             let reason = Some(failure.to_string());
-            tracing::warn!(service = backend.service().as_str(), reason, "a backing service cannot be used");
+            tracing::warn!(service = service.as_str(), reason, "a backing service cannot be used");
             Found { enabled: true, available: false, isolation: None, reason, time }
         }
     }

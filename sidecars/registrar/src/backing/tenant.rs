@@ -8,6 +8,8 @@ use tentacular_contract::{EnclaveName, TentacleName};
 /// Longest readable part of a name. With what follows it, and two characters for a login, it stays within the 63 bytes after
 /// which PostgreSQL cuts names off without a word.
 const READABLE: usize = 52;
+/// What its identity begins with: SPIRE's trust domain, and what comes before the enclave's name.
+const IDENTITY: &str = "spiffe://tentacular/ns/";
 
 /// A tentacle that uses backing services.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -17,13 +19,23 @@ pub(crate) struct Tenant {
 }
 
 impl Tenant {
+    /// Its SPIFFE identity.
+    pub(crate) fn principal(&self) -> String {
+        format!("{IDENTITY}{}/tentacles/{}", self.enclave, self.tentacle)
+    }
+
+    /// Whose identity that is, if a tentacle's.
+    pub(super) fn of_principal(principal: &str) -> Option<Self> {
+        let (enclave, tentacle) = principal.strip_prefix(IDENTITY)?.split_once("/tentacles/")?;
+        Some(Self { enclave: enclave.parse().ok()?, tentacle: tentacle.parse().ok()? })
+    }
+
     /// What its share is called: readable, and with digits that no other tentacle's name has. `a-b/c` and `a/b-c` read alike.
     pub(crate) fn share_name(&self) -> String {
         let readable = format!("tn_{}_{}", self.enclave, self.tentacle).replace('-', "_");
         let digest = Sha256::digest(self.to_string());
-        let digits = digest.iter().take(4).fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
         // Both names are ASCII.
-        format!("{}_{digits}", &readable[..readable.len().min(READABLE)])
+        format!("{}_{}", &readable[..readable.len().min(READABLE)], hex::encode(&digest[..4]))
     }
 }
 

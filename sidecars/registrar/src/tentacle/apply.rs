@@ -116,7 +116,8 @@ pub(crate) struct Arguments {
     #[serde(default)]
     prune_volumes: bool,
     /// Give the tentacle other credentials for its backing services. The pods are replaced, and when all of them are new and
-    /// ready the former credentials end; the call waits for that, 270 seconds unless `wait_seconds` says less. Default false.
+    /// ready the former credentials end; the call waits for that, 270 seconds unless `wait_seconds` says less, and later the
+    /// server sees to it by itself. Default false.
     #[serde(default)]
     rotate_credentials: bool,
 }
@@ -173,7 +174,8 @@ pub(crate) async fn apply(
         let until = Instant::now() + wait;
         match rollout::wait(&registrar.cluster, (enclave, tentacle), until, &permitted).await {
             Ok(rollout) => {
-                if let Err(unended) = retire::retire(&registrar, &permitted, rollout.ready, &shares).await {
+                let tenant = Tenant { enclave: enclave.clone(), tentacle: tentacle.clone() };
+                if let Err(unended) = retire::retire(&registrar, &tenant, (rollout.ready, until), &shares).await {
                     outcome.warn(unended);
                 }
                 outcome.rollout = Some(rollout);
@@ -247,6 +249,9 @@ async fn locked(
         // All that can be checked has been, and what is written next says what this makes.
         held.require()?;
         registrar.backing.register(&tenant, &mut shares).await.map_err(|error| nothing_applied(&error))?;
+        if !shares.is_empty() {
+            warnings.extend(registrar.backing.identify(&tenant).await);
+        }
         backing::complete(tentacle.as_str(), plan.manifests(), &shares);
         plan.write(&Writing { registrar, permitted, held, stamp: &stamp }).await?;
     }
@@ -269,9 +274,25 @@ async fn furnished(
         return Ok((checked, Vec::new()));
     }
     let secret = backing::secret(release, scope.tentacle.as_str());
-    let offers = registrar.backing.offers(tenant, &checked.services, secret, renew).await;
-    let shares = offers.map_err(|error| nothing_applied(&error))?;
-    let checked = checked.furnished(scope, |manifests| backing::furnish(scope, tenant, manifests, &shares, secret));
+    let now = Utc::now();
+    let offers = registrar.backing.offers(tenant, &checked.services, secret, (renew, now)).await;
+    let shares = offers.into_iter().collect::<Result<Vec<_>, _>>().map_err(|error| nothing_applied(&error))?;
+    let mut warnings = Vec::new();
+    let identified = registrar.backing.identifies(&mut warnings).await.map_err(|error| nothing_applied(&error))?;
+    let furnish = |manifests: &mut Vec<_>| {
+        if identified {
+            backing::mount(scope.tentacle, manifests);
+        }
+        backing::furnish(scope, tenant, manifests, &shares, (secret, now))
+    };
+    let mut checked = checked.furnished(scope, furnish);
+    checked.warnings.extend(warnings);
+    if renew {
+        checked.warnings.extend(shares.iter().filter(|share| !share.fresh).map(|share| {
+            let service = share.service.as_str();
+            format!("{service}: its credentials are new already, and are kept until no pod uses the former ones")
+        }));
+    }
     Ok((checked, shares))
 }
 

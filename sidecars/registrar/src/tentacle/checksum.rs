@@ -34,10 +34,7 @@ pub(crate) fn of<'a>(
             digest.update(part);
         }
     }
-    (!manifests.is_empty()).then(|| {
-        let digest = digest.finalize();
-        digest.iter().take(16).fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
-    })
+    (!manifests.is_empty()).then(|| hex::encode(&digest.finalize()[..16]))
 }
 
 /// What pods see of it, in an order of its own.

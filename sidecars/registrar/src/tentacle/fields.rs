@@ -30,6 +30,27 @@ pub(crate) fn adopted(object: &Object) -> Option<Vec<ManagedFieldsEntry>> {
     made_ours(object, |entry| entry.subresource.is_none() && entry.manager.as_deref() != Some(CONTROLLERS))
 }
 
+/// What an apply has set of the object: what the next one must say again, or it removes it. Nothing where none was.
+pub(crate) fn applied(object: &Object) -> Result<Value, serde_json::Error> {
+    let whole = serde_json::to_value(object)?;
+    let entry = entries(object).iter().find(|entry| is_ours(entry));
+    let fields = entry.and_then(|entry| entry.fields_v1.as_ref()).map(|FieldsV1(fields)| fields);
+    Ok(fields.map_or_else(|| json!({}), |fields| part(&whole, fields)))
+}
+
+/// The part of `value` that the fields name. A list is taken whole.
+fn part(value: &Value, fields: &Value) -> Value {
+    let (Some(members), Some(named)) = (value.as_object(), fields.as_object()) else { return value.clone() };
+    if named.is_empty() {
+        return value.clone();
+    }
+    let taken = named.iter().filter_map(|(field, below)| {
+        let name = field.strip_prefix("f:")?;
+        Some((name.to_owned(), part(members.get(name)?, below)))
+    });
+    Value::Object(taken.collect())
+}
+
 fn taken_over(object: &Object) -> Option<Vec<ManagedFieldsEntry>> {
     made_ours(object, is_servers)
 }
@@ -179,6 +200,27 @@ mod tests {
         ]));
         let ours = entry(FIELD_MANAGER, APPLY, &json!({ "f:data": { "f:a": {}, "f:b": {} } }));
         assert_eq!(serde_json::to_value(adopted(&object).unwrap()).unwrap(), json!([scaled, controllers, ours]));
+    }
+
+    #[test]
+    fn what_was_applied_is_what_the_next_apply_must_say_again() {
+        let fields = json!({
+            "f:metadata": { "f:labels": { ".": {}, "f:tentacular.io/release": {} }, "f:ownerReferences": { "k:{}": {} } },
+            "f:data": { "f:mine": {}, "f:gone": {} }, "f:type": {},
+        });
+        let mut object = object(&json!([
+            entry(FIELD_MANAGER, APPLY, &fields),
+            entry(FIELD_MANAGER, UPDATE, &json!({ "f:data": { "f:patched": {} } })),
+        ]));
+        object.metadata.labels =
+            Some([("tentacular.io/release", "a"), ("other", "x")].map(|(k, v)| (k.to_owned(), v.to_owned())).into());
+        object.data = json!({ "data": { "mine": "1", "others": "2", "patched": "3" }, "type": "Opaque" });
+        let expected = json!({
+            "metadata": { "labels": { "tentacular.io/release": "a" } }, "data": { "mine": "1" }, "type": "Opaque",
+        });
+        assert_eq!(applied(&object).unwrap(), expected);
+        object.metadata.managed_fields = None;
+        assert_eq!(applied(&object).unwrap(), json!({}));
     }
 
     #[test]

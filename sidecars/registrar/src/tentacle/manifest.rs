@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use tentacular_cluster::{Kind, Object};
 use tentacular_contract::{EnclaveName, TentacleName, Workload, facts::Pairs, keys};
 
-use super::defaults;
+use super::{defaults, fields};
 
 /// A manifest that was checked.
 #[derive(Clone, PartialEq)]
@@ -53,6 +53,22 @@ impl Manifest {
     /// Whether this is the Deployment that the tentacle is.
     pub(crate) fn is_deployment_of(&self, tentacle: &TentacleName) -> bool {
         self.kind == Kind::Deployment && self.name == tentacle.as_str()
+    }
+
+    /// Whether this is the Secret of that name.
+    pub(crate) fn is_secret(&self, name: &str) -> bool {
+        self.kind == Kind::Secret && self.name == name
+    }
+
+    /// What the last apply said of an object that stands in the cluster.
+    pub(crate) fn applied(kind: Kind, live: &Object) -> Result<Self, serde_json::Error> {
+        let name = live.metadata.name.clone().unwrap_or_default();
+        let mut body = fields::applied(live)?;
+        body["apiVersion"] = kind.api_version().into();
+        body["kind"] = kind.as_str().into();
+        body["metadata"]["name"] = name.clone().into();
+        body["metadata"]["namespace"] = live.metadata.namespace.clone().into();
+        Ok(Self { kind, name, body })
     }
 
     /// Puts the object into its enclave and its release, and adds the defaults that Pod Security asks for.

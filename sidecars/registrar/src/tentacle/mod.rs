@@ -27,6 +27,7 @@ mod prune;
 mod rehearse;
 pub(crate) mod release;
 pub(crate) mod remove;
+pub(crate) mod renew;
 pub(crate) mod restart;
 mod retire;
 mod rollout;

@@ -42,7 +42,7 @@ pub(crate) fn spec() -> ToolSpec {
         "wf_remove",
         "Remove a tentacle",
         "Removes a tentacle with everything that belongs to it, volumes and their data included, and waits until it is \
-         gone. What it has in backing services stays, unless the installation cleans up (exo_status says). Where that takes too long the answer says what remains, and the same call again goes on.",
+         gone. What it has in backing services stays, unless the installation cleans up (exo_status says); its identity goes. Where that takes too long the answer says what remains, and the same call again goes on.",
         Authz::new(On::Tentacle, Needs::Write)
             .enclave_at(&["/enclave", "/namespace"])
             .tentacle_at(&["/name"])
@@ -88,7 +88,7 @@ pub(crate) struct Outcome {
     /// Whether what it had in the backing services was removed too, with its data. Absent where it stays, or there was nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     exo_cleaned_up: Option<bool>,
-    /// What was done in each, such as `postgres schema dropped`.
+    /// What was done in each, such as `postgres schema dropped`. An identity is removed wherever there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     exo_cleanup_details: Option<String>,
     /// What the caller should know, such as that there was nothing to remove, or that not all is gone yet.
@@ -137,7 +137,9 @@ async fn locked(
         asked: BTreeMap::new(),
         remaining: Vec::new(),
         cleaned_up: Vec::new(),
+        identity: Ok(false),
     };
+    let tenant = Tenant { enclave: enclave.clone(), tentacle: tentacle.clone() };
     let used = if registrar.backing.cleans_up() {
         backing::used(backing::secret(&release, tentacle.as_str()))
     } else {
@@ -151,12 +153,15 @@ async fn locked(
         }
         if kinds.contains(&Kind::Secret) && !used.is_empty() {
             removal.require()?;
-            let tenant = Tenant { enclave: enclave.clone(), tentacle: tentacle.clone() };
             let cleaned = registrar.backing.unregister(&tenant, &used).await;
             removal.cleaned_up = cleaned.map_err(|error| removal.half_way(error))?;
         }
         removal.delete(&release, kinds).await?;
         removal.wait().await?;
+    }
+    if !removal.runs() {
+        removal.require()?;
+        removal.identity = registrar.backing.forget(&tenant).await;
     }
     Ok(removal.outcome())
 }
@@ -181,6 +186,8 @@ struct Removal<'a> {
     remaining: Vec<Live>,
     /// What was done in the backing services.
     cleaned_up: Vec<String>,
+    /// Whether its identity was removed, or why not.
+    identity: Result<bool, String>,
 }
 
 impl Removal<'_> {
@@ -273,7 +280,10 @@ impl Removal<'_> {
             || format!("there was nothing of tentacle {enclave}/{tentacle}; wf_list names those that exist");
         let unfinished = || "not all of it is gone yet; call wf_remove again to go on".to_owned();
         let warnings = self.asked.is_empty().then(nothing).into_iter();
-        let warnings = warnings.chain((!remaining.is_empty()).then(unfinished)).collect();
+        let warnings = warnings.chain((!remaining.is_empty()).then(unfinished));
+        let identity = matches!(self.identity, Ok(true)).then(|| "spire identity removed".to_owned());
+        let details: Vec<_> = self.cleaned_up.iter().cloned().chain(identity).collect();
+        let warnings = warnings.chain(self.identity.err()).collect();
         let is_left = |uid: &str| self.remaining.iter().any(|live| live.uid() == Some(uid));
         let removed: Vec<_> =
             self.asked.iter().filter(|(uid, _)| !is_left(uid)).map(|(_, title)| title.clone()).collect();
@@ -284,7 +294,7 @@ impl Removal<'_> {
             removed,
             remaining,
             exo_cleaned_up: (!self.cleaned_up.is_empty()).then_some(true),
-            exo_cleanup_details: (!self.cleaned_up.is_empty()).then(|| self.cleaned_up.join(", ")),
+            exo_cleanup_details: (!details.is_empty()).then(|| details.join(", ")),
             warnings,
         }
     }

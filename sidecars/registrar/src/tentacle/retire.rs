@@ -1,45 +1,42 @@
-//! The end of credentials that a tentacle's pods do not use any more.
+//! The end of credentials that a tentacle's pods do not use any more, while the caller waits.
 
-use tentacular_cluster::Kind;
-use tentacular_process::link::{Permitted, ToolError};
+use std::time::Duration;
 
-use super::standing;
+use chrono::Utc;
+use tokio::time::{Instant, sleep};
+
+use super::renew::{Looked, Wanted, look};
 use crate::{
-    backing::{self, Share, Tenant},
+    backing::{Share, Tenant},
     registrar::Registrar,
 };
 
-/// Ends the former credentials once all pods have those of the shares, which the Secret may no longer say by then. Returns why
-/// they go on working.
+/// Pause between two looks.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// Ends the former credentials once all pods have those of the shares. Returns why they go on working for now.
 pub(super) async fn retire(
     registrar: &Registrar,
-    permitted: &Permitted,
-    ready: bool,
+    tenant: &Tenant,
+    (ready, until): (bool, Instant),
     shares: &[Share],
 ) -> Result<(), String> {
+    let renewed = shares.iter().any(|share| share.fresh);
+    let later =
+        || Err("the former credentials work until all pods are new and ready; the server sees to that".to_owned());
     if shares.is_empty() {
         return Ok(());
     }
     if !ready {
         // Nothing else goes on working than before.
-        let renewed = shares.iter().any(|share| share.fresh);
-        let until = "the former credentials work until a wf_apply with wait_seconds finds all pods new and ready";
-        return if renewed { Err(until.to_owned()) } else { Ok(()) };
+        return if renewed { later() } else { Ok(()) };
     }
-    end(registrar, permitted, shares).await.map_err(|error| format!("the former credentials still work: {error}"))
-}
-
-async fn end(registrar: &Registrar, permitted: &Permitted, shares: &[Share]) -> Result<(), ToolError> {
-    let (enclave, tentacle) = (permitted.enclave()?, permitted.tentacle()?);
-    let held = standing::lock(registrar, permitted).await?;
-    let secrets = registrar.cluster.objects(Kind::Secret, enclave.as_str());
-    let ended = match secrets.get(&backing::secret_name(tentacle.as_str())).await {
-        Ok(secret) => {
-            let tenant = Tenant { enclave: enclave.clone(), tentacle: tentacle.clone() };
-            registrar.backing.revoke(&tenant, shares, secret.as_ref()).await
+    loop {
+        match look(registrar, tenant, Wanted::Pending, Utc::now()).await {
+            Ok(Looked::Settled) => return Ok(()),
+            Ok(Looked::Waiting) if Instant::now() >= until => return later(),
+            Ok(Looked::Waiting) => sleep(LOOK).await,
+            Err(error) => return Err(format!("the former credentials still work: {error}")),
         }
-        Err(error) => Err(error.into()),
-    };
-    held.release().await;
-    ended
+    }
 }

@@ -93,6 +93,11 @@ fn progress(deployment: &Deployment) -> Rollout {
     Rollout { ready, replicas, updated, available, problems }
 }
 
+/// Whether all pods of the Deployment are new and ready.
+pub(super) fn is_complete(deployment: &Deployment) -> bool {
+    progress(deployment).ready
+}
+
 /// Why no pods can be made, such as a quota, and that it took too long.
 fn failures(status: &DeploymentStatus) -> impl Iterator<Item = String> {
     let conditions = status.conditions.iter().flatten();

@@ -2,10 +2,14 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use async_nats::{Client, ConnectError, ConnectErrorKind, ConnectOptions};
+use async_nats::{
+    Client, ConnectError, ConnectErrorKind, ConnectOptions,
+    jetstream::{self, context::ContextBuilder},
+};
 use futures::StreamExt as _;
 use k8s_openapi::api::{apps::v1::Deployment, core::v1::ConfigMap};
 use serde_json::json;
+use tentacular_contract::Caller;
 use tentacular_test_harness::services::{Access, Nats};
 use tokio::time::timeout;
 
@@ -17,8 +21,8 @@ use crate::{
 /// Only what hangs takes that long.
 const HANGS: Duration = Duration::from_mins(2);
 
-/// A registrar with a server whose users it makes and revokes.
-async fn world(nats: &Nats) -> World {
+/// A registrar with a server whose accounts it makes.
+async fn world(nats: &Nats, cleanup: bool) -> World {
     let Access::Operator(operator) = &nats.access else { panic!("{nats:?}") };
     let system = operator.system_user().unwrap();
     let creds = format!(
@@ -28,7 +32,8 @@ async fn world(nats: &Nats) -> World {
     );
     let args = [
         "--exoskeleton=true".to_owned(),
-        "--exoskeleton-cleanup=true".to_owned(),
+        format!("--exoskeleton-cleanup={cleanup}"),
+        "--nats-jetstream-disk-mib=1".to_owned(),
         format!("--nats-url={}", nats.url()),
         format!("--nats-account={}", operator.account()),
         format!("--nats-signing-key={}", operator.signing_seed().unwrap()),
@@ -50,6 +55,7 @@ async fn given(world: &World, enclave: &str) -> BTreeMap<String, String> {
 
 async fn connect(given: &BTreeMap<String, String>) -> Result<Client, ConnectError> {
     let options = ConnectOptions::with_credentials(&given["creds"]).unwrap();
+    let options = options.connection_timeout(HANGS).request_timeout(Some(HANGS));
     options.custom_inbox_prefix(&given["inbox_prefix"]).connect(given["url"].as_str()).await
 }
 
@@ -60,7 +66,7 @@ async fn is_refused(given: &BTreeMap<String, String>) -> bool {
 #[tokio::test]
 async fn a_tentacle_that_asks_for_messages_has_its_own_until_it_is_removed() {
     let Some(nats) = Nats::with_operator().await.unwrap() else { return };
-    let world = world(&nats).await;
+    let world = world(&nats, true).await;
     let enclave = enclave_of_rob(&world, "messages").await;
     let rob = person("rob@x.io");
     let mut asked = call(&enclave, "report", &workflow());
@@ -74,6 +80,15 @@ async fn a_tentacle_that_asks_for_messages_has_its_own_until_it_is_removed() {
     let mut heard = client.subscribe(subject.clone()).await.unwrap();
     client.publish(subject.replace('>', "x"), "1".into()).await.unwrap();
     assert_eq!(timeout(HANGS, heard.next()).await.unwrap().unwrap().payload, "1");
+
+    let jetstream = messages_of(client.clone());
+    let stream = jetstream::stream::Config {
+        name: "kept".to_owned(),
+        subjects: vec![subject.replace('>', "kept")],
+        ..jetstream::stream::Config::default()
+    };
+    jetstream.create_stream(stream).await.unwrap();
+    jetstream.publish(subject.replace('>', "kept"), "1".into()).await.unwrap().await.unwrap();
 
     let address = nats.server.address();
     let code = world.admin.namespaced::<ConfigMap>(&enclave).get("report-code").await.unwrap().unwrap();
@@ -92,12 +107,12 @@ async fn a_tentacle_that_asks_for_messages_has_its_own_until_it_is_removed() {
     assert_eq!((&rotated["rollout"]["ready"], &rotated["warnings"]), (&json!(true), &json!([])), "{rotated}");
     let second = given(&world, &enclave).await;
     assert!(is_refused(&first).await, "the former one is revoked");
-    connect(&second).await.unwrap();
+    assert_eq!(kept(&second).await, Some(1));
 
     let removed = world.call(&rob, "wf_remove", json!({ "enclave": enclave, "name": "report" })).await.unwrap();
     assert_eq!(
         (&removed["exo_cleaned_up"], &removed["exo_cleanup_details"]),
-        (&json!(true), &json!("nats credential revoked")),
+        (&json!(true), &json!("nats account removed with its streams")),
         "{removed}"
     );
     assert!(is_refused(&second).await);
@@ -106,10 +121,53 @@ async fn a_tentacle_that_asks_for_messages_has_its_own_until_it_is_removed() {
     }
 }
 
+fn messages_of(client: Client) -> jetstream::Context {
+    ContextBuilder::new().timeout(HANGS).ack_timeout(HANGS).build(client)
+}
+
+/// How much is kept, if there is still the stream.
+async fn kept(given: &BTreeMap<String, String>) -> Option<u64> {
+    let jetstream = messages_of(connect(given).await.unwrap());
+    Some(jetstream.get_stream("kept").await.ok()?.cached_info().state.messages)
+}
+
+#[tokio::test]
+async fn messages_outlive_a_tentacle_until_an_administrator_removes_them() {
+    let Some(nats) = Nats::with_operator().await.unwrap() else { return };
+    let world = world(&nats, false).await;
+    let enclave = enclave_of_rob(&world, "silent").await;
+    let rob = person("rob@x.io");
+    let asked = call(&enclave, "report", &workflow());
+    let remove = json!({ "enclave": enclave, "name": "report" });
+    world.call(&rob, "wf_apply", asked.clone()).await.unwrap();
+    let first = given(&world, &enclave).await;
+    let stream = jetstream::stream::Config { name: "kept".to_owned(), ..jetstream::stream::Config::default() };
+    messages_of(connect(&first).await.unwrap()).create_stream(stream).await.unwrap();
+    world.call(&rob, "wf_remove", remove.clone()).await.unwrap();
+    world.call(&rob, "wf_apply", asked.clone()).await.unwrap();
+    assert_eq!(kept(&given(&world, &enclave).await).await, Some(0), "it has what it had");
+    world.call(&rob, "wf_remove", remove).await.unwrap();
+
+    let orphans = world.call(&Caller::Bearer, "exo_orphans", json!({ "service": "nats" })).await.unwrap();
+    let name = format!("{enclave}/report");
+    let orphan = &orphans["orphans"][0];
+    assert_eq!((&orphan["tentacle"], &orphan["age_days"]), (&json!(name), &json!(0)), "{orphans}");
+    assert!(orphan["name"].as_str().unwrap().starts_with("account A"), "{orphans}");
+    let confirmed = json!({ "service": "nats", "confirm": [name] });
+    for done in ["account removed with its streams", "had nothing"] {
+        let removed = world.call(&Caller::Bearer, "exo_orphans", confirmed.clone()).await.unwrap();
+        assert_eq!(removed["removed"], json!([format!("{name}: nats {done}")]), "{removed}");
+        assert_eq!((&removed["total"], &removed["warnings"]), (&json!(0), &json!([])), "{removed}");
+    }
+    assert!(is_refused(&first).await);
+    world.call(&rob, "wf_apply", asked).await.unwrap();
+    assert_eq!(kept(&given(&world, &enclave).await).await, None);
+}
+
 #[tokio::test]
 async fn a_server_that_is_away_holds_up_only_who_needs_it() {
     let Some(mut nats) = Nats::with_operator().await.unwrap() else { return };
-    let world = world(&nats).await;
+    let world = world(&nats, true).await;
     let enclave = enclave_of_rob(&world, "unheard").await;
     let rob = person("rob@x.io");
     nats.server.kill().await.unwrap();
@@ -126,6 +184,6 @@ async fn a_server_that_is_away_holds_up_only_who_needs_it() {
     let former = given(&world, &enclave).await;
     nats.server.restart().await.unwrap();
     let removed = world.call(&rob, "wf_remove", remove).await.unwrap();
-    assert_eq!(removed["exo_cleanup_details"], "nats credential revoked", "{removed}");
+    assert_eq!(removed["exo_cleanup_details"], "nats account removed with its streams", "{removed}");
     assert!(is_refused(&former).await);
 }

@@ -28,7 +28,7 @@ async fn former_credentials_end_when_all_pods_have_the_new_ones() {
     stuck["wait_seconds"] = json!(1);
     let applied = world.call(&rob, "wf_apply", stuck).await.unwrap();
     let warnings = applied["warnings"].to_string();
-    assert!(warnings.contains("the former credentials work until a wf_apply with wait_seconds"), "{applied}");
+    assert!(warnings.contains("the former credentials work until all pods are new and ready"), "{applied}");
     let renewed = login(&world, &enclave, "report").await;
     assert_ne!(renewed.user, former.user);
     postgres.connect(&renewed).await.unwrap();

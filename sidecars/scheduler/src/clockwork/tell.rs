@@ -69,7 +69,7 @@ pub(crate) async fn triggers(
 /// it twice.
 fn invalid_event(Place { enclave, tentacle }: &Place, uid: &str, message: &str, now: Time) -> Event {
     let digest = Sha256::digest(format!("{uid} {message}"));
-    let hash = digest.iter().take(8).fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
+    let hash = hex::encode(&digest[..8]);
     let time = Stamp(Timestamp::from_second(now.timestamp()).unwrap_or_default());
     Event {
         metadata: ObjectMeta { name: Some(format!("{tentacle}.{hash}")), ..ObjectMeta::default() },

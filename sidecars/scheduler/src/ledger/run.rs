@@ -160,6 +160,5 @@ fn plain(text: &str, limit: usize) -> String {
 }
 
 fn hash(text: &str) -> String {
-    let first = Sha256::digest(text).iter().take(8).fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
-    format!("{first:016x}")
+    hex::encode(&Sha256::digest(text)[..8])
 }

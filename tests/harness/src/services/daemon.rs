@@ -92,6 +92,11 @@ impl Daemon {
         self.running()?.resume()
     }
 
+    /// Asks it to read its configuration again.
+    pub fn reload(&self) -> anyhow::Result<()> {
+        self.running()?.reload()
+    }
+
     /// What it wrote so far.
     pub fn log(&self) -> anyhow::Result<String> {
         Ok(self.running()?.log())

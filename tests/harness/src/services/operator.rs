@@ -58,9 +58,13 @@ impl Operator {
 
     /// A user of the account who may publish to, and subscribe to, these subjects alone.
     pub fn user(&self, subjects: &[&str]) -> anyhow::Result<User> {
+        self.user_of(&self.account(), subjects)
+    }
+
+    /// The same of another account whose users the signing key makes.
+    pub fn user_of(&self, account: &str, subjects: &[&str]) -> anyhow::Result<User> {
         let subjects = json!({ "allow": subjects });
-        let claims = json!({ "issuer_account": self.account(), "pub": subjects, "sub": subjects });
-        user(&self.signing, &claims)
+        user(&self.signing, &json!({ "issuer_account": account, "pub": subjects, "sub": subjects }))
     }
 
     /// A user of the system account, who may change accounts.

@@ -1,6 +1,7 @@
 //! Fetches the keys of the identity provider in the background (OpenID Connect Discovery 1.0 section 4, RFC 7517).
 
 use std::{
+    fs,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -11,16 +12,14 @@ use std::{
 use anyhow::{Context as _, bail, ensure};
 use arc_swap::ArcSwapOption;
 use reqwest::{Client, Url, redirect::Policy};
-use rustls_pki_types::{CertificateDer, pem::PemObject};
 use serde::Deserialize;
-use tentacular_process::{Context, health::Health, http::root_cause};
+use tentacular_process::{Context, health::Health, http::root_cause, trust};
 use tokio::{
     sync::{Notify, Semaphore, watch},
     time::{Instant, sleep_until, timeout},
 };
 
 use super::{KeySet, Settings};
-use crate::tls;
 
 /// Between two fetches that nobody asked for. A key that was withdrawn is refused after this time at the latest.
 const REFRESH: Duration = Duration::from_mins(5);
@@ -203,16 +202,13 @@ impl Provider {
 /// A client that trusts the system's authorities and those of the settings, and follows no redirection: where keys come from is
 /// for the settings and the discovery document to say.
 fn client(settings: &Settings) -> anyhow::Result<Client> {
-    let mut roots = tls::system_roots();
+    let mut roots = trust::system_roots();
     if let Some(file) = &settings.ca_file {
         let named = || format!("cannot read certificates from {} (--oidc-ca-file)", file.display());
-        let certificates: Vec<_> =
-            CertificateDer::pem_file_iter(file).and_then(Iterator::collect::<Result<_, _>>).with_context(named)?;
-        let (added, _) = roots.add_parsable_certificates(certificates);
-        ensure!(added > 0, "there is no certificate in {} (--oidc-ca-file)", file.display());
+        trust::add_authorities(&mut roots, &fs::read(file).with_context(named)?).with_context(named)?;
     }
     let client = Client::builder()
-        .tls_backend_preconfigured(tls::client_config(roots)?)
+        .tls_backend_preconfigured(trust::client_config(roots)?)
         .redirect(Policy::none())
         .timeout(REQUEST)
         .user_agent(concat!("tentacular-mcp/", env!("CARGO_PKG_VERSION")))

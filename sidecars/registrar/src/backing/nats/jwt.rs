@@ -1,18 +1,22 @@
 //! What a tentacle connects with: a token about its key (NATS JWT, version 2), signed by a signing key of the account, and the
 //! seed of that key.
 
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, TimeDelta, Utc};
 use nkeys::{KeyPair, KeyPairType};
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use uuid::Uuid;
+use serde::{Deserialize, Serialize};
 
+use super::token;
 use crate::backing::{service::Failure, tenant::Tenant};
 
+/// A credential is renewed when less than this part of its time is left.
+const LAST_PART: i32 = 3;
 /// No limit.
 const UNLIMITED: i64 = -1;
 /// What a tag begins with that names a credential which this one replaces, with the second in which that expires.
 const REPLACES: &str = "replaces";
+/// What `JetStream` needs beside a client's own subjects, in an account that has nobody else in it: its interface,
+/// acknowledgements, flow control, buckets of keys and of objects.
+const STREAMS: [&str; 5] = ["$JS.API.>", "$JS.ACK.>", "$JS.FC.>", "$KV.>", "$O.>"];
 /// Lines of a credentials file, as all clients read it.
 const JWT: [&str; 2] = ["-----BEGIN NATS USER JWT-----", "------END NATS USER JWT------"];
 const SEED: [&str; 2] = ["-----BEGIN USER NKEY SEED-----", "------END USER NKEY SEED------"];
@@ -23,6 +27,9 @@ pub(super) struct Signer {
     pub(super) account: String,
     /// One of its signing keys, or its own key.
     pub(super) key: KeyPair,
+    /// Whether a user may have streams: only where the account is one tentacle's. In one of several, whoever asks `JetStream` could
+    /// name another's subject for the answer.
+    pub(super) streams: bool,
 }
 
 /// A credential. It is a secret.
@@ -92,7 +99,8 @@ pub(super) fn inbox_prefix(tenant: &Tenant) -> String {
 }
 
 impl Signer {
-    /// A credential that is good for the tentacle's own subjects, until `expires`. It replaces these users.
+    /// A credential that is good for the tentacle's own subjects, until `expires`. It replaces these users of the account that
+    /// tentacles share.
     ///
     /// It may not answer whoever asks (`resp`): who publishes to itself with another's subject for the reply could then answer
     /// there.
@@ -100,45 +108,55 @@ impl Signer {
         &self,
         tenant: &Tenant,
         replaced: &[User],
-        (now, expires): (DateTime<Utc>, DateTime<Utc>),
+        (issued, expires): (DateTime<Utc>, DateTime<Utc>),
     ) -> Result<Credential, Failure> {
         let tags = replaced.iter().map(|user| format!("{REPLACES}:{}:{}", user.key, user.expires.timestamp()));
-        let rights = Rights { tags: tags.collect(), ..self.rights(own(tenant)) };
-        self.sign(tenant.to_string(), rights, now, expires)
+        let rights = Rights { tags: tags.collect(), ..self.tentacles(tenant) };
+        self.sign(tenant.to_string(), rights, issued, expires)
     }
 
     /// A credential that is good for nothing but connecting, for some minutes.
     pub(super) fn issue_idle(&self, name: &str, now: DateTime<Utc>) -> Result<Credential, Failure> {
         let nothing = Subjects { deny: vec![">".to_owned()], ..Subjects::default() };
-        self.sign(name.to_owned(), self.rights(nothing), now, now + TimeDelta::minutes(10))
+        self.sign(name.to_owned(), self.rights(nothing.clone(), nothing), now, now + TimeDelta::minutes(10))
+    }
+
+    /// A credential by which the account's streams are counted and removed, for some minutes.
+    pub(super) fn issue_caretaker(&self, name: &str, now: DateTime<Utc>) -> Result<Credential, Failure> {
+        let asks = ["$JS.API.INFO", "$JS.API.STREAM.NAMES", "$JS.API.STREAM.DELETE.*"];
+        let rights = self.rights(Subjects::only(asks), Subjects::only(["_INBOX.>"]));
+        self.sign(name.to_owned(), rights, now, now + TimeDelta::minutes(10))
     }
 
     /// The credential in this text, if this signer made it for the tentacle.
     pub(super) fn read(&self, tenant: &Tenant, creds: &str) -> Option<Credential> {
-        let part = |[begin, end]: [&str; 2]| {
-            let (_, rest) = creds.split_once(begin)?;
-            Some(rest.split_once(end)?.0.trim().to_owned())
-        };
-        let (jwt, seed) = (part(JWT)?, part(SEED)?);
-        let (signed, signature) = jwt.rsplit_once('.')?;
-        self.key.verify(signed.as_bytes(), &URL_SAFE_NO_PAD.decode(signature).ok()?).ok()?;
-        let claims: Claims = decode(&jwt)?;
+        let (jwt, seed) = (part(creds, JWT)?, part(creds, SEED)?);
+        let claims: Claims = token::decode(&jwt).filter(|_| token::is_signed_by(&jwt, &self.key))?;
         let own = claims.name == tenant.to_string() && KeyPair::from_seed(&seed).ok()?.public_key() == claims.sub;
         own.then_some(Credential { claims, jwt, seed })
     }
 
     /// Whether the credential says what one that is made now would.
     pub(super) fn is_current(&self, tenant: &Tenant, credential: &Credential) -> bool {
-        Rights { tags: Vec::new(), ..credential.claims.nats.clone() } == self.rights(own(tenant))
+        Rights { tags: Vec::new(), ..credential.claims.nats.clone() } == self.tentacles(tenant)
     }
 
-    fn rights(&self, subjects: Subjects) -> Rights {
+    fn tentacles(&self, tenant: &Tenant) -> Rights {
+        let own = Subjects::only([subjects(tenant), format!("{}.>", inbox_prefix(tenant))]);
+        let mut publish = own.clone();
+        if self.streams {
+            publish.allow.extend(STREAMS.map(str::to_owned));
+        }
+        self.rights(publish, own)
+    }
+
+    fn rights(&self, publish: Subjects, subscribe: Subjects) -> Rights {
         Rights {
             kind: "user".to_owned(),
             version: 2,
             issuer_account: (self.key.public_key() != self.account).then(|| self.account.clone()),
-            publish: subjects.clone(),
-            subscribe: subjects,
+            publish,
+            subscribe,
             subs: UNLIMITED,
             data: UNLIMITED,
             payload: UNLIMITED,
@@ -150,31 +168,48 @@ impl Signer {
         &self,
         name: String,
         nats: Rights,
-        now: DateTime<Utc>,
+        issued: DateTime<Utc>,
         expires: DateTime<Utc>,
     ) -> Result<Credential, Failure> {
         let user = KeyPair::new(KeyPairType::User);
         let claims = Claims {
-            jti: jti(),
-            iat: now.timestamp(),
+            jti: token::jti(),
+            iat: issued.timestamp(),
             exp: expires.timestamp(),
             iss: self.key.public_key(),
             sub: user.public_key(),
             name,
             nats,
         };
-        Ok(Credential { jwt: encode(&self.key, &claims)?, seed: user.seed()?, claims })
+        Ok(Credential { jwt: token::encode(&self.key, &claims)?, seed: user.seed()?, claims })
     }
 }
 
-fn own(tenant: &Tenant) -> Subjects {
-    Subjects { allow: vec![subjects(tenant), format!("{}.>", inbox_prefix(tenant))], ..Subjects::default() }
+impl Subjects {
+    fn only<const N: usize>(allow: [impl Into<String>; N]) -> Self {
+        Self { allow: allow.map(Into::into).into(), deny: Vec::new() }
+    }
 }
 
 impl Credential {
     /// It as a credentials file.
     pub(super) fn creds(&self) -> String {
         creds_file(&self.jwt, &self.seed)
+    }
+
+    /// Public key of the account that it is for.
+    pub(super) fn account(&self) -> &str {
+        self.claims.nats.issuer_account.as_deref().unwrap_or(&self.claims.iss)
+    }
+
+    /// When the credential was issued.
+    pub(super) fn issued(&self) -> DateTime<Utc> {
+        at(self.claims.iat)
+    }
+
+    /// Whether it needs no renewal: not less than the last third of its time is left.
+    pub(super) fn lasts(&self, lifetime: TimeDelta, now: DateTime<Utc>) -> bool {
+        self.expires() - now > lifetime / LAST_PART
     }
 
     /// When the credential expires.
@@ -201,37 +236,24 @@ impl Credential {
     }
 }
 
+/// Public key of the account that a credentials file is for, by its own word.
+pub(super) fn account_of(creds: &str) -> Option<String> {
+    let claims: Claims = token::decode(&part(creds, JWT)?)?;
+    Some(claims.nats.issuer_account.unwrap_or(claims.iss))
+}
+
+/// What stands between two lines of a credentials file.
+fn part(creds: &str, [begin, end]: [&str; 2]) -> Option<String> {
+    let (_, rest) = creds.split_once(begin)?;
+    Some(rest.split_once(end)?.0.trim().to_owned())
+}
+
 /// A credentials file.
 pub(super) fn creds_file(jwt: &str, seed: &str) -> String {
     let part = |[begin, end]: [&str; 2], text: &str| format!("{begin}\n{text}\n{end}\n");
     format!("{}\n{}", part(JWT, jwt), part(SEED, seed))
 }
 
-fn at(second: i64) -> DateTime<Utc> {
+pub(super) fn at(second: i64) -> DateTime<Utc> {
     DateTime::from_timestamp(second, 0).unwrap_or_default()
-}
-
-/// An id for a token, which no other has: a server leaves a token alone that has the id of the one it knows.
-pub(super) fn jti() -> String {
-    Uuid::new_v4().simple().to_string()
-}
-
-/// A token that says `claims`.
-pub(super) fn encode(key: &KeyPair, claims: &impl Serialize) -> Result<String, Failure> {
-    let part = |json: String| URL_SAFE_NO_PAD.encode(json);
-    let claims = serde_json::to_string(claims).unwrap_or_default();
-    let signed = format!("{}.{}", part(r#"{"typ":"JWT","alg":"ed25519-nkey"}"#.to_owned()), part(claims));
-    let signature = URL_SAFE_NO_PAD.encode(key.sign(signed.as_bytes())?);
-    Ok(format!("{signed}.{signature}"))
-}
-
-impl From<nkeys::error::Error> for Failure {
-    fn from(error: nkeys::error::Error) -> Self {
-        Self::Refused(format!("a key signs nothing: {error}"))
-    }
-}
-
-/// What a token says, whoever signed it.
-pub(super) fn decode<T: DeserializeOwned>(jwt: &str) -> Option<T> {
-    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(jwt.split('.').nth(1)?).ok()?).ok()
 }

@@ -1,48 +1,68 @@
 //! NATS: subjects for each tentacle, `tentacular.<enclave>.<tentacle>.>`, and the replies to its requests.
 //!
-//! On a server in operator mode each tentacle is a user of one account, by a token that the registrar signs; the server hears of
-//! it when the user connects. Where the server has one token for all, every tentacle is given that, and nothing keeps them apart.
-//!
-//! A credential is recorded nowhere but in the tentacle's Secret. It names those that it replaced, so that they can be revoked.
+//! On a server in operator mode each tentacle has an account of its own, where the registrar may make accounts, and else is a user
+//! of one that they share. The registrar signs the user's token; the server hears of it when the user connects. Where the server
+//! has one token for all, every tentacle is given that, and nothing keeps them apart. [`spiffe`] is for servers that know tentacles by
+//! their certificates.
 
 mod account;
+mod accounts;
+mod allowance;
+mod authority;
 mod connect;
 mod jwt;
 mod settings;
+mod shared;
+mod spiffe;
+mod streams;
+mod token;
 
 use std::fmt;
 
 use chrono::{DateTime, Utc};
 use futures::future::{BoxFuture, FutureExt as _};
 use serde_json::{Value, json};
+use tentacular_cluster::Cluster;
 use tentacular_contract::backing::{Isolation, Service};
 use tokio::sync::Mutex;
 
 pub(super) use self::settings::NatsArgs;
 use self::{
     connect::{Admission, Server},
-    jwt::{Credential, Signer, inbox_prefix, subjects},
-    settings::{Keys, Mode, Settings},
+    jwt::{inbox_prefix, subjects},
+    settings::{Mode, Settings},
+    spiffe::Spiffe,
 };
 use super::{
-    service::{Backend, Failure, Kept, in_time},
+    service::{Backend, Failure, Holder, Kept, in_time},
     share::{Endpoint, Fields, Share},
     tenant::Tenant,
 };
 
-/// Name of the user by whom it is seen that the account's users are admitted.
-const PROBE: &str = "tentacular-registrar";
-/// A credential is renewed when less than this part of its time is left.
-const LAST_PART: i32 = 3;
+/// Name of the registrar's own users.
+const REGISTRAR: &str = "tentacular-registrar";
 /// Why nothing keeps tentacles apart in token mode.
 const ONE_TOKEN: &str = "all tentacles share one token; with an account's signing key each gets its own user";
-/// Why a credential cannot be revoked.
-const NO_AUTHORITY: &str = "a credential works until it expires, also after its tentacle: with operator_key and system_creds it can be revoked";
+/// What is missing where tentacles share an account.
+const ONE_ACCOUNT: &str = "all tentacles share one account, without JetStream, in which a credential works until it expires, also after \
+                           its tentacle; with operator_key and system_creds each gets an account of its own";
+/// What is missing where tentacles have accounts without streams.
+const NO_STREAMS: &str =
+    "tentacles have no JetStream; nats-jetstream-disk-mib and nats-jetstream-memory-mib give it to them";
+
+/// By the arguments; none where they name no server. The error names all that is missing or wrong.
+pub(super) fn from_args(args: NatsArgs, cluster: &Cluster) -> anyhow::Result<Option<Box<dyn Backend>>> {
+    if args.spiffe().is_enabled() {
+        return Ok(Some(Box::new(Spiffe::from_args(args, cluster)?)));
+    }
+    Ok(Nats::from_args(args)?.map(|nats| Box::new(nats) as Box<dyn Backend>))
+}
 
 /// A NATS server that tentacles have subjects on.
 pub(super) struct Nats {
     args: NatsArgs,
-    /// Held while the account is changed: a change is made of what was read before.
+    /// Held while the account that tentacles share is changed: a change is made of what was read before. One that is a tentacle's
+    /// own is changed under that tentacle's lock.
     changing: Mutex<()>,
 }
 
@@ -68,21 +88,21 @@ impl Nats {
 
     async fn look(&self, now: DateTime<Utc>) -> Result<Kept, Failure> {
         let Settings { server, mode } = self.settings()?;
-        reach(&server, &mode, now).await?;
-        Ok(match mode {
-            Mode::Token(_) => Kept { isolation: Isolation::None, reason: Some(ONE_TOKEN.to_owned()) },
-            Mode::Jwt(keys) => {
-                let Keys { signer, authority } = *keys;
-                let reason = match authority {
-                    None => Some(NO_AUTHORITY.to_owned()),
-                    Some(authority) => {
-                        let probed = authority.probe(&server, &signer.account).await;
-                        probed.err().map(|failure| format!("no credential can be revoked: {failure}"))
-                    }
-                };
-                Kept { isolation: Isolation::Full, reason }
+        let (isolation, reason) = match mode {
+            Mode::Token(token) => {
+                server.connect(Admission::Token(&token.0)).await?;
+                (Isolation::None, Some(ONE_TOKEN))
             }
-        })
+            Mode::Shared(shared) => {
+                shared.probe(&server, now).await?;
+                (Isolation::Full, Some(ONE_ACCOUNT))
+            }
+            Mode::Accounts(accounts) => {
+                accounts.probe(&server).await?;
+                (Isolation::Full, (!accounts.allowance.any()).then_some(NO_STREAMS))
+            }
+        };
+        Ok(Kept { isolation, reason: reason.map(str::to_owned) })
     }
 
     async fn find(
@@ -93,32 +113,17 @@ impl Nats {
         now: DateTime<Utc>,
     ) -> Result<Share, Failure> {
         let Settings { server, mode } = self.settings()?;
-        reach(&server, &mode, now).await?;
-        match mode {
-            Mode::Token(token) => Ok(self.share(tenant, &server, &[("token", token.0)], false)),
-            Mode::Jwt(keys) => {
-                let signer = keys.signer;
-                let known = read(&signer, tenant, current);
-                let works = match known.as_ref().filter(|known| !renew && self.lasts(&signer, tenant, known, now)) {
-                    Some(known) => server.admits(Admission::Creds(&known.creds())).await?,
-                    None => false,
-                };
-                let (credential, fresh) = match known {
-                    Some(known) if works => (known, false),
-                    known => {
-                        let replaced = known.map(|known| known.users(now)).unwrap_or_default();
-                        (signer.issue(tenant, &replaced, (now, now + self.args.lifetime()))?, true)
-                    }
-                };
-                let prefix = inbox_prefix(tenant);
-                Ok(self.share(tenant, &server, &[("creds", credential.creds()), ("inbox_prefix", prefix)], fresh))
+        let (creds, times) = (current.get("creds").map(String::as_str), (now, self.args.lifetime()));
+        let (credential, fresh) = match mode {
+            Mode::Token(token) => {
+                server.connect(Admission::Token(&token.0)).await?;
+                return Ok(self.share(tenant, &server, &[("token", token.0)], false));
             }
-        }
-    }
-
-    /// Whether the credential needs no renewal.
-    fn lasts(&self, signer: &Signer, tenant: &Tenant, known: &Credential, now: DateTime<Utc>) -> bool {
-        signer.is_current(tenant, known) && known.expires() - now > self.args.lifetime() / LAST_PART
+            Mode::Shared(shared) => shared.find(&server, (tenant, creds), renew, times).await?,
+            Mode::Accounts(accounts) => accounts.find(&server, (tenant, creds), renew, times).await?,
+        };
+        let prefix = inbox_prefix(tenant);
+        Ok(self.share(tenant, &server, &[("creds", credential.creds()), ("inbox_prefix", prefix)], fresh))
     }
 
     /// What the tentacle is told, these fields of its credential among it.
@@ -157,22 +162,25 @@ impl Nats {
         }
     }
 
-    /// Revokes those whom the share's credential replaced.
-    async fn end_replaced(&self, tenant: &Tenant, share: &Share, now: DateTime<Utc>) -> Result<(), Failure> {
+    async fn make(&self, tenant: &Tenant, share: &Share, now: DateTime<Utc>) -> Result<(), Failure> {
         let Settings { server, mode } = self.settings()?;
-        let Mode::Jwt(keys) = mode else { return Ok(()) };
-        let Keys { signer, authority } = *keys;
-        let replaced = read(&signer, tenant, &share.fields).map(|known| known.replaced(now)).unwrap_or_default();
-        match (replaced.iter().map(|user| user.expires).max(), authority) {
-            (None, _) => Ok(()),
-            (Some(_), Some(authority)) => {
-                let _changing = self.changing.lock().await;
-                authority.revoke(&server, &signer.account, &replaced, now).await
+        match mode {
+            // The server needs not be told of a user.
+            Mode::Token(_) | Mode::Shared(_) => Ok(()),
+            Mode::Accounts(accounts) => {
+                accounts.register(&server, (tenant, share.field("creds")), share.fresh, now).await
             }
-            (Some(last), None) => Err(Failure::Refused(format!(
-                "the former credential works until {}: nothing is revoked without operator_key and system_creds",
-                last.format("%F")
-            ))),
+        }
+    }
+
+    async fn end_former(&self, tenant: &Tenant, share: &Share, now: DateTime<Utc>) -> Result<(), Failure> {
+        let Settings { server, mode } = self.settings()?;
+        match mode {
+            Mode::Token(_) => Ok(()),
+            Mode::Shared(shared) => shared.revoke((tenant, share.field("creds")), now),
+            Mode::Accounts(accounts) => {
+                accounts.revoke(&server, (tenant, share.field("creds")), &self.changing, now).await
+            }
         }
     }
 
@@ -183,33 +191,21 @@ impl Nats {
         now: DateTime<Utc>,
     ) -> Result<Option<&'static str>, Failure> {
         let Settings { server, mode } = self.settings()?;
-        let Mode::Jwt(keys) = mode else { return Ok(Some("no-op, as all tentacles share one token")) };
-        let Keys { signer, authority } = *keys;
-        let users = read(&signer, tenant, current).map(|known| known.users(now)).unwrap_or_default();
-        match authority {
-            _ if users.is_empty() => Ok(None),
-            None => Ok(Some("credential left, which works until it expires")),
-            Some(authority) => {
-                let _changing = self.changing.lock().await;
-                authority.revoke(&server, &signer.account, &users, now).await?;
-                Ok(Some("credential revoked"))
-            }
+        let creds = current.get("creds").map(String::as_str);
+        match mode {
+            Mode::Token(_) => Ok(Some("no-op, as all tentacles share one token")),
+            Mode::Shared(shared) => Ok(shared.remove((tenant, creds), now)),
+            Mode::Accounts(accounts) => accounts.remove(&server, (tenant, creds), &self.changing, now).await,
         }
     }
-}
 
-/// The credential that the tentacle was given, if there is one by this signer.
-fn read(signer: &Signer, tenant: &Tenant, current: &Fields) -> Option<Credential> {
-    signer.read(tenant, current.get("creds")?)
-}
-
-/// Sees whether the server admits those who were given a credential as the settings are now.
-async fn reach(server: &Server, mode: &Mode, now: DateTime<Utc>) -> Result<(), Failure> {
-    match mode {
-        Mode::Token(token) => server.connect(Admission::Token(&token.0)).await.map(drop),
-        Mode::Jwt(keys) => {
-            let idle = keys.signer.issue_idle(PROBE, now)?;
-            server.connect(Admission::Creds(&idle.creds())).await.map(drop)
+    async fn list(&self) -> Result<Vec<Holder>, Failure> {
+        let Settings { server, mode } = self.settings()?;
+        match mode {
+            Mode::Accounts(accounts) => accounts.holders(&server).await,
+            Mode::Token(_) | Mode::Shared(_) => {
+                Err(Failure::Refused("it keeps no record of who has something of it".to_owned()))
+            }
         }
     }
 }
@@ -232,13 +228,12 @@ impl Backend for Nats {
         in_time(self.find(tenant, current, renew, Utc::now())).boxed()
     }
 
-    /// The server needs not be told of a user.
-    fn register<'a>(&'a self, _tenant: &'a Tenant, _share: &'a mut Share) -> BoxFuture<'a, Result<(), Failure>> {
-        async { Ok(()) }.boxed()
+    fn register<'a>(&'a self, tenant: &'a Tenant, share: &'a mut Share) -> BoxFuture<'a, Result<(), Failure>> {
+        in_time(self.make(tenant, share, Utc::now())).boxed()
     }
 
     fn revoke<'a>(&'a self, tenant: &'a Tenant, share: &'a Share) -> BoxFuture<'a, Result<(), Failure>> {
-        in_time(self.end_replaced(tenant, share, Utc::now())).boxed()
+        in_time(self.end_former(tenant, share, Utc::now())).boxed()
     }
 
     fn unregister<'a>(
@@ -247,6 +242,10 @@ impl Backend for Nats {
         current: &'a Fields,
     ) -> BoxFuture<'a, Result<Option<&'static str>, Failure>> {
         in_time(self.end_all(tenant, current, Utc::now())).boxed()
+    }
+
+    fn holders(&self) -> BoxFuture<'_, Result<Vec<Holder>, Failure>> {
+        in_time(self.list()).boxed()
     }
 }
 

@@ -8,7 +8,15 @@ use clap::Args;
 use ipnet::IpNet;
 use nkeys::{KeyPair, KeyPairType};
 
-use super::{account::Authority, connect::Server, jwt::Signer};
+use super::{
+    accounts::Accounts,
+    allowance::{Allowance, AllowanceArgs},
+    authority::Authority,
+    connect::Server,
+    jwt::Signer,
+    shared::Shared,
+    spiffe::SpiffeArgs,
+};
 use crate::backing::{
     network::Whereabouts,
     setting::{Password, given, label},
@@ -27,7 +35,7 @@ pub(crate) struct NatsArgs {
     /// Token of the server. Every tentacle is given it, so that none is kept apart from the others.
     #[arg(id = "nats-token", long = "nats-token", env = "TENTACULAR_NATS_TOKEN", hide_env_values = true)]
     token: Option<Password>,
-    /// Public key of the account (A…) that tentacles are users of, on a server in operator mode.
+    /// Public key of an account (A…) on a server in operator mode. Tentacles are users of it, unless they get accounts of their own.
     #[arg(id = "nats-account", long = "nats-account", env = "TENTACULAR_NATS_ACCOUNT")]
     account: Option<String>,
     /// Seed of a signing key of that account (SA…), by which each tentacle gets a user of its own.
@@ -38,8 +46,8 @@ pub(crate) struct NatsArgs {
         hide_env_values = true
     )]
     signing_key: Option<Password>,
-    /// Seed of the operator's key, or of a signing key of it (SO…), by which users are revoked. Left out, a credential works
-    /// until it expires.
+    /// Seed of the operator's key, or of a signing key of it (SO…), the one that signed the account. By it each tentacle gets an
+    /// account of its own. Left out, they share one, and a credential works until it expires.
     #[arg(
         id = "nats-operator-key",
         long = "nats-operator-key",
@@ -47,7 +55,7 @@ pub(crate) struct NatsArgs {
         hide_env_values = true
     )]
     operator_key: Option<Password>,
-    /// Credentials (the text of a creds file) of a user of the system account, who tells the server of what is revoked.
+    /// Credentials (the text of a creds file) of a user of the system account, who tells the server of tentacles' accounts.
     #[arg(
         id = "nats-system-creds",
         long = "nats-system-creds",
@@ -62,12 +70,14 @@ pub(crate) struct NatsArgs {
     /// PEM file of the certificate authorities that are trusted for the server, instead of the system's.
     #[arg(id = "nats-ca-file", long = "nats-ca-file", env = "TENTACULAR_NATS_CA_CERT_PATH")]
     ca_file: Option<PathBuf>,
-    /// Days after which a tentacle's user expires. A `wf_apply` in the last third of them renews it.
+    /// Days after which a tentacle's user expires. In the last third of them it is renewed.
     #[arg(
         id = "nats-credential-days", long = "nats-credential-days", env = "TENTACULAR_NATS_CREDENTIAL_DAYS",
         default_value_t = 90, value_parser = clap::value_parser!(u16).range(1..)
     )]
     days: u16,
+    #[command(flatten)]
+    allowance: AllowanceArgs,
     /// Labels of the server's pods, as key=value with commas between them, when it runs in the cluster: tentacles may connect to
     /// no other pods of its namespace. Left out, to all.
     #[arg(
@@ -78,6 +88,8 @@ pub(crate) struct NatsArgs {
     /// in no others. Left out, in any.
     #[arg(id = "nats-networks", long = "nats-networks", env = "TENTACULAR_NATS_NETWORKS", value_delimiter = ',')]
     networks: Vec<IpNet>,
+    #[command(flatten)]
+    spiffe: SpiffeArgs,
 }
 
 /// The settings as they are now.
@@ -90,14 +102,10 @@ pub(super) struct Settings {
 pub(super) enum Mode {
     /// All by the server's own token.
     Token(Password),
-    /// Each by a token about a key of its own.
-    Jwt(Box<Keys>),
-}
-
-/// Who makes users, and who may revoke them, if anybody.
-pub(super) struct Keys {
-    pub(super) signer: Signer,
-    pub(super) authority: Option<Authority>,
+    /// Each as a user of one account.
+    Shared(Box<Shared>),
+    /// Each as a user of an account of its own.
+    Accounts(Box<Accounts>),
 }
 
 impl NatsArgs {
@@ -115,18 +123,47 @@ impl NatsArgs {
     pub(super) fn is_configured(&self) -> bool {
         let secrets = [&self.token, &self.signing_key, &self.operator_key, &self.system_creds];
         let mut given = secrets.into_iter().flatten().map(|secret| &secret.0).chain(&self.url).chain(&self.account);
-        self.path.is_some() || given.any(|text| !text.is_empty())
+        self.path.is_some() || self.spiffe.is_enabled() || given.any(|text| !text.is_empty())
     }
 
-    /// The settings as they are now. The error names all that is missing or wrong.
-    pub(super) fn now(&self) -> Result<Settings, String> {
+    /// Where tentacles' entries are, and whether they have any.
+    pub(in crate::backing) const fn spiffe(&self) -> &SpiffeArgs {
+        &self.spiffe
+    }
+
+    /// The server as it is now, where it admits tentacles by their identity. The error names all that is missing or wrong.
+    pub(super) fn server_alone(&self) -> Result<Server, String> {
+        let mut problems = Vec::new();
+        let [url, others @ ..] = self.given(&mut problems);
+        let address = match url.as_deref().map(address) {
+            None => Err("nats partially configured, missing: url".to_owned()),
+            Some(address) => address,
+        };
+        if others.iter().any(Option::is_some) {
+            problems.push("give NATS a token, a signing key or nats-spiffe, and only one of them".to_owned());
+        }
+        if self.allowance.allowance().any() {
+            problems.push(NO_STREAMS.to_owned());
+        }
+        match address {
+            Ok(address) if problems.is_empty() => Ok(Server { address, authorities: self.ca_file.clone() }),
+            address => Err(address.err().into_iter().chain(problems).collect::<Vec<_>>().join("; ")),
+        }
+    }
+
+    /// What is set of each field, out of the arguments and the mounted Secret.
+    fn given(&self, problems: &mut Vec<String>) -> [Option<String>; FIELDS.len()] {
         let [token, signing_key, operator_key, system_creds] =
             [&self.token, &self.signing_key, &self.operator_key, &self.system_creds]
                 .map(|secret| secret.as_ref().map(|secret| &secret.0));
         let arguments = [self.url.as_ref(), token, self.account.as_ref(), signing_key, operator_key, system_creds];
-        let mut problems = Vec::new();
-        let [url, token, account, signing_key, operator_key, system_creds] =
-            given(FIELDS, arguments, self.path.as_deref(), &mut problems);
+        given(FIELDS, arguments, self.path.as_deref(), problems)
+    }
+
+    /// The settings as they are now. The error names all that is missing or wrong.
+    pub(super) fn now(&self) -> Result<Settings, String> {
+        let (mut problems, allowance) = (Vec::new(), self.allowance.allowance());
+        let [url, token, account, signing_key, operator_key, system_creds] = self.given(&mut problems);
         let mut missing: Vec<_> = url.is_none().then_some("url").into_iter().collect();
         let address = url.and_then(|url| address(&url).map_err(|problem| problems.push(problem)).ok());
         if let Some(path) = &self.ca_file
@@ -146,9 +183,12 @@ impl NatsArgs {
                 if token.is_some() {
                     problems.push("give NATS a token or a signing key, not both".to_owned());
                 }
-                jwt(keys, &mut missing, &mut problems)
+                jwt(keys, allowance, &mut missing, &mut problems)
             }
         };
+        if allowance.any() && !matches!(mode, None | Some(Mode::Accounts(_))) {
+            problems.push(NO_STREAMS.to_owned());
+        }
         if !missing.is_empty() {
             problems.insert(0, format!("nats partially configured, missing: {}", missing.join(", ")));
         }
@@ -163,7 +203,12 @@ impl NatsArgs {
 
 /// What is said where nothing says how tentacles are admitted.
 pub(super) const NO_METHOD: &str = "nats URL configured but no auth method set; give a signing key of an account with the account's public \
-                         key (TENTACULAR_NATS_SIGNING_KEY, TENTACULAR_NATS_ACCOUNT), or a token (TENTACULAR_NATS_TOKEN)";
+                         key (TENTACULAR_NATS_SIGNING_KEY, TENTACULAR_NATS_ACCOUNT), a token (TENTACULAR_NATS_TOKEN), or \
+                         TENTACULAR_NATS_SPIFFE_ENABLED";
+
+/// What is said where tentacles are to have streams and cannot.
+const NO_STREAMS: &str = "nats-jetstream-disk-mib and nats-jetstream-memory-mib need operator_key and system_creds: JetStream is for \
+                          accounts that have one tentacle only";
 
 fn address(url: &str) -> Result<ServerAddr, String> {
     // What is wrong is said without the text: it may hold a credential.
@@ -179,15 +224,16 @@ fn address(url: &str) -> Result<ServerAddr, String> {
 
 fn jwt(
     [account, signing_key, operator_key, system_creds]: [Option<String>; 4],
+    allowance: Allowance,
     missing: &mut Vec<&'static str>,
     problems: &mut Vec<String>,
 ) -> Option<Mode> {
-    let revokes = operator_key.is_some() || system_creds.is_some();
+    let own = operator_key.is_some() || system_creds.is_some();
     let given = [
         ("account", account.is_some()),
         ("signing_key", signing_key.is_some()),
-        ("operator_key", operator_key.is_some() || !revokes),
-        ("system_creds", system_creds.is_some() || !revokes),
+        ("operator_key", operator_key.is_some() || !own),
+        ("system_creds", system_creds.is_some() || !own),
     ];
     missing.extend(given.into_iter().filter(|(_, given)| !given).map(|(name, _)| name));
     if account.as_ref().is_some_and(|account| !is_account(account)) {
@@ -205,8 +251,11 @@ fn jwt(
     let operator_key =
         key(operator_key, KeyPairType::Operator, "the NATS operator_key is no seed of an operator's key (SO…)");
     let authority = operator_key.zip(system_creds).map(|(operator, creds)| Authority::new(operator, Password(creds)));
-    let signer = Signer { account: account?, key: signing_key? };
-    Some(Mode::Jwt(Box::new(Keys { signer, authority })))
+    let (account, key) = (account?, signing_key?);
+    Some(match authority {
+        None => Mode::Shared(Box::new(Shared { signer: Signer { account, key, streams: false } })),
+        Some(authority) => Mode::Accounts(Box::new(Accounts { authority, configured: account, key, allowance })),
+    })
 }
 
 fn is_account(key: &str) -> bool {

@@ -2,19 +2,28 @@
 
 use std::time::Duration;
 
-use async_nats::{Client, ConnectError, ConnectErrorKind, ConnectOptions, Event, Subscriber};
+use async_nats::{
+    Client, ConnectError, ConnectErrorKind, ConnectOptions, Event, Subscriber,
+    jetstream::{Context, context::ContextBuilder},
+};
 use futures::StreamExt as _;
 use tentacular_test_harness::services::{self, Access, Operator};
 use tokio::{sync::mpsc, time::timeout};
 
-use super::*;
+use super::{jwt::Signer, *};
 
 mod administration;
 mod isolated;
+mod kept_streams;
+mod moves;
+mod own_account;
+mod own_streams;
 mod repeats;
 
 /// Only what hangs takes that long.
 const HANGS: Duration = Duration::from_mins(2);
+/// Gives tentacles streams, each a MiB.
+const STREAMS: &str = "--nats-jetstream-disk-mib=1";
 
 /// A server with an operator, and the registrar's way to it.
 struct World {
@@ -23,16 +32,18 @@ struct World {
 }
 
 impl World {
-    /// With everything that the registrar can be given.
+    /// With everything that the registrar needs to make accounts.
     async fn start() -> Option<Self> {
-        let server = services::Nats::with_operator().await.unwrap()?;
-        let operator = operator(&server);
-        let system = operator.system_user().unwrap();
-        let authority = [
-            format!("--nats-operator-key={}", operator.operator_seed().unwrap()),
-            format!("--nats-system-creds={}", jwt::creds_file(&system.jwt, &system.seed)),
-        ];
-        Some(Self { nats: of(&server, &authority), server })
+        Self::start_with(&[]).await
+    }
+
+    /// The same with further arguments.
+    async fn start_with(further: &[&str]) -> Option<Self> {
+        Some(Self::start_on(services::Nats::with_operator().await.unwrap()?, further))
+    }
+
+    fn start_on(server: services::Nats, further: &[&str]) -> Self {
+        Self { nats: with_accounts(&server, further), server }
     }
 
     /// What the tentacle is given, once that is made.
@@ -54,6 +65,18 @@ impl World {
 fn operator(server: &services::Nats) -> &Operator {
     let Access::Operator(operator) = &server.access else { panic!("{server:?}") };
     operator
+}
+
+/// As a registrar that makes accounts.
+fn with_accounts(server: &services::Nats, further: &[&str]) -> Nats {
+    let operator = operator(server);
+    let system = operator.system_user().unwrap();
+    let authority = [
+        format!("--nats-operator-key={}", operator.operator_seed().unwrap()),
+        format!("--nats-system-creds={}", jwt::creds_file(&system.jwt, &system.seed)),
+    ];
+    let further = further.iter().map(|argument| (*argument).to_owned());
+    of(server, &authority.into_iter().chain(further).collect::<Vec<_>>())
 }
 
 /// As a registrar that makes users and can revoke none, unless `further` arguments let it.
@@ -102,7 +125,7 @@ async fn connect_as(server: &services::Nats, share: &Share) -> Result<Tentacle, 
             .unwrap()
             .custom_inbox_prefix(share.field("inbox_prefix")),
     };
-    let options = options.event_callback(move |event| {
+    let options = options.connection_timeout(HANGS).request_timeout(Some(HANGS)).event_callback(move |event| {
         // Nobody has to listen.
         drop(heard.send(event));
         std::future::ready(())
@@ -114,6 +137,10 @@ async fn connect_as(server: &services::Nats, share: &Share) -> Result<Tentacle, 
 }
 
 impl Tentacle {
+    fn jetstream(&self) -> Context {
+        ContextBuilder::new().timeout(HANGS).ack_timeout(HANGS).build(self.client.clone())
+    }
+
     fn own(&self, name: &str) -> String {
         format!("{}{name}", self.prefix)
     }

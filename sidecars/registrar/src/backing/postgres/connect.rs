@@ -1,6 +1,6 @@
 //! Connections to the database, and what its errors mean.
 
-use std::{sync::Arc, time::Duration};
+use std::{fs, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use rustls::{
@@ -11,7 +11,8 @@ use rustls::{
     },
     crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature},
 };
-use rustls_pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject as _};
+use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+use tentacular_process::trust;
 use tokio::time::timeout;
 use tokio_postgres::{
     Client, Config, NoTls,
@@ -102,17 +103,16 @@ impl Verifier {
         let web_pki = if mode == SslMode::Require {
             None
         } else {
-            let mut roots = RootCertStore::empty();
-            match &args.ca_file {
+            let roots = match &args.ca_file {
                 Some(path) => {
-                    let of_file =
+                    let named =
                         || format!("--postgres-ca-file (TENTACULAR_POSTGRES_CA_CERT_PATH) {}", path.display());
-                    for certificate in CertificateDer::pem_file_iter(path).with_context(of_file)? {
-                        roots.add(certificate.with_context(of_file)?)?;
-                    }
+                    let mut roots = RootCertStore::empty();
+                    trust::add_authorities(&mut roots, &fs::read(path).with_context(named)?).with_context(named)?;
+                    roots
                 }
-                None => drop(roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs)),
-            }
+                None => trust::system_roots(),
+            };
             Some(WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider)).build()?)
         };
         Ok(Self { mode, provider, web_pki })

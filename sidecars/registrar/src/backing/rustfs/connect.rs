@@ -1,6 +1,6 @@
 //! HTTP clients for the server, and what its answers mean.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use aws_sdk_s3::{
@@ -9,8 +9,8 @@ use aws_sdk_s3::{
 };
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode};
 use reqwest::{Url, redirect::Policy};
-use rustls::{ClientConfig, RootCertStore, crypto::ring};
-use rustls_pki_types::{CertificateDer, pem::PemObject as _};
+use rustls::RootCertStore;
+use tentacular_process::trust;
 
 use super::settings::{Key, RustfsArgs, Server};
 use crate::backing::service::Failure;
@@ -37,28 +37,22 @@ impl Connections {
     pub(super) fn new(args: &RustfsArgs) -> anyhow::Result<Self> {
         let authorities = authorities(args)?;
         let mut trusted = TrustStore::empty().with_native_roots(authorities.is_none());
-        let mut roots = RootCertStore::empty();
-        match &authorities {
+        let roots = match &authorities {
             Some(pem) => {
-                for certificate in CertificateDer::pem_slice_iter(pem) {
-                    roots.add(certificate.context("the certificate authorities for rustfs are no PEM")?)?;
-                }
-                anyhow::ensure!(!roots.is_empty(), "the certificate authorities for rustfs hold no certificate");
+                let mut roots = RootCertStore::empty();
+                trust::add_authorities(&mut roots, pem).context("the certificate authorities for rustfs")?;
                 trusted.add_pem_certificate(pem.as_slice());
+                roots
             }
-            None => drop(roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs)),
-        }
+            None => trust::system_roots(),
+        };
         let context = TlsContext::builder().with_trust_store(trusted).build()?;
         let data = aws_smithy_http_client::Builder::new()
             .tls_provider(Provider::Rustls(CryptoMode::Ring))
             .tls_context(context)
             .build_https();
-        let tls = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
         let admin = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls)
+            .tls_backend_preconfigured(trust::client_config(roots)?)
             .no_proxy()
             .redirect(Policy::none())
             .connect_timeout(CONNECT)

@@ -2,7 +2,7 @@
 //!
 //! Ids and secrets of keys are the server's to choose. A user is recognized by its path.
 
-use aws_sdk_iam::{Client, error::ProvideErrorMetadata};
+use aws_sdk_iam::{Client, config::retry::RetryConfig, error::ProvideErrorMetadata};
 use chrono::DateTime;
 use futures::future::{BoxFuture, FutureExt as _};
 use uuid::Uuid;
@@ -60,19 +60,24 @@ impl Iam {
         Ok(owners)
     }
 
+    async fn make_user(&self, tenant: &Tenant) -> Result<(), Failure> {
+        match self.0.create_user().user_name(tenant.share_name()).path(path(tenant)).send().await {
+            Ok(_) => Ok(()),
+            // An attempt before made it, and its answer was lost.
+            Err(error) if error.code() == Some("EntityAlreadyExists") => match self.has_user(tenant).await? {
+                Some(true) => Ok(()),
+                _ => Err(foreign(tenant)),
+            },
+            Err(error) => Err(failure(&error)),
+        }
+    }
+
     async fn make(&self, tenant: &Tenant, bucket: &str, key: Key, fresh: bool) -> Result<Key, Failure> {
         let user = tenant.share_name();
         match self.has_user(tenant).await? {
             Some(true) => {}
-            Some(false) => {
-                return Err(Failure::Refused(format!(
-                    "user {user} is there and its path does not say that it is {tenant}'s, so it is left alone"
-                )));
-            }
-            None => {
-                let make = self.0.create_user().user_name(&user).path(path(tenant));
-                make.send().await.map_err(|error| failure(&error))?;
-            }
+            Some(false) => return Err(foreign(tenant)),
+            None => self.make_user(tenant).await?,
         }
         let document = policy::document(bucket, &policy::prefix(tenant)).to_string();
         let put = self.0.put_user_policy().user_name(&user).policy_name(POLICY).policy_document(document);
@@ -82,10 +87,20 @@ impl Iam {
         }
         // A user has at most two.
         self.end_keys(&user, Some(&key.id)).await?;
-        let made = self.0.create_access_key().user_name(&user).send().await.map_err(|error| failure(&error))?;
+        // One whose answer is lost is there all the same, and the next would be one too many. A repeat of all this ends it first.
+        let once = aws_sdk_iam::config::Builder::new().retry_config(RetryConfig::disabled());
+        let made = self.0.create_access_key().user_name(&user).customize().config_override(once).send().await;
+        let made = made.map_err(|error| failure(&error))?;
         let made = made.access_key.ok_or_else(|| Failure::Unavailable("it made no access key".to_owned()))?;
         Ok(Key { id: made.access_key_id, secret: Password(made.secret_access_key) })
     }
+}
+
+fn foreign(tenant: &Tenant) -> Failure {
+    let user = tenant.share_name();
+    Failure::Refused(format!(
+        "user {user} is there and its path does not say that it is {tenant}'s, so it is left alone"
+    ))
 }
 
 /// The path of the tenant's user. Names of enclaves and tentacles have no slash.

@@ -7,6 +7,15 @@ use tentacular_test_harness::Scratch;
 use super::*;
 use crate::backing::service::unavailable;
 
+/// Why the server refuses a call, in a test where nothing else is right.
+fn refused(result: Result<impl Sized, Failure>) -> String {
+    match result {
+        Err(Failure::Refused(why)) => why,
+        Err(Failure::Unavailable(why)) => panic!("unavailable: {why}"),
+        Ok(_) => panic!("it was done"),
+    }
+}
+
 #[tokio::test]
 async fn a_server_that_was_away_is_used_again() {
     let Some(mut world) = World::start().await else { return };
@@ -17,7 +26,11 @@ async fn a_server_that_was_away_is_used_again() {
     let why = unavailable(world.nats.probe().await);
     assert!(why.contains("refused"), "{why}");
     unavailable(world.nats.offer(&tenant, &share.fields, false).await);
+    let mut unmade = world.nats.share(&tenant, &world.nats.settings().unwrap().server, &[], true);
+    unmade.fields.clone_from(&renewed.fields);
+    unavailable(world.nats.register(&tenant, &mut unmade).await);
     unavailable(world.nats.revoke(&tenant, &renewed).await);
+    unavailable(world.nats.holders().await);
     unavailable(world.nats.unregister(&tenant, &share.fields).await);
     world.server.server.restart().await.unwrap();
     assert!(!world.given(&tenant, &share.fields).await.fresh, "what was given still works");
@@ -47,10 +60,12 @@ async fn a_server_that_does_not_answer_holds_nobody_up_for_long() {
 #[tokio::test]
 async fn it_is_said_how_far_tentacles_are_kept_apart_and_what_cannot_be_revoked() {
     let Some(world) = World::start().await else { return };
-    assert_eq!(world.nats.probe().await.unwrap(), Kept { isolation: Isolation::Full, reason: None });
+    let with_streams = with_accounts(&world.server, &[STREAMS]);
     let without = of(&world.server, &[]);
-    let kept = without.probe().await.unwrap();
-    assert_eq!((kept.isolation, kept.reason.as_deref()), (Isolation::Full, Some(NO_AUTHORITY)));
+    for (nats, reason) in [(&with_streams, None), (&world.nats, Some(NO_STREAMS)), (&without, Some(ONE_ACCOUNT))] {
+        let kept = nats.probe().await.unwrap();
+        assert_eq!((kept.isolation, kept.reason.as_deref()), (Isolation::Full, reason));
+    }
     let tenant = tenant("team-a", "report");
     let first = without.offer(&tenant, &Fields::new(), false).await.unwrap();
     without.revoke(&tenant, &first).await.unwrap();
@@ -92,13 +107,15 @@ async fn keys_that_the_server_does_not_know_are_not_taken_for_good() {
     );
     let tenant = tenant("team-a", "report");
     let share = world.given(&tenant, &Fields::new()).await;
-    let reason = distrusted.probe().await.unwrap().reason.unwrap();
-    assert!(reason.contains("give the seed of that key as operator_key"), "{reason}");
-    let error = distrusted.unregister(&tenant, &share.fields).await.unwrap_err();
-    assert!(
-        matches!(&error, Failure::Refused(why) if why.contains("give the seed of that key as operator_key")),
-        "{error}"
-    );
+    for why in [
+        refused(distrusted.probe().await),
+        refused(distrusted.offer(&tenant, &share.fields, false).await),
+        refused(distrusted.revoke(&tenant, &share).await),
+        refused(distrusted.unregister(&tenant, &share.fields).await),
+        refused(distrusted.holders().await),
+    ] {
+        assert!(why.contains("give the seed of that key as operator_key"), "{why}");
+    }
     world.connect(&share).await.unwrap();
     // A user who is none of the system account.
     let user = super::operator(&world.server).user(&[">"]).unwrap();
@@ -109,9 +126,45 @@ async fn keys_that_the_server_does_not_know_are_not_taken_for_good() {
             format!("--nats-system-creds={}", jwt::creds_file(&user.jwt, &user.seed)),
         ],
     );
-    let reason = powerless.probe().await.unwrap().reason.unwrap();
-    assert!(reason.starts_with("no credential can be revoked: "), "{reason}");
-    assert!(powerless.unregister(&tenant, &share.fields).await.is_err());
+    for why in [
+        refused(powerless.probe().await),
+        refused(powerless.offer(&tenant, &share.fields, false).await),
+        refused(powerless.unregister(&tenant, &share.fields).await),
+    ] {
+        assert!(why.starts_with("it takes no changes of accounts: that needs system_creds"), "{why}");
+    }
+    world.connect(&share).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_server_without_room_for_streams_gives_none_and_that_is_said() {
+    let none = services::Nats::with_operator_and(&json!({ "jetstream": false })).await.unwrap();
+    let Some(world) = none.map(|server| World::start_on(server, &[STREAMS])) else { return };
+    let tenant = tenant("team-a", "report");
+    assert_eq!(unavailable(world.nats.probe().await), "it has no JetStream, of which tentacles are to have some");
+    let mut share = world.nats.offer(&tenant, &Fields::new(), false).await.unwrap();
+    let why = refused(world.nats.register(&tenant, &mut share).await);
+    assert!(why.contains(" no streams: no server has JetStream"), "{why}");
+    let removed = world.nats.unregister(&tenant, &Fields::new()).await.unwrap();
+    assert_eq!(removed, Some("account removed with its streams"));
+    // As long as nobody is to have streams it does.
+    let without = with_accounts(&world.server, &[]);
+    without.probe().await.unwrap();
+    let mut share = without.offer(&tenant, &Fields::new(), false).await.unwrap();
+    without.register(&tenant, &mut share).await.unwrap();
+
+    let small = json!({ "jetstream": { "max_file_store": 3 << 19 } });
+    let small = services::Nats::with_operator_and(&small).await.unwrap();
+    let Some(world) = small.map(|server| World::start_on(server, &[STREAMS])) else { return };
+    world.given(&tenant, &Fields::new()).await;
+    let other = super::tenant("team-a", "other");
+    let mut share = world.nats.offer(&other, &Fields::new(), false).await.unwrap();
+    let why = refused(world.nats.register(&other, &mut share).await);
+    assert!(why.contains(" no streams: ") && why.contains("nats-jetstream-disk-mib"), "{why}");
+    // It has what the other one gives back.
+    world.nats.unregister(&tenant, &Fields::new()).await.unwrap();
+    world.nats.unregister(&other, &Fields::new()).await.unwrap();
+    world.given(&other, &Fields::new()).await;
 }
 
 #[tokio::test]
@@ -193,6 +246,11 @@ fn what_is_missing_or_wrong_is_named_and_no_secret_shows() {
             &[url, &public, &signing, "--nats-system-creds=hunter2"],
             "nats partially configured, missing: operator_key",
         ),
+        (
+            &[url, &public, &signing, STREAMS],
+            "nats-jetstream-disk-mib and nats-jetstream-memory-mib need operator_key",
+        ),
+        (&[url, "--nats-token=x", "--nats-jetstream-memory-mib=1"], "nats-jetstream-disk-mib and "),
         (&[url, &public, "--nats-signing-key=hunter2"], "the NATS signing_key is no seed of an account's key (SA…)"),
         (&[url, "--nats-account=hunter2", &signing], "the NATS account is no public key of an account (A…)"),
         (&[url, &public, &signing, "--nats-token=hunter2"], "give NATS a token or a signing key, not both"),
@@ -211,6 +269,8 @@ fn what_is_missing_or_wrong_is_named_and_no_secret_shows() {
                 operator_key is no seed of an operator's key (SO…)";
     let given = [url, "--nats-account=x", &signing, "--nats-operator-key=x"];
     assert_eq!(from(&given).unwrap_err().to_string(), both);
+    let error = parsed(&[url, "--nats-spiffe=true", STREAMS]).server_alone().err().unwrap();
+    assert!(error.starts_with("nats-jetstream-disk-mib and "), "{error}");
     let nats = from(&[url, &public, &signing]).unwrap().unwrap();
     let shown = format!("{nats:?}");
     assert!(shown.contains("nats://n:4222") && !shown.contains(&seed), "{shown}");

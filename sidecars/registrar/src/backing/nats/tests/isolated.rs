@@ -1,10 +1,24 @@
 //! A tentacle reaches its own and nothing of others.
 
+use async_nats::HeaderMap;
+
 use super::*;
+
+/// Tentacles that share an account, that have their own, and that have streams there.
+async fn worlds() -> Vec<World> {
+    let Some(server) = services::Nats::with_operator().await.unwrap() else { return Vec::new() };
+    let sharing = World { nats: of(&server, &[]), server };
+    vec![sharing, World::start().await.unwrap(), World::start_with(&[STREAMS]).await.unwrap()]
+}
 
 #[tokio::test]
 async fn no_tentacle_sends_anything_to_another_or_hears_it() {
-    let Some(world) = World::start().await else { return };
+    for world in worlds().await {
+        sends_nothing_to_another(&world).await;
+    }
+}
+
+async fn sends_nothing_to_another(world: &World) {
     let mut given = Vec::new();
     for tenant in Tenant::hostile() {
         let share = world.given(&tenant, &Fields::new()).await;
@@ -19,6 +33,11 @@ async fn no_tentacle_sends_anything_to_another_or_hears_it() {
             let client = tentacle.client.clone();
             for subject in [&theirs, &inbox] {
                 client.publish(subject.clone(), "stolen".into()).await.unwrap();
+                assert_eq!(tentacle.objection().await, publishing(subject));
+                // Nor does the server tell it how another message fared.
+                let mut traced = HeaderMap::new();
+                traced.insert("Nats-Trace-Dest", subject.as_str());
+                client.publish_with_headers(tentacle.own("traced"), traced, "".into()).await.unwrap();
                 assert_eq!(tentacle.objection().await, publishing(subject));
                 let all = subject.replace(".x", ".>");
                 for subject in [subject, &all] {
@@ -46,7 +65,13 @@ async fn no_tentacle_sends_anything_to_another_or_hears_it() {
 
 #[tokio::test]
 async fn no_tentacle_uses_what_is_everybodys() {
-    let Some(world) = World::start().await else { return };
+    let streams = [false, false, true];
+    for (world, streams) in worlds().await.iter().zip(streams) {
+        uses_nothing_of_everybodys(world, streams).await;
+    }
+}
+
+async fn uses_nothing_of_everybodys(world: &World, streams: bool) {
     let share = world.given(&tenant("team-a", "report"), &Fields::new()).await;
     let mut tentacle = world.connect(&share).await.unwrap();
     let client = tentacle.client.clone();
@@ -79,20 +104,38 @@ async fn no_tentacle_uses_what_is_everybodys() {
         "$SYS.REQ.USER.INFO",
         "$SYS.REQ.CLAIMS.UPDATE",
         "$SYS.REQ.SERVER.PING",
-        "$JS.API.INFO",
-        "$JS.API.STREAM.NAMES",
-        "$JS.API.STREAM.CREATE.mine",
-        "$JS.ACK.s.c.1.1.1.1.1",
+        "$JS.EVENT.ADVISORY.API",
         "$SRV.PING",
     ] {
         client.publish(subject, "x".into()).await.unwrap();
         assert_eq!(tentacle.objection().await, publishing(subject));
     }
+    for subject in [
+        "$JS.API.INFO",
+        "$JS.API.STREAM.NAMES",
+        "$JS.API.STREAM.CREATE.mine",
+        "$JS.ACK.s.c.1.1.1.1.1",
+        "$JS.FC.x",
+        "$KV.b.k",
+        "$O.b.C.x",
+    ] {
+        client.publish(subject, "x".into()).await.unwrap();
+        if !streams {
+            assert_eq!(tentacle.objection().await, publishing(subject));
+        }
+    }
+    client.publish("end", "".into()).await.unwrap();
+    assert_eq!(tentacle.objection().await, publishing("end"), "nothing else was objected to");
 }
 
 #[tokio::test]
 async fn a_tentacle_publishes_asks_and_answers_on_its_own_subjects() {
-    let Some(world) = World::start().await else { return };
+    for world in worlds().await {
+        uses_its_own_subjects(&world).await;
+    }
+}
+
+async fn uses_its_own_subjects(world: &World) {
     for tenant in Tenant::hostile() {
         let share = world.given(&tenant, &Fields::new()).await;
         let (mut one, mut two) = (world.connect(&share).await.unwrap(), world.connect(&share).await.unwrap());

@@ -100,6 +100,22 @@ async fn many_at_once_do_not_get_in_each_others_way() {
 }
 
 #[tokio::test]
+async fn a_revocation_that_ended_half_way_is_finished() {
+    let Some(world) = World::start().await else { return };
+    let tenant = tenant("team-a", "report");
+    let first = world.given(&tenant, &Fields::new()).await;
+    let session = world.connect(&first).await.unwrap();
+    session.batch_execute("RESET ROLE; CREATE TABLE by_login (n int)").await.unwrap();
+    let mut renewed = world.postgres.offer(&tenant, &first.fields, true).await.unwrap();
+    world.postgres.register(&tenant, &mut renewed).await.unwrap();
+    let half = format!("ALTER ROLE {} NOLOGIN PASSWORD NULL", first.field("user"));
+    world.superuser().await.batch_execute(&half).await.unwrap();
+    world.postgres.revoke(&tenant, &renewed).await.unwrap();
+    assert!(session.query_one("SELECT 1", &[]).await.is_err(), "its sessions are ended");
+    world.connect(&renewed).await.unwrap().batch_execute("INSERT INTO by_login VALUES (1)").await.unwrap();
+}
+
+#[tokio::test]
 async fn a_credential_is_renewed_while_the_former_one_still_works() {
     let Some(world) = World::start().await else { return };
     let tenant = tenant("team-a", "report");
