@@ -6,13 +6,27 @@ CARGO_DENY_VERSION := 0.20.2
 CARGO_DENY := $(CACHE)/tools/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
 CARGO_FUZZ_VERSION := 0.13.2
 CARGO_FUZZ := $(CACHE)/tools/cargo-fuzz-$(CARGO_FUZZ_VERSION)/bin/cargo-fuzz
+CARGO_CYCLONEDX_VERSION := 0.5.9
+CARGO_CYCLONEDX := $(CACHE)/tools/cargo-cyclonedx-$(CARGO_CYCLONEDX_VERSION)/bin/cargo-cyclonedx
 FUZZ := webhook/fuzz
 FUZZ_TARGETS := bytes values
 
-.PHONY: help check format lint deny layering tools-page test build docs demo bench soak fuzz
+# What is shipped: the processes, and the engine of the examples.
+PROCESSES := kernel registrar scheduler auditor webhook
+PROGRAMS := $(PROCESSES) example-engine
+DIST := target/dist
+# Images are named as the chart names them, and as large as this at most, in bytes.
+IMAGES := target/images
+REPOSITORY := ghcr.io/randybias/tentacular-mcp
+VERSION := $(shell sed -n 's/^appVersion: //p' charts/tentacular-mcp/Chart.yaml)
+IMAGE_LIMIT := 25000000
+# Authorities that go into the images, as the system has them.
+CA_CERTIFICATES := /etc/ssl/certs/ca-certificates.crt
+
+.PHONY: help check format lint deny layering tools-page test e2e-node e2e-node-with-images build docs demo bench soak fuzz dist images image-names sbom
 
 help: ## Show this list.
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
 check: format lint layering tools-page deny ## Formatting, lints as errors, layering, docs/tools.md, dependencies.
 
@@ -45,6 +59,19 @@ build: ## All binaries, debug build.
 test: build ## All tests: pure, modules, and the whole system on a real control plane.
 	cargo test --workspace --locked
 
+# 77 is what it says where there cannot be such a cluster.
+e2e-node: ## The product as pods on two real nodes, installed by helm. Needs root and Debian; ONLY=upgrade tries a part.
+	cargo build --locked --package tentacular-node --bins
+	@target/debug/tentacular-enter; case $$? in \
+	  0) $(MAKE) images && $(MAKE) e2e-node-with-images ;; \
+	  77) ;; \
+	  *) exit 1 ;; \
+	esac
+
+e2e-node-with-images:
+	TENTACULAR_IMAGES=$(CURDIR)/$(IMAGES) cargo test --locked --package tentacular-node --test node \
+	  --config 'target."cfg(unix)".runner = "target/debug/tentacular-enter"' -- --ignored $(ONLY)
+
 docs: build ## Write docs/tools.md from what the sidecars list.
 	cargo run --locked --quiet --package tentacular-demo --bin docs
 
@@ -72,3 +99,48 @@ fuzz: $(CARGO_FUZZ) ## Made-up reviews for the webhook, which may panic at none.
 $(CARGO_FUZZ):
 	@echo "installing cargo-fuzz $(CARGO_FUZZ_VERSION) into $(CACHE), once; takes some minutes"
 	cargo install --locked --quiet cargo-fuzz --version $(CARGO_FUZZ_VERSION) --root $(CACHE)/tools/cargo-fuzz-$(CARGO_FUZZ_VERSION)
+
+# Since 2.34 glibc resolves names by /etc/hosts and DNS itself, so that a static program does without the system's libraries.
+# The second flag writes relocations in the short way (RELR), a megabyte less in the largest.
+dist: HOST = $(shell rustc --version --verbose | sed -n 's/^host: //p')
+dist: ## The programs as static release binaries in target/dist, with the authorities that TLS clients trust.
+	cargo build --locked --release --target $(HOST) $(PROGRAMS:%=--package tentacular-%) --config \
+	  'target.$(HOST).rustflags = ["-C", "target-feature=+crt-static", "-C", "link-arg=-Wl,-z,pack-relative-relocs"]'
+	@mkdir -p $(DIST)
+	@for program in $(PROGRAMS:%=tentacular-%); do \
+	  install --strip target/$(HOST)/release/$$program $(DIST)/ && \
+	  if readelf --program-headers $(DIST)/$$program | grep -q INTERP; then echo "$$program is not static"; exit 1; fi; \
+	done
+	install --mode=644 $(CA_CERTIFICATES) $(DIST)/ca-certificates.crt
+
+# A commit's images have the same digests wherever they are built from the same binaries: their time is the commit's.
+images: BUILDAH = buildah --root $(CURDIR)/$(IMAGES)/.storage --runroot $(CURDIR)/$(IMAGES)/.run --storage-driver vfs
+images: dist ## Images of what make dist built, as OCI archives in target/images. Needs buildah.
+	@command -v buildah >/dev/null || { echo "buildah is needed; it is a package of that name"; exit 1; }
+	@if [ -d $(IMAGES) ]; then chmod -R u+w $(IMAGES) && rm -r $(IMAGES); fi; mkdir -p $(IMAGES)
+	@for program in $(PROGRAMS); do \
+	  name=$(REPOSITORY)/tentacular-$$program:$(VERSION) && file=$(IMAGES)/$$program.tar && \
+	  $(BUILDAH) build --quiet --target $$program --timestamp "$$(git log -1 --format=%ct)" --build-arg BINARIES=dist \
+	    --build-arg VERSION=$(VERSION) --build-arg REVISION="$$(git describe --always --dirty --abbrev=40 --exclude='*')" \
+	    --tag oci-archive:$$file:$$name . >/dev/null && \
+	  size=$$(stat --format=%s $$file) && echo "$$file $$name $$size bytes" && \
+	  if [ $$size -gt $(IMAGE_LIMIT) ]; then echo "$$file is larger than $(IMAGE_LIMIT) bytes"; exit 1; fi || exit; \
+	done
+	@chmod -R u+w $(IMAGES)/.storage && rm -r $(IMAGES)/.storage $(IMAGES)/.run
+
+image-names:
+	@printf '%s\n' $(PROGRAMS:%=$(REPOSITORY)/tentacular-%:$(VERSION))
+
+# The tool writes beside each Cargo.toml, and names our crates by where they lie on this machine.
+sbom: $(CARGO_CYCLONEDX) ## What the processes are made of, as CycloneDX in target/dist.
+	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(CARGO_CYCLONEDX) cyclonedx --quiet --describe binaries --format json --spec-version 1.5
+	@mkdir -p $(DIST)
+	@for process in $(PROCESSES:%=tentacular-%); do \
+	  find . -path ./target -prune -o -name $${process}_bin.cdx.json -exec sed 's|file://$(CURDIR)/|file:///|g' {} + >$(DIST)/$$process.cdx.json && \
+	  grep -q '"bomFormat": "CycloneDX"' $(DIST)/$$process.cdx.json || { echo "there is no list of what $$process is made of"; exit 1; }; \
+	done
+	@find . -path ./target -prune -o -name '*_bin.cdx.json' -exec rm {} +
+
+$(CARGO_CYCLONEDX):
+	@echo "installing cargo-cyclonedx $(CARGO_CYCLONEDX_VERSION) into $(CACHE), once; takes some minutes"
+	cargo install --locked --quiet cargo-cyclonedx --version $(CARGO_CYCLONEDX_VERSION) --root $(CACHE)/tools/cargo-cyclonedx-$(CARGO_CYCLONEDX_VERSION)
