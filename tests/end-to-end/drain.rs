@@ -6,7 +6,7 @@ use anyhow::ensure;
 use serde_json::json;
 use tentacular_test_harness::{Part, mcp::Era};
 
-use crate::support::{apply_word_count, enclave, own_stack};
+use crate::support::{apply_word_count, enclave, own_stack, own_stack_with};
 
 #[tokio::test]
 async fn a_call_in_flight_is_answered_while_the_kernel_drains() -> anyhow::Result<()> {
@@ -29,6 +29,24 @@ async fn a_call_in_flight_is_answered_while_the_kernel_drains() -> anyhow::Resul
     assert_eq!(answer.json()["result"]["structuredContent"]["output"]["success"], true, "{}", answer.text);
     assert_eq!(kernel.wait().await?.code(), Some(0), "{}", kernel.last_lines(5));
     Ok(())
+}
+
+#[tokio::test]
+async fn a_kernel_that_is_about_to_end_still_answers_and_sends_clients_elsewhere() -> anyhow::Result<()> {
+    let stack = own_stack_with(&["--linger-seconds=600"]).await?;
+    let raw = stack.raw();
+    let before = raw.call("enclave_list", &json!({})).await?;
+    ensure!(before.status == 200 && !before.headers.contains_key("connection"), "{:?}", before.headers);
+    stack.process(Part::Kernel)?.terminate()?;
+    let until = Instant::now() + Duration::from_mins(1);
+    loop {
+        let answer = raw.call("enclave_list", &json!({})).await?;
+        ensure!(answer.status == 200 && answer.tool_error().is_empty(), "{}", answer.text);
+        if answer.headers.get("connection").is_some_and(|value| value == "close") {
+            return Ok(());
+        }
+        ensure!(Instant::now() < until, "connections are kept: {:?}", answer.headers);
+    }
 }
 
 #[tokio::test]

@@ -20,8 +20,13 @@ const ALLOWED: [(&str, &[&str]); 8] = [
     ("tentacular-webhook", &["tentacular-contract", "tentacular-cluster", "tentacular-process"]),
 ];
 /// Packages that stand outside of the product: the tests, the demo, the example engine.
-const OUTSIDE: [&str; 4] =
-    ["tentacular-test-harness", "tentacular-end-to-end", "tentacular-demo", "tentacular-example-engine"];
+const OUTSIDE: [&str; 5] = [
+    "tentacular-test-harness",
+    "tentacular-end-to-end",
+    "tentacular-node",
+    "tentacular-demo",
+    "tentacular-example-engine",
+];
 /// What the pure core must not depend on.
 const IMPURE: [&str; 3] = ["tokio", "hyper", "kube"];
 

@@ -5,7 +5,7 @@
 {{- $registry := $own.registry | default $root.Values.image.registry -}}
 {{- $repository := $own.repository | default (printf "%s/tentacular-%s" $root.Values.image.repository $part) -}}
 {{- $tag := $own.tag | default $root.Values.image.tag | default $root.Chart.AppVersion -}}
-{{- with $registry }}{{ . }}/{{ end }}{{ $repository }}:{{ $tag }}
+{{- with $registry }}{{ . }}/{{ end }}{{ $repository }}:{{ $tag }}{{ with $own.digest }}@{{ . }}{{ end }}
 {{- end }}
 
 {{/* Labels of everything that makes one part up. Called with a list: the root, the part's name. */}}
@@ -45,14 +45,18 @@ capabilities:
 {{- end }}
 {{- end }}
 
-{{/* What every sidecar has besides: where the sockets are, whose calls it takes, what it is called. */}}
+{{/* What a process is called that leads or holds locks: no other of its kind is at the same time. */}}
+{{- define "tentacular.identityEnv" -}}
+- name: POD_NAME
+  valueFrom: { fieldRef: { fieldPath: metadata.name } }
+{{- end }}
+
+{{/* What every sidecar has besides: where the sockets are, whose calls it takes. */}}
 {{- define "tentacular.sidecarEnv" -}}
 - name: TENTACULAR_RUN_DIR
   value: /run/tentacular/sockets
 - name: TENTACULAR_KERNEL_UID
   value: {{ .Values.kernel.uid | quote }}
-- name: POD_NAME
-  valueFrom: { fieldRef: { fieldPath: metadata.name } }
 {{- end }}
 
 {{/* The module proxy, alike for the registrar, which keeps it, and the auditor, which tells of it. */}}
@@ -69,7 +73,7 @@ capabilities:
 {{- end }}
 {{- end }}
 
-{{/* How OIDC is set, alike for the kernel and the auditor, which probes the identity provider. */}}
+{{/* How OIDC is set, alike for the kernel, the auditor, which probes the identity provider, and the registrar, which names it. */}}
 {{- define "tentacular.oidcEnv" -}}
 {{- with .Values.exoskeletonAuth -}}
 - name: TENTACULAR_EXOSKELETON_AUTH_ENABLED
@@ -82,11 +86,15 @@ capabilities:
 - name: TENTACULAR_KEYCLOAK_ISSUER
   value: {{ required "exoskeletonAuth.issuerURL is needed when exoskeletonAuth.enabled is true and there is no exoskeletonAuth.existingSecret" .issuerURL | quote }}
 {{- end }}
-{{- if .caConfigMap }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* Whom those two trust who ask the identity provider. */}}
+{{- define "tentacular.oidcTrustEnv" -}}
+{{- if and .Values.exoskeletonAuth.enabled .Values.exoskeletonAuth.caConfigMap -}}
 - name: TENTACULAR_AUTH_CA_FILE
   value: /etc/tentacular-oidc/ca.crt
-{{- end }}
-{{- end }}
 {{- end }}
 {{- end }}
 
@@ -104,14 +112,14 @@ livenessProbe:
 
 {{/* Where pods go. Called with a list: the root, the part's name. */}}
 {{- define "tentacular.placement" -}}
-{{- $root := index . 0 -}}
+{{- $root := index . 0 -}}{{- $name := index . 1 -}}
+{{- with $root.Values.topologySpreadConstraints }}
 topologySpreadConstraints:
-  - maxSkew: 1
-    topologyKey: kubernetes.io/hostname
-    whenUnsatisfiable: ScheduleAnyway
-    labelSelector:
-      matchLabels:
-        app.kubernetes.io/name: {{ index . 1 }}
+  {{- range . }}
+  - {{- toYaml . | nindent 4 }}
+    labelSelector: { matchLabels: { app.kubernetes.io/name: {{ $name }} } }
+  {{- end }}
+{{- end }}
 {{- with $root.Values.nodeSelector }}
 nodeSelector: {{- toYaml . | nindent 2 }}
 {{- end }}
@@ -150,6 +158,12 @@ imagePullSecrets: {{- toYaml . | nindent 2 }}
   value: {{ $values.enabled | quote }}
 - name: TENTACULAR_EXOSKELETON_CLEANUP_ON_UNDEPLOY
   value: {{ $values.cleanupOnUndeploy | quote }}
+- name: TENTACULAR_EXOSKELETON_MAX_CREDENTIAL_AGE
+  value: {{ $values.maxCredentialAge | quote }}
+- name: TENTACULAR_EXOSKELETON_SPIRE_ENABLED
+  value: {{ $values.spire.enabled | quote }}
+- name: TENTACULAR_SPIRE_CLASS_NAME
+  value: {{ $values.spire.className | quote }}
 {{- $paths := dict "postgres" "TENTACULAR_POSTGRES_ADMIN_PATH" "nats" "TENTACULAR_NATS_PATH" "rustfs" "TENTACULAR_RUSTFS_PATH" }}
 {{- range $service, $variable := $paths }}
 {{- if include "tentacular.backingSecret" (list $ $service) }}
@@ -172,6 +186,24 @@ imagePullSecrets: {{- toYaml . | nindent 2 }}
 {{- if $own.credentialDays }}
 - name: TENTACULAR_NATS_CREDENTIAL_DAYS
   value: {{ $own.credentialDays | int | quote }}
+{{- end }}
+{{- with $own.jetstream }}
+- name: TENTACULAR_NATS_JETSTREAM_DISK_MIB
+  value: {{ .diskMib | int64 | quote }}
+- name: TENTACULAR_NATS_JETSTREAM_MEMORY_MIB
+  value: {{ .memoryMib | int64 | quote }}
+- name: TENTACULAR_NATS_JETSTREAM_STREAMS
+  value: {{ .streams | int64 | quote }}
+- name: TENTACULAR_NATS_JETSTREAM_CONSUMERS
+  value: {{ .consumers | int64 | quote }}
+{{- end }}
+{{- if $own.spiffeEnabled }}
+- name: TENTACULAR_NATS_SPIFFE_ENABLED
+  value: "true"
+- name: TENTACULAR_NATS_AUTHZ_CONFIGMAP
+  value: {{ $own.authzConfigMap | quote }}
+- name: TENTACULAR_NATS_AUTHZ_NAMESPACE
+  value: {{ $own.authzNamespace | quote }}
 {{- end }}
 {{- if $own.accounts }}
 - name: TENTACULAR_RUSTFS_ACCOUNTS
@@ -207,4 +239,30 @@ imagePullSecrets: {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- end }}
 {{- end }}
+{{- end }}
+
+{{/* Seconds before its end at which the webhook's certificate is worth an alert: a quarter of its life, and a week for one that
+somebody else keeps. By then it should have been replaced. */}}
+{{- define "tentacular.certificateAlert" -}}
+{{- with .Values.webhook.certificate }}{{ ternary 604800 (div (int64 .lifeSeconds) 4) (ne .existingSecret "") }}{{ end }}
+{{- end }}
+
+{{/* A checksum of what the processes read only at their start and somebody else may change: an upgrade rolls the pods then. Files
+of the other Secrets are read again as they change. */}}
+{{- define "tentacular.readAtStart" -}}
+{{- $found := list -}}
+{{- with .Values.exoskeletonAuth -}}
+{{- if .enabled -}}
+{{- with .existingSecret }}{{ $found = append $found (lookup "v1" "Secret" $.Release.Namespace .).data }}{{ end -}}
+{{- with .caConfigMap }}{{ $found = append $found (lookup "v1" "ConfigMap" $.Release.Namespace .).data }}{{ end -}}
+{{- end -}}
+{{- end -}}
+{{- range $service := list "postgres" "nats" "rustfs" -}}
+{{- if include "tentacular.backingSecret" (list $ $service) -}}
+{{- with (index $.Values.exoskeleton $service).caConfigMap -}}
+{{- $found = append $found (lookup "v1" "ConfigMap" $.Release.Namespace .).data -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- with $found }}{{ . | toJson | sha256sum }}{{ end -}}
 {{- end }}

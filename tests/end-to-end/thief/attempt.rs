@@ -99,10 +99,15 @@ impl Attempt {
         Self { poses_as: Some((user, &["system:masters"])), ..self }
     }
 
+    /// The same, posing as somebody else in these groups.
+    pub(crate) fn posing_among(self, user: impl Into<String>, groups: &'static [&'static str]) -> Self {
+        Self { poses_as: Some((user.into(), groups)), ..self }
+    }
+
     /// The same as one of Kubernetes' own controllers, with every right.
     pub(crate) fn by_a_controller(self) -> Self {
         let groups = &["system:masters", "system:serviceaccounts:kube-system"];
-        Self { poses_as: Some(("system:serviceaccount:kube-system:job-controller".to_owned(), groups)), ..self }
+        self.posing_among("system:serviceaccount:kube-system:job-controller", groups)
     }
 
     /// The answer's object, or the refusal. Nothing is stored.
@@ -142,8 +147,8 @@ impl Attempt {
             By::Protection(rule) | By::Validation(rule) => format!("(rule {rule})"),
         };
         let (code, refuser) = match by {
-            By::Protection(_) => ((403, "Forbidden"), "admission webhook \"protect."),
-            By::Validation(_) => ((422, "Invalid"), "admission webhook \"validate."),
+            By::Protection(_) => ((403, "Forbidden"), "admission webhook \"ordinary."),
+            By::Validation(_) => ((422, "Invalid"), "admission webhook \""),
             _ => ((403, "Forbidden"), ""),
         };
         let told = status.message.contains(&text) && status.message.contains(refuser);

@@ -8,20 +8,15 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, ensure};
 
-use crate::{
-    cache::{self, Workshop, find_program},
-    child::Program,
-    say::say,
-};
+use crate::go_module::GoModule;
 
 /// The programs of a control plane, by the names that envtest also gives them.
 pub const PROGRAMS: [&str; 3] = ["etcd", "kube-apiserver", "kube-controller-manager"];
 
 /// A folder with the programs made elsewhere, as the kubebuilder tools name it.
 const ASSETS: &str = "KUBEBUILDER_ASSETS";
-const SOURCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/control-plane");
 const GO_MOD: &str = include_str!("../control-plane/go.mod");
 const GO_SUM: &str = include_str!("../control-plane/go.sum");
 const MAIN_GO: &str = include_str!("../control-plane/main.go");
@@ -38,8 +33,17 @@ pub async fn folder() -> anyhow::Result<PathBuf> {
         ensure!(complete(&assets), "{ASSETS} is {}, which lacks one of {}", assets.display(), PROGRAMS.join(", "));
         return Ok(assets);
     }
-    let key = cache::key(&format!("v{}", version()?), [MAIN_GO, GO_MOD, GO_SUM])?;
-    cache::folder("control-plane", &key, complete, build).await
+    let module = GoModule {
+        name: "control-plane",
+        version: version()?,
+        sources: &[MAIN_GO, GO_MOD, GO_SUM],
+        packages: &["."],
+        programs: &PROGRAMS,
+        linker_flags: linker_flags()?,
+        takes: "3 minutes",
+    };
+    let elsewhere = || format!("unless {ASSETS} is set to a folder with {}", PROGRAMS.join(", "));
+    module.folder().await.with_context(elsewhere)
 }
 
 fn complete(folder: &Path) -> bool {
@@ -55,48 +59,8 @@ pub(crate) fn version() -> anyhow::Result<&'static str> {
         .context("go.mod names no version of k8s.io/kubernetes")
 }
 
-async fn build(Workshop { scraps, output }: Workshop) -> anyhow::Result<()> {
-    let go = find_program("go").context(format!(
-        "the control plane has to be built, and there is no `go` in PATH: install Go 1.24 or later, \
-         or set {ASSETS} to a folder with {}",
-        PROGRAMS.join(", ")
-    ))?;
-    say("building etcd, kube-apiserver and kube-controller-manager once: \
-         about 3 minutes on 2 idle cores, and 1 more for the download");
-    compile(&go, &scraps, &output.join("control-plane")).await?;
-    for program in PROGRAMS {
-        std::os::unix::fs::symlink("control-plane", output.join(program))?;
-    }
-    Ok(())
-}
-
-async fn compile(go: &Path, work: &Path, binary: &Path) -> anyhow::Result<()> {
-    // The build cache takes 3 GB and is of no use once the binary is there.
-    let go_cache = work.join("go-cache");
-    // Where a killed build leaves its unfinished files for the next one to remove.
-    let go_temporary = work.join("go-temporary");
-    std::fs::create_dir(&go_temporary)?;
-    let build = Program::new(go)
-        .args(["build", "-trimpath", "-buildvcs=false", "-ldflags"])
-        .arg(linker_flags()?)
-        .arg("-o")
-        .arg(binary)
-        .arg(".")
-        .directory(SOURCE)
-        .env("CGO_ENABLED", "0")
-        .env("GOFLAGS", "-mod=readonly")
-        .env("GOWORK", "off")
-        .env("GOCACHE", &go_cache)
-        .env("GOTMPDIR", &go_temporary)
-        .start(&work.join("go-build.log"))?;
-    let status = build.wait().await?;
-    if !status.success() {
-        bail!("go build of {SOURCE} failed with {status}:\n{}", build.last_lines(20));
-    }
-    Ok(())
-}
-
-fn linker_flags() -> anyhow::Result<String> {
+/// What has the programs report the version that they are.
+pub(crate) fn linker_flags() -> anyhow::Result<String> {
     let version = version()?;
     let mut parts = version.split('.');
     let (major, minor) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());

@@ -8,7 +8,7 @@ use std::{
 use anyhow::Context as _;
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
-    KeyUsagePurpose, date_time_ymd,
+    KeyUsagePurpose, SanType, date_time_ymd,
 };
 
 /// A certificate and its key, as PEM.
@@ -26,6 +26,7 @@ pub(crate) struct Certificates {
     /// Signs the certificates of the API server and of its clients.
     pub(crate) authority: Pair,
     pub(crate) authority_der: Vec<u8>,
+    issuer: Issuer,
     pub(crate) server: Pair,
     pub(crate) admin: Pair,
     pub(crate) controller_manager: Pair,
@@ -54,7 +55,13 @@ impl Certificates {
                 key: front_proxy_authority.key().serialize_pem(),
             },
             service_accounts: Pair { certificate: tokens.public_key_pem(), key: tokens.serialize_pem() },
+            issuer: authority,
         })
+    }
+
+    /// The certificate of one more client of the API server.
+    pub(crate) fn client(&self, user: &str, group: Option<&str>) -> anyhow::Result<Pair> {
+        client(&self.issuer, user, group)
     }
 
     /// Writes them into `folder` as `<name>.crt` and `<name>.key`.
@@ -62,6 +69,7 @@ impl Certificates {
         let pairs = [
             ("ca", &self.authority),
             ("server", &self.server),
+            ("admin", &self.admin),
             ("front-proxy-ca", &self.front_proxy_authority),
             ("front-proxy", &self.front_proxy),
             ("service-accounts", &self.service_accounts),
@@ -77,6 +85,11 @@ impl Certificates {
     }
 }
 
+/// Where pods find the API server: the first address of the services' network.
+const SERVICE_ADDRESS: &str = "10.96.0.1";
+/// Where nodes find it; see [`crate::cluster`].
+pub(crate) const CLUSTER_ADDRESS: &str = "10.99.0.1";
+
 pub(crate) type Issuer = CertifiedIssuer<'static, KeyPair>;
 
 pub(crate) fn issuer(name: &str) -> anyhow::Result<Issuer> {
@@ -88,8 +101,10 @@ pub(crate) fn issuer(name: &str) -> anyhow::Result<Issuer> {
 }
 
 pub(crate) fn server(issuer: &Issuer) -> anyhow::Result<Pair> {
-    let names = ["127.0.0.1", "localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc"];
-    let mut params = CertificateParams::new(names.map(str::to_owned))?;
+    let addresses = ["127.0.0.1", SERVICE_ADDRESS, CLUSTER_ADDRESS];
+    let names = ["localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc"];
+    let mut params =
+        CertificateParams::new(addresses.into_iter().chain(names).map(str::to_owned).collect::<Vec<_>>())?;
     params.distinguished_name = named("kube-apiserver").distinguished_name;
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     sign(params, issuer)
@@ -102,6 +117,15 @@ pub(crate) fn lasting(issuer: &Issuer, names: &[&str], life: Duration) -> anyhow
     params.not_before = date_time_ymd(1970, 1, 1) + now;
     params.not_after = params.not_before + life;
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    sign(params, issuer)
+}
+
+/// With a URI for a name, and no other.
+pub(crate) fn identity(issuer: &Issuer, uri: &str) -> anyhow::Result<Pair> {
+    let mut params = CertificateParams::default();
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    params.subject_alt_names = vec![SanType::URI(uri.try_into()?)];
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth, ExtendedKeyUsagePurpose::ServerAuth];
     sign(params, issuer)
 }
 

@@ -182,6 +182,11 @@ impl Child {
         self.signal(Signal::QUIT)
     }
 
+    /// Asks it to read its configuration again, by SIGHUP. Does nothing when it has ended already.
+    pub fn reload(&self) -> anyhow::Result<()> {
+        self.signal(Signal::HUP)
+    }
+
     /// Lets it stand still, by SIGSTOP, until [`Self::resume`]. Does nothing when it has ended already.
     pub fn pause(&self) -> anyhow::Result<()> {
         self.signal(Signal::STOP)

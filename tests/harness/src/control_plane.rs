@@ -2,7 +2,10 @@
 
 mod start;
 
-use std::path::{Path, PathBuf};
+use std::{
+    net::Ipv4Addr,
+    path::{Path, PathBuf},
+};
 
 use anyhow::Context as _;
 use k8s_openapi::api::{
@@ -52,7 +55,12 @@ impl ControlPlane {
     /// Fails when the programs cannot be had (see [`crate::binaries`]) or one of them ends early; the error has the
     /// last lines of its log.
     pub async fn start() -> anyhow::Result<Self> {
-        start::start().await
+        start::start(Ipv4Addr::LOCALHOST).await
+    }
+
+    /// The same on an address that nodes can reach.
+    pub(crate) async fn start_for_nodes(address: Ipv4Addr) -> anyhow::Result<Self> {
+        start::start(address).await
     }
 
     /// Lets a node join, on the current runtime; see [`Node`]. Does nothing when there is one already.
@@ -150,6 +158,12 @@ impl ControlPlane {
     pub async fn kubeconfig_as(&self, namespace: &str, service_account: &str, path: &Path) -> anyhow::Result<()> {
         let token = self.token(namespace, service_account).await?;
         self.endpoint.write_kubeconfig(&Identity::Token(&token), namespace, path)
+    }
+
+    /// Writes a kubeconfig of whoever has this name by certificate, such as a node, readable by this user only.
+    pub(crate) fn kubeconfig_of(&self, user: &str, group: Option<&str>, path: &Path) -> anyhow::Result<()> {
+        let pair = self.certificates.client(user, group)?;
+        self.endpoint.write_kubeconfig(&Identity::Certificate(&pair), "default", path)
     }
 
     /// A token of a service account for the API server, good for some hours. Fails when the service account does not

@@ -29,7 +29,7 @@ use crate::{
 pub const SERVER_NAMESPACE: &str = "tentacular-system";
 
 /// The templates of accounts and rights.
-const RIGHTS: [&str; 3] = ["accounts.yaml", "rbac.yaml", "policies.yaml"];
+const RIGHTS: [&str; 4] = ["accounts.yaml", "rbac.yaml", "all-pods.yaml", "policies.yaml"];
 
 /// The product's objects in a control plane, and its webhook.
 #[derive(Debug)]
@@ -189,6 +189,24 @@ pub async fn install_rights(control_plane: &ControlPlane) -> anyhow::Result<()> 
 pub async fn allow_module_proxy(control_plane: &ControlPlane, namespace: &str) -> anyhow::Result<()> {
     let values = ["moduleProxy.enabled=true", &format!("moduleProxy.namespace={namespace}")];
     apply_chart(&control_plane.admin()?, &["module-proxy.yaml"], &values, |_| ()).await
+}
+
+/// What the chart gives the server where SPIRE is enabled. The policy is in force some time later.
+pub async fn allow_identities(control_plane: &ControlPlane) -> anyhow::Result<()> {
+    let values = ["exoskeleton.enabled=true", "exoskeleton.spire.enabled=true"];
+    apply_chart(&control_plane.admin()?, &["spire.yaml"], &values, |_| ()).await
+}
+
+/// What the chart gives the server where NATS knows tentacles by their identity, by this `ConfigMap` in this namespace.
+pub async fn allow_nats_entries(control_plane: &ControlPlane, namespace: &str, name: &str) -> anyhow::Result<()> {
+    let values = [
+        "exoskeleton.enabled=true",
+        "exoskeleton.nats.url=nats://nats:4222",
+        "exoskeleton.nats.spiffeEnabled=true",
+        &format!("exoskeleton.nats.authzNamespace={namespace}"),
+        &format!("exoskeleton.nats.authzConfigMap={name}"),
+    ];
+    apply_chart(&control_plane.admin()?, &["nats-entries.yaml"], &values, |_| ()).await
 }
 
 /// Applies templates of the chart as the administrator that an installation is made by.

@@ -16,7 +16,7 @@ use crate::background;
 /// Connections that wait to be accepted.
 const BACKLOG: u32 = 128;
 
-/// A port of loopback. What serves on it lives on [`background`] and ends when this is dropped.
+/// A port, of loopback as a rule. What serves on it lives on [`background`] and ends when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Port {
     address: SocketAddr,
@@ -28,8 +28,13 @@ pub(crate) struct Port {
 impl Port {
     /// Takes a free one. Fails when there is none.
     pub(crate) fn reserve() -> anyhow::Result<Self> {
+        Self::reserve_on(Ipv4Addr::LOCALHOST)
+    }
+
+    /// The same of another address.
+    pub(crate) fn reserve_on(address: Ipv4Addr) -> anyhow::Result<Self> {
         let _runtime = background().enter();
-        let reserved = socket((Ipv4Addr::LOCALHOST, 0).into())?;
+        let reserved = socket((address, 0).into())?;
         Ok(Self { address: reserved.local_addr()?, _reserved: reserved, server: Mutex::default() })
     }
 

@@ -6,6 +6,7 @@ pub mod key;
 
 use std::{
     convert::Infallible,
+    net::Ipv4Addr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -58,7 +59,12 @@ struct State {
 impl Provider {
     /// Starts it on a free port. Fails when there is none.
     pub fn start() -> anyhow::Result<Self> {
-        let port = Port::reserve()?;
+        Self::start_on(Ipv4Addr::LOCALHOST)
+    }
+
+    /// The same on another address than loopback's.
+    pub fn start_on(address: Ipv4Addr) -> anyhow::Result<Self> {
+        let port = Port::reserve_on(address)?;
         let state = State {
             current: Key::es256()?,
             encryption: Key::es256()?,

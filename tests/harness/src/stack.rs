@@ -87,7 +87,10 @@ impl Stack {
         }
         let token_path = format!("--token-path={}", stack.scratch.path().join("token").display());
         let listen = format!("--listen={}", listen.as_deref().unwrap_or("127.0.0.1:0"));
-        let mut args = vec![listen, "--linger-seconds=0".to_owned(), token_path];
+        let mut args = vec![listen, token_path];
+        if !kernel_args.iter().any(|arg| arg.starts_with("--linger-seconds")) {
+            args.push("--linger-seconds=0".to_owned());
+        }
         args.extend(kernel_args);
         stack.start_part(Part::Kernel, &args)?;
         let address = part::logged(&*stack.process(Part::Kernel)?, "serving MCP on /mcp", "address").await?;

@@ -58,6 +58,11 @@ impl Authority {
         certificates::lasting(&self.0, names, life)
     }
 
+    /// A certificate for a client and server with this identity, a URI (an X.509-SVID of SPIFFE), with its key.
+    pub fn identity(&self, uri: &str) -> anyhow::Result<Pair> {
+        certificates::identity(&self.0, uri)
+    }
+
     /// An HTTP client that trusts this authority alone and offers these protocols (ALPN).
     pub fn client(&self, protocols: &[&str]) -> anyhow::Result<reqwest::ClientBuilder> {
         Ok(reqwest::Client::builder().tls_backend_preconfigured(self.trusting(protocols)?))
@@ -84,7 +89,7 @@ pub(crate) fn trusting(roots: RootCertStore, protocols: &[&str]) -> ClientConfig
 /// The server's side of TLS. HTTP/1.1 alone: a connection carries one request at a time, so that closing one hits that
 /// request and no other.
 #[derive(Clone)]
-pub(crate) struct Acceptor(TlsAcceptor);
+pub struct Acceptor(TlsAcceptor);
 
 impl fmt::Debug for Acceptor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -94,7 +99,7 @@ impl fmt::Debug for Acceptor {
 
 impl Acceptor {
     /// With a certificate of this authority for loopback.
-    pub(crate) fn new(authority: &Authority) -> anyhow::Result<Self> {
+    pub fn new(authority: &Authority) -> anyhow::Result<Self> {
         let pair = authority.server()?;
         let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()?
@@ -107,7 +112,8 @@ impl Acceptor {
         Ok(Self(TlsAcceptor::from(Arc::new(config))))
     }
 
-    pub(crate) async fn accept(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+    /// The handshake on a connection.
+    pub async fn accept(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
         self.0.accept(stream).await
     }
 }

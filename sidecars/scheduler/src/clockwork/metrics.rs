@@ -48,9 +48,15 @@ impl Default for Measures {
 }
 
 impl Measures {
-    /// Counts that `metrics` shows.
+    /// Counts that `metrics` shows, from 0 on: of a counter that begins later Prometheus does not see how it begins.
     pub(crate) fn new(metrics: &Metrics) -> Self {
         let measures = Self::default();
+        for why in [Why::Missed, Why::Frozen, Why::Overlap] {
+            drop(measures.skipped.get_or_create(&SkippedLabels { reason: why.as_str() }));
+        }
+        for success in [true, false] {
+            drop(measures.ended.get_or_create(&EndedLabels { outcome: outcome(success) }));
+        }
         metrics.register(|registry| {
             let Self { leader, fired, lateness, ended, skipped, lost } = measures.clone();
             registry.register("scheduler_leader", "1 while this process fires schedules, else 0", leader);
@@ -73,8 +79,7 @@ impl Measures {
     }
 
     pub(super) fn ended(&self, success: bool) {
-        let outcome = if success { "succeeded" } else { "failed" };
-        self.ended.get_or_create(&EndedLabels { outcome }).inc();
+        self.ended.get_or_create(&EndedLabels { outcome: outcome(success) }).inc();
     }
 
     pub(super) fn skipped(&self, why: Why, count: u32) {
@@ -84,4 +89,8 @@ impl Measures {
     pub(super) fn lost(&self) {
         self.lost.inc();
     }
+}
+
+const fn outcome(success: bool) -> &'static str {
+    if success { "succeeded" } else { "failed" }
 }

@@ -30,22 +30,22 @@ const PORT_TAKEN: &str = "address already in use";
 /// Enough of a log for the reason of an early end; a panic's stack is what comes last.
 const LOG_LINES: usize = 30;
 
-pub(super) async fn start() -> anyhow::Result<ControlPlane> {
+pub(super) async fn start(address: Ipv4Addr) -> anyhow::Result<ControlPlane> {
     let binaries = binaries::folder().await?;
-    match attempt(&binaries).await {
-        Err(error) if format!("{error:#}").contains(PORT_TAKEN) => attempt(&binaries).await,
+    match attempt(&binaries, address).await {
+        Err(error) if format!("{error:#}").contains(PORT_TAKEN) => attempt(&binaries, address).await,
         result => result,
     }
 }
 
-async fn attempt(binaries: &Path) -> anyhow::Result<ControlPlane> {
+async fn attempt(binaries: &Path, address: Ipv4Addr) -> anyhow::Result<ControlPlane> {
     let scratch = Scratch::new()?;
     let folder = scratch.path();
     let certificates = Certificates::generate()?;
     certificates.write(&folder.join("pki"))?;
-    let port = free_port()?;
+    let port = free_port(address)?;
     let endpoint = Endpoint {
-        url: format!("https://127.0.0.1:{port}"),
+        url: format!("https://{address}:{port}"),
         authority_pem: certificates.authority.certificate.clone(),
         authority_der: certificates.authority_der.clone(),
     };
@@ -60,7 +60,7 @@ async fn attempt(binaries: &Path) -> anyhow::Result<ControlPlane> {
     let etcd = launch(binaries, folder, "etcd", &etcd_flags(folder))?;
     until(deadline, &[("etcd", &etcd)], || etcd_healthy(folder)).await?;
     // The controller manager waits for the API server by itself and gets ready meanwhile.
-    let api_server = launch(binaries, folder, "kube-apiserver", &api_server_flags(folder, port))?;
+    let api_server = launch(binaries, folder, "kube-apiserver", &api_server_flags(folder, address, port))?;
     let controller_manager = launch(binaries, folder, "kube-controller-manager", &controller_manager_flags(folder))?;
     let programs =
         [("etcd", &etcd), ("kube-apiserver", &api_server), ("kube-controller-manager", &controller_manager)];
@@ -90,8 +90,8 @@ fn launch(binaries: &Path, folder: &Path, program: &str, flags: &[String]) -> an
         .start(&folder.join(program).with_extension("log"))
 }
 
-fn free_port() -> anyhow::Result<u16> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port on loopback")?;
+fn free_port(address: Ipv4Addr) -> anyhow::Result<u16> {
+    let listener = TcpListener::bind((address, 0)).with_context(|| format!("no free port on {address}"))?;
     Ok(listener.local_addr()?.port())
 }
 
@@ -158,22 +158,18 @@ fn etcd_flags(folder: &Path) -> Vec<String> {
     ]
 }
 
-fn api_server_flags(folder: &Path, port: u16) -> Vec<String> {
+fn api_server_flags(folder: &Path, address: Ipv4Addr, port: u16) -> Vec<String> {
     let pki = folder.join("pki");
     let pki = pki.display();
-    vec![
+    let mut flags = vec![
         format!("--etcd-servers=unix://{}", folder.join(ETCD_SOCKET).display()),
-        "--bind-address=127.0.0.1".into(),
+        format!("--bind-address={address}"),
         format!("--secure-port={port}"),
-        // Loopback may not be an endpoint of the service `kubernetes`, so there is none.
-        "--endpoint-reconciler-type=none".into(),
         "--service-cluster-ip-range=10.96.0.0/16".into(),
         format!("--tls-cert-file={pki}/server.crt"),
         format!("--tls-private-key-file={pki}/server.key"),
         format!("--client-ca-file={pki}/ca.crt"),
         "--authorization-mode=Node,RBAC".into(),
-        // Where the node's kubelet is: of its addresses this one is on loopback.
-        "--kubelet-preferred-address-types=ExternalIP".into(),
         // PodSecurity, ServiceAccount, ResourceQuota, LimitRanger and the webhooks are on by default.
         "--enable-admission-plugins=NodeRestriction".into(),
         // As every distribution does: privileged pods are for admission to refuse, not for validation.
@@ -189,7 +185,21 @@ fn api_server_flags(folder: &Path, port: u16) -> Vec<String> {
         format!("--proxy-client-cert-file={pki}/front-proxy.crt"),
         format!("--proxy-client-key-file={pki}/front-proxy.key"),
         "--profiling=false".into(),
-    ]
+    ];
+    if address.is_loopback() {
+        // Loopback may not be an endpoint of the service `kubernetes`, so there is none.
+        flags.push("--endpoint-reconciler-type=none".into());
+        // Where the posing node's kubelet is: of its addresses this one is on loopback.
+        flags.push("--kubelet-preferred-address-types=ExternalIP".into());
+    } else {
+        flags.push(format!("--advertise-address={address}"));
+        flags.push("--kubelet-preferred-address-types=InternalIP".into());
+        flags.push(format!("--kubelet-client-certificate={pki}/admin.crt"));
+        flags.push(format!("--kubelet-client-key={pki}/admin.key"));
+        // No kube-proxy is where the API server is, so it calls a webhook's pods and not their Service's address.
+        flags.push("--enable-aggregator-routing".into());
+    }
+    flags
 }
 
 fn controller_manager_flags(folder: &Path) -> Vec<String> {

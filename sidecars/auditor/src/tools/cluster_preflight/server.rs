@@ -22,8 +22,7 @@ use super::{Issuer, check::Check, rights::upgrade};
 use crate::{
     backing,
     cluster_facts::{Cni, Enforced, cni, distribution, system_pods},
-    reach::{self, Authorities},
-    text,
+    reach, text,
 };
 
 const WEBHOOK: &str = "admission-webhook";
@@ -70,7 +69,7 @@ pub(super) async fn webhook(cluster: &Cluster, platform: &Platform) -> Check {
     }
     let bundle = entry.client_config.ca_bundle.as_ref().map_or(&[][..], |bundle| &bundle.0);
     let url = webhook_url(&entry.client_config, &platform.cluster_domain);
-    let answer = match Authorities::pem(bundle) {
+    let answer = match reach::authorities(bundle) {
         Ok(authorities) => reach::get(&url, authorities).await,
         Err(error) => Err(format!("caBundle: {error}")),
     };
@@ -134,7 +133,7 @@ pub(super) async fn identity_provider(issuer: Option<&Issuer>, home: &str) -> Ch
         return Check::warned(PROVIDER, "none is configured: the bearer token is the only way in");
     };
     let place = format!("{}/.well-known/openid-configuration", issuer.trim_end_matches('/'));
-    let answer = match Authorities::system(ca_file.as_deref()) {
+    let answer = match reach::system_and(ca_file.as_deref()) {
         Ok(authorities) => reach::get(&place, authorities).await,
         Err(error) => Err(error),
     };

@@ -134,7 +134,7 @@ pub(super) const RULES: &[Rule] = &[
     reader("discovery.k8s.io", &["endpointslices"]),
     reader(RBAC, &["roles", "rolebindings"]),
     wide(Account::Reader, "", &["namespaces"], &[], READ),
-    wide(Account::Reader, "", &["nodes", "pods"], &[], READ),
+    wide(Account::Reader, "", &["nodes"], &[], READ),
     wide(Account::Reader, "storage.k8s.io", &["storageclasses", "csidrivers"], &[], READ),
     wide(Account::Reader, "node.k8s.io", &["runtimeclasses"], &[], READ),
     wide(Account::Reader, "apiextensions.k8s.io", &["customresourcedefinitions"], &[], READ),

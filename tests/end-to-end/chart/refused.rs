@@ -1,0 +1,98 @@
+//! Wrong values are refused with their name and what to do.
+
+use anyhow::{Context as _, ensure};
+use serde_json::Value;
+use tentacular_test_harness::chart::{CHART, helm, render};
+
+#[tokio::test]
+async fn e2e_chart_a_wrong_value_is_refused_with_its_name() -> anyhow::Result<()> {
+    for (value, needles) in [
+        ("replicaCount=0", ["/replicaCount", "want 1"]),
+        ("replicas=2", ["replicas", "not allowed"]),
+        ("kernel.image.tga=1", ["/kernel/image", "tga"]),
+        ("registrar.image.digest=sha256:1", ["/registrar/image/digest", "pattern"]),
+        ("service.type=External", ["/service/type", "NodePort"]),
+        ("externalURL=mcp.example.com", ["/externalURL", "pattern"]),
+        ("scheduler.cronRunSeconds=601", ["/scheduler/cronRunSeconds", "600"]),
+        ("exoskeleton.postgres.sslMode=on", ["/exoskeleton/postgres/sslMode", "verify-full"]),
+        ("exoskeleton.rustfs.accounts=aws", ["/exoskeleton/rustfs/accounts", "minio"]),
+        ("authz.clusterRead=all", ["/authz/clusterRead", "bearer"]),
+        ("monitoring.podMonitor.interval=often", ["/monitoring/podMonitor/interval", "pattern"]),
+        ("topologySpreadConstraints[0].maxSkew=1", ["/topologySpreadConstraints/0", "topologyKey"]),
+        ("exoskeletonAuth.enabled=true", ["exoskeletonAuth.issuerURL", "needed"]),
+        ("ingress.enabled=true", ["ingress.host", "needed"]),
+        ("route.enabled=true", ["route.parentRefs", "needed"]),
+    ] {
+        let error = render(&[], &[value]).await.expect_err(value).to_string();
+        ensure!(needles.iter().all(|needle| error.contains(needle)), "{value}: {error}");
+    }
+    let error = render(&[], &["auth.token=a", "auth.bearerToken=b"]).await.expect_err("two tokens").to_string();
+    ensure!(error.contains("same setting"), "{error}");
+    Ok(())
+}
+
+/// A value of the wrong type for each, and for an object a member that it does not have.
+#[tokio::test]
+async fn e2e_chart_every_value_at_the_top_is_checked() -> anyhow::Result<()> {
+    /// Their members are the user's.
+    const FREE: [&str; 4] = ["annotations", "podAnnotations", "nodeSelector", "affinity"];
+    let values: Value = serde_saphyr::from_str(&std::fs::read_to_string(format!("{CHART}/values.yaml"))?)?;
+    let (mut wrong, mut expected) = (Vec::new(), Vec::new());
+    for (key, value) in values.as_object().context("values")? {
+        if value.is_object() && !FREE.contains(&key.as_str()) {
+            wrong.push(format!("{key}.unheardOf=1"));
+            expected.push(format!("at '/{key}': additional properties 'unheardOf' not allowed"));
+        } else {
+            wrong.push(if value.is_string() { format!("{key}={{wrong}}") } else { format!("{key}=wrong") });
+            expected.push(format!("at '/{key}': got "));
+        }
+    }
+    let wrong: Vec<_> = wrong.iter().map(String::as_str).collect();
+    let error = render(&[], &wrong).await.expect_err("wrong values").to_string();
+    for needle in &expected {
+        ensure!(error.contains(needle), "no {needle:?} in {error}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn e2e_chart_values_of_the_older_chart_are_refused_with_what_to_do() -> anyhow::Result<()> {
+    let old = [
+        ("nameOverride=mine", "names are fixed"),
+        ("fullnameOverride=mine", "names are fixed"),
+        ("namespaceOverride=mine", "--namespace"),
+        ("serviceAccount.create=true", "leave it out"),
+        ("rbac.create=true", "leave it out"),
+        ("deployment.strategy.type=Recreate", "podAnnotations"),
+        ("resources.limits.memory=1Gi", "kernel.resources"),
+        ("podSecurityContext.runAsUser=1", "kernel.uid"),
+        ("securityContext.runAsUser=1", "kernel.uid"),
+        ("livenessProbe.periodSeconds=1", "leave it out"),
+        ("readinessProbe.periodSeconds=1", "leave it out"),
+        ("extraEnvFrom[0].configMapRef.name=c", "kernel.extraEnvFrom"),
+        ("exoskeleton.secretRef=s", "exoskeleton.postgres.existingSecret"),
+    ];
+    let all = old.map(|(value, _)| value);
+    let error = render(&[], &all).await.expect_err("values of the older chart").to_string();
+    for (value, advice) in old {
+        let path = value.split(['=', '[']).next().unwrap_or_default();
+        let section = if path.starts_with("exoskeleton.") || path.starts_with("rbac.") {
+            path
+        } else {
+            path.split('.').next().unwrap_or_default()
+        };
+        let told = error.lines().any(|line| line.contains(&format!("{section}: ")) && line.contains(advice));
+        ensure!(told, "nothing of {section} with {advice:?} in {error}");
+    }
+    let harmless = ["nameOverride=", "resources=null", "exoskeleton.secretRef="];
+    render(&[], &harmless).await.context("an empty one says nothing")?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn e2e_chart_helm_lint_finds_nothing() -> anyhow::Result<()> {
+    let mut helm = helm().await?;
+    let output = helm.args(["lint", "--strict", CHART]).output().await?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    Ok(())
+}

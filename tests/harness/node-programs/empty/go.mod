@@ -1,0 +1,3 @@
+module tentacular.io/tests/empty
+
+go 1.24.0
