@@ -6,6 +6,7 @@ mod applies;
 mod backing;
 mod bare;
 mod changes;
+mod floor;
 mod forwarding;
 mod lists;
 mod load;
