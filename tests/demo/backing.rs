@@ -9,7 +9,7 @@ use tentacular_test_harness::services::{Access, Minio, Nats, Postgres};
 pub struct Services {
     /// For rows.
     pub postgres: Option<Postgres>,
-    /// For messages, with a user for each tentacle.
+    /// For messages, with an account for each tentacle.
     pub nats: Option<Nats>,
     /// For objects.
     pub minio: Option<Minio>,
@@ -45,6 +45,8 @@ impl Services {
                 format!("--nats-url={}", nats.url()),
                 format!("--nats-account={}", operator.account()),
                 format!("--nats-signing-key={}", operator.signing_seed()?),
+                format!("--nats-operator-key={}", operator.operator_seed()?),
+                format!("--nats-system-creds={}", operator.system_user()?.creds()),
             ]);
         }
         if let Some(minio) = &self.minio {

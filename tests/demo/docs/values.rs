@@ -13,7 +13,7 @@ Installs the server (two pods, each with the kernel and its three sidecars), the
 and the admission policies that narrow these. One release in a cluster; Kubernetes 1.30 or newer.
 
 ```sh
-helm install tentacular-mcp charts/tentacular-mcp --namespace tentacular-system --create-namespace
+helm install tentacular-mcp charts/tentacular-mcp --namespace tentacular-system --create-namespace --wait
 helm test tentacular-mcp --namespace tentacular-system
 ```
 

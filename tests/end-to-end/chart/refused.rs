@@ -19,6 +19,7 @@ async fn e2e_chart_a_wrong_value_is_refused_with_its_name() -> anyhow::Result<()
         ("authz.clusterRead=all", ["/authz/clusterRead", "bearer"]),
         ("monitoring.podMonitor.interval=often", ["/monitoring/podMonitor/interval", "pattern"]),
         ("topologySpreadConstraints[0].maxSkew=1", ["/topologySpreadConstraints/0", "topologyKey"]),
+        ("scheduler.uid=65534", ["kernel.uid", "four different"]),
         ("exoskeletonAuth.enabled=true", ["exoskeletonAuth.issuerURL", "needed"]),
         ("ingress.enabled=true", ["ingress.host", "needed"]),
         ("route.enabled=true", ["route.parentRefs", "needed"]),

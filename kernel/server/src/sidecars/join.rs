@@ -46,7 +46,7 @@ pub(crate) async fn join(path: &Path, uid: Option<u32>) -> Result<(LinkClient, V
 async fn offered(client: &LinkClient) -> Result<Vec<Tool>, NotJoined> {
     let discovered = ask(client, "server/discover", json!({})).await?;
     let contract = &discovered["_meta"][keys::CONTRACT_META];
-    if !contract.as_str().is_some_and(same_major) {
+    if !contract.as_str().is_some_and(|theirs| same_major(keys::CONTRACT_VERSION, theirs)) {
         return Err(NotJoined::Contract(contract.to_string()));
     }
     let mut tools = Vec::new();
@@ -69,9 +69,9 @@ async fn offered(client: &LinkClient) -> Result<Vec<Tool>, NotJoined> {
 }
 
 /// Whether two contract versions `major.minor` work together.
-fn same_major(theirs: &str) -> bool {
+fn same_major(ours: &str, theirs: &str) -> bool {
     let major = |version: &str| version.split_once('.').map(|(major, _)| major.to_owned());
-    major(theirs).is_some() && major(theirs) == major(keys::CONTRACT_VERSION)
+    major(theirs).is_some() && major(theirs) == major(ours)
 }
 
 async fn ask(client: &LinkClient, method: &'static str, mut params: Value) -> Result<Value, NotJoined> {
@@ -127,11 +127,11 @@ mod tests {
 
     #[test]
     fn a_minor_more_or_less_works_both_ways_and_another_major_does_not() {
-        for version in ["1.0", "1.1", "1.12"] {
-            assert!(same_major(version), "{version}");
+        for (ours, theirs) in [("1.0", "1.0"), ("1.0", "1.1"), ("1.1", "1.0"), ("1.0", "1.12"), ("1.12", "1.0")] {
+            assert!(same_major(ours, theirs), "{ours} {theirs}");
         }
-        for version in ["", "1", "2.0", "0.9", "10.0", "v1.0"] {
-            assert!(!same_major(version), "{version}");
+        for theirs in ["", "1", "2.0", "0.9", "10.0", "v1.0"] {
+            assert!(!same_major("1.0", theirs), "{theirs}");
         }
     }
 }

@@ -85,11 +85,7 @@ async fn nats() -> Option<Place<Nats>> {
     let system = operator.system_user().unwrap();
     let (account, signing, key) =
         (operator.account(), operator.signing_seed().unwrap(), operator.operator_seed().unwrap());
-    let creds = format!(
-        "-----BEGIN NATS USER JWT-----\n{}\n------END NATS USER JWT------\n\n-----BEGIN USER NKEY SEED-----\n{}\n\
-         ------END USER NKEY SEED------\n",
-        system.jwt, system.seed
-    );
+    let creds = system.creds();
     let (secrets, address) = (vec![signing.clone(), key.clone(), system.seed], server.server.address());
     let to = move |addresses: &[SocketAddr]| -> Box<dyn Backend> {
         let args = args(vec![

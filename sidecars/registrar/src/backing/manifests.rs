@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 use tentacular_cluster::{Kind, Object};
 use tentacular_contract::{
+    TentacleName,
     backing::Service,
     keys,
     reach::{OURS, Scope},
@@ -60,6 +61,13 @@ pub(super) fn fields(secret: Option<&Object>, service: Service) -> Fields {
     decoded.collect()
 }
 
+/// That the manifests bring what the server itself records of the tentacle's shares, whether it has any or not.
+pub(crate) fn forged(tentacle: &TentacleName, manifests: &[Manifest]) -> Option<String> {
+    let own = secret_name(tentacle.as_str());
+    let forged = manifests.iter().any(|manifest| manifest.is_secret(&own));
+    forged.then(|| format!("Secret/{own} is made by the server for its backing services; leave it out"))
+}
+
 /// Adds the shares to the manifests. What the `secret` says of services that the contract does not ask for any more stays: they
 /// have the tentacle's data. The error says what of the manifests is in the way.
 pub(crate) fn furnish(
@@ -79,9 +87,6 @@ pub(crate) fn furnish(
         manifests[index].body["data"][FILE] = completed.into();
     }
     let own = secret_name(tentacle);
-    if manifests.iter().any(|manifest| manifest.is_secret(&own)) {
-        return Err(format!("Secret/{own} is made by the server for its backing services; leave it out"));
-    }
     let identity = [
         ("principal", tenant.principal()),
         ("namespace", tenant.enclave.to_string()),

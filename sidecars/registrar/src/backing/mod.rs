@@ -35,7 +35,7 @@ use tentacular_process::link::ToolError;
 
 pub(crate) use self::{
     args::BackingArgs,
-    manifests::{Used, complete, furnish, objects_name, renew, secret, secret_name, used},
+    manifests::{Used, complete, forged, furnish, objects_name, renew, secret, secret_name, used},
     record::Record,
     share::Share,
     spire::mount,

@@ -33,6 +33,8 @@ use crate::{
 const TICK: Duration = Duration::from_secs(1);
 /// Tentacles that are looked at at the same time: the services have others to serve.
 const AT_ONCE: usize = 4;
+/// Tentacles that are looked at before it is asked anew who is due: a service that does not answer holds up the others no longer.
+const BATCH: usize = 8 * AT_ONCE;
 /// Pause between two looks at a tentacle's credentials that may expire by themselves, and up to a tenth more.
 const PERIOD: TimeDelta = TimeDelta::hours(1);
 /// First pause between two looks at one that waits for its pods or its services, which doubles up to the last.
@@ -134,30 +136,35 @@ struct Entry {
 }
 
 impl Agenda {
-    /// Of those that are there, those that are due. The others are forgotten.
+    /// Of those that are there, those that are due, a batch at most, whoever waits longest first. Those that are not there are
+    /// forgotten.
     fn due<'a>(&mut self, there: impl Iterator<Item = &'a Seen>, now: DateTime<Utc>) -> Vec<(Tenant, Wanted)> {
         let mut before = std::mem::take(&mut self.entries);
         for seen in there {
             let known = before.remove(&seen.tenant).filter(|entry| entry.seen == *seen);
-            let entry = known.unwrap_or_else(|| Entry {
+            let mut entry = known.unwrap_or_else(|| Entry {
                 renew: self.next(seen, seen.record.newest(seen.made)),
                 revoke: (!seen.record.pending().is_empty()).then_some(now),
                 in_vain: 0,
                 failed: false,
                 seen: seen.clone(),
             });
+            // A clock that was ahead and was put right would hold it up.
+            entry.renew = entry.renew.min(now + PERIOD + PERIOD / 10);
+            entry.revoke = entry.revoke.map(|at| at.min(now + LAST_PAUSE));
             self.entries.insert(seen.tenant.clone(), entry);
         }
         let due = self.entries.iter().filter_map(|(tenant, entry)| {
-            let wanted = if entry.renew <= now {
-                Wanted::All
+            let (at, wanted) = if entry.renew <= now {
+                (entry.renew, Wanted::All)
             } else {
-                entry.revoke.filter(|at| *at <= now)?;
-                Wanted::Pending
+                (entry.revoke.filter(|at| *at <= now)?, Wanted::Pending)
             };
-            Some((tenant.clone(), wanted))
+            Some((at, tenant, wanted))
         });
-        due.collect()
+        let mut due: Vec<_> = due.collect();
+        due.sort_unstable_by_key(|(at, ..)| *at);
+        due.into_iter().take(BATCH).map(|(_, tenant, wanted)| (tenant.clone(), wanted)).collect()
     }
 
     /// Notes what a look came to, nothing where it failed.

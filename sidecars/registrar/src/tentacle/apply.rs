@@ -266,10 +266,11 @@ async fn locked(
 async fn furnished(
     registrar: &Registrar,
     (scope, tenant): (&Scope<'_>, &Tenant),
-    checked: Checked,
+    mut checked: Checked,
     release: &[Live],
     renew: bool,
 ) -> Result<(Checked, Vec<Share>), ToolError> {
+    checked.violations.extend(backing::forged(scope.tentacle, &checked.manifests));
     if checked.services.is_empty() || !checked.violations.is_empty() {
         return Ok((checked, Vec::new()));
     }
@@ -290,7 +291,11 @@ async fn furnished(
     if renew {
         checked.warnings.extend(shares.iter().filter(|share| !share.fresh).map(|share| {
             let service = share.service.as_str();
-            format!("{service}: its credentials are new already, and are kept until no pod uses the former ones")
+            if backing::Record::of(secret).is_pending(share.service) {
+                format!("{service}: its credentials are new already, and are kept until no pod uses the former ones")
+            } else {
+                format!("{service}: the tentacle has no credential of its own there that could be renewed")
+            }
         }));
     }
     Ok((checked, shares))

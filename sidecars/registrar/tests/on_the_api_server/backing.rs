@@ -151,15 +151,21 @@ async fn nothing_is_registered_before_all_was_checked() {
     let world = world(&postgres, &[]).await;
     let enclave = enclave_of_rob(&world, "checked").await;
     let rob = person("rob@x.io");
-    let mut own = call(&enclave, "report", WORKFLOW);
     let made =
         json!({ "apiVersion": "v1", "kind": "Secret", "metadata": { "name": "tentacular-exoskeleton-report" } });
-    own["manifests"].as_array_mut().unwrap().push(made);
+    let bringing = |workflow: &str| {
+        let mut call = call(&enclave, "report", workflow);
+        call["manifests"].as_array_mut().unwrap().push(made.clone());
+        call
+    };
+    let forged = "Secret/tentacular-exoskeleton-report is made by the server for its backing services; leave it out";
     // What only the API server's dry run refuses.
     let mut refused = call(&enclave, "report", WORKFLOW);
     refused["manifests"][1]["spec"]["replicas"] = json!(-1);
     for (arguments, problem) in [
-        (own, "Secret/tentacular-exoskeleton-report is made by the server for its backing services; leave it out"),
+        (bringing(WORKFLOW), forged),
+        // What it says would be believed when the tentacle asks for a service later.
+        (bringing(&WORKFLOW.replace("tentacular-postgres:", "other:")), forged),
         (refused, "must be greater than or equal to 0"),
         (
             call(&enclave, "report", &WORKFLOW.replace("api:", "tentacular-nats:")),

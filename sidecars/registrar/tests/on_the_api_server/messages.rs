@@ -25,11 +25,7 @@ const HANGS: Duration = Duration::from_mins(2);
 async fn world(nats: &Nats, cleanup: bool) -> World {
     let Access::Operator(operator) = &nats.access else { panic!("{nats:?}") };
     let system = operator.system_user().unwrap();
-    let creds = format!(
-        "-----BEGIN NATS USER JWT-----\n{}\n------END NATS USER JWT------\n\n-----BEGIN USER NKEY SEED-----\n{}\n\
-         ------END USER NKEY SEED------\n",
-        system.jwt, system.seed
-    );
+    let creds = system.creds();
     let args = [
         "--exoskeleton=true".to_owned(),
         format!("--exoskeleton-cleanup={cleanup}"),
@@ -186,4 +182,23 @@ async fn a_server_that_is_away_holds_up_only_who_needs_it() {
     let removed = world.call(&rob, "wf_remove", remove).await.unwrap();
     assert_eq!(removed["exo_cleanup_details"], "nats account removed with its streams", "{removed}");
     assert!(is_refused(&former).await);
+}
+
+#[tokio::test]
+async fn who_asks_for_other_credentials_hears_that_all_have_the_same() {
+    let Some(nats) = Nats::with_token().await.unwrap() else { return };
+    let Access::Token(token) = &nats.access else { panic!("{nats:?}") };
+    let args =
+        ["--exoskeleton=true".to_owned(), format!("--nats-url={}", nats.url()), format!("--nats-token={token}")];
+    let world = World::start_with(None, &args).await.unwrap();
+    let enclave = enclave_of_rob(&world, "alike").await;
+    let mut asked = call(&enclave, "report", &workflow());
+    for renew in [false, true] {
+        asked["rotate_credentials"] = json!(renew);
+        asked["wait_seconds"] = json!(0);
+        let applied = world.call(&person("rob@x.io"), "wf_apply", asked.clone()).await.unwrap();
+        let warnings = applied["warnings"].to_string();
+        assert_eq!(warnings.contains("no credential of its own there that could be renewed"), renew, "{applied}");
+        assert!(!warnings.contains("new already") && !world.log().contains(token), "{applied}");
+    }
 }

@@ -176,11 +176,7 @@ fn postgres_args(postgres: &Postgres) -> Vec<String> {
 pub(crate) fn nats_args(nats: &Nats) -> Vec<String> {
     let Access::Operator(operator) = &nats.access else { panic!("{nats:?}") };
     let system = operator.system_user().unwrap();
-    let creds = format!(
-        "-----BEGIN NATS USER JWT-----\n{}\n------END NATS USER JWT------\n\n-----BEGIN USER NKEY SEED-----\n{}\n\
-         ------END USER NKEY SEED------\n",
-        system.jwt, system.seed
-    );
+    let creds = system.creds();
     vec![
         format!("--nats-url={}", nats.url()),
         format!("--nats-account={}", operator.account()),

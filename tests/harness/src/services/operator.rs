@@ -30,6 +30,17 @@ pub struct User {
     pub seed: String,
 }
 
+impl User {
+    /// Both as the text of a creds file.
+    pub fn creds(&self) -> String {
+        let Self { jwt, seed } = self;
+        format!(
+            "-----BEGIN NATS USER JWT-----\n{jwt}\n------END NATS USER JWT------\n\n\
+             -----BEGIN USER NKEY SEED-----\n{seed}\n------END USER NKEY SEED------\n"
+        )
+    }
+}
+
 impl Operator {
     /// New keys.
     pub(super) fn new() -> Self {

@@ -101,7 +101,7 @@ impl Accounts {
     ) -> Result<(), Failure> {
         let (found, credential) = self.given(server, tenant, creds).await?;
         if self.put(&found, (tenant, &credential), false, now).await? || fresh {
-            self.admitted(server, &found.key, &credential).await?;
+            self.admitted(server, &found.key, &credential, now).await?;
         }
         Ok(())
     }
@@ -181,14 +181,17 @@ impl Accounts {
         system.revoke(&self.configured, users, now).await
     }
 
-    /// The tentacle's account: the one that its credential names, if the server says that it is the tentacle's, or the one that
-    /// follows from the names.
+    /// The tentacle's account: the one that its credential names, if the server says that it is the tentacle's and that it admits
+    /// who signed the credential, or the one that follows from the names. Anybody can write a token that names the account which a
+    /// tentacle of the same name has by another installation.
     async fn look(&self, server: &Server, tenant: &Tenant, creds: Option<&str>) -> Result<Found<'_>, Failure> {
         let system = self.authority.connect(server, &self.configured).await?;
-        let recorded = creds.and_then(jwt::account_of).filter(|key| *key != self.configured);
-        if let Some(key) = recorded
+        let creds = creds.unwrap_or_default();
+        let is_key = |key: &String| *key != self.configured && KeyPair::from_public_key(key).is_ok();
+        if let Some(key) = jwt::account_of(creds).filter(is_key)
             && let Some(claims) = system.find(&key).await?
             && account::holder(&claims).as_ref() == Some(tenant)
+            && jwt::is_signed_by_one(creds, &Terms::read(&claims).keys)
         {
             return Ok(Found { system, key, claims: Some(claims) });
         }
@@ -241,7 +244,13 @@ impl Accounts {
     }
 
     /// Waits until the server admits the credential, with streams where there are to be some.
-    async fn admitted(&self, server: &Server, account: &str, credential: &Credential) -> Result<(), Failure> {
+    async fn admitted(
+        &self,
+        server: &Server,
+        account: &str,
+        credential: &Credential,
+        now: DateTime<Utc>,
+    ) -> Result<(), Failure> {
         let creds = credential.creds();
         let mut attempts = 1;
         while !server.admits(Admission::Creds(&creds)).await? {
@@ -254,7 +263,8 @@ impl Accounts {
         if !self.allowance.any() {
             return Ok(());
         }
-        let client = self.enter(server, account, credential.issued()).await?;
+        // What ended there was issued before the credential, which may be days old.
+        let client = self.enter(server, account, max(now, credential.issued())).await?;
         match streams::refused(&client).await? {
             None => Ok(()),
             Some(why) => Err(Failure::Refused(format!(

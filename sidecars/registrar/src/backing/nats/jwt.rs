@@ -1,6 +1,8 @@
 //! What a tentacle connects with: a token about its key (NATS JWT, version 2), signed by a signing key of the account, and the
 //! seed of that key.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use nkeys::{KeyPair, KeyPairType};
 use serde::{Deserialize, Serialize};
@@ -240,6 +242,12 @@ impl Credential {
 pub(super) fn account_of(creds: &str) -> Option<String> {
     let claims: Claims = token::decode(&part(creds, JWT)?)?;
     Some(claims.nats.issuer_account.unwrap_or(claims.iss))
+}
+
+/// Whether one of these keys, of which these are the public parts, signed the token of a credentials file.
+pub(super) fn is_signed_by_one(creds: &str, keys: &BTreeSet<String>) -> bool {
+    let Some(jwt) = part(creds, JWT) else { return false };
+    keys.iter().filter_map(|key| KeyPair::from_public_key(key).ok()).any(|key| token::is_signed_by(&jwt, &key))
 }
 
 /// What stands between two lines of a credentials file.

@@ -71,18 +71,36 @@ impl Postgres {
         Ok(Session { client, login, _permit: permit })
     }
 
-    /// Whether the server admits the login.
-    async fn admits(&self, login: &Login) -> Result<bool, Failure> {
+    /// Whether the server admits the login, which another password would help otherwise.
+    async fn admits(&self, administrator: &Client, login: &Login) -> Result<bool, Failure> {
         match self.protection.connect(login).await {
             Ok(_) => Ok(true),
             Err(Unconnected::Failed(error)) => match error.code() {
-                Some(&SqlState::INVALID_PASSWORD | &SqlState::INVALID_AUTHORIZATION_SPECIFICATION) => Ok(false),
+                Some(&SqlState::INVALID_PASSWORD) => Ok(false),
+                Some(&SqlState::INVALID_AUTHORIZATION_SPECIFICATION) => {
+                    if register::may_log_in(administrator, &login.user).await? {
+                        return Err(unadmitted(&login.user));
+                    }
+                    Ok(false)
+                }
                 // It is known, and all the connections that it may have are in use.
                 Some(&SqlState::TOO_MANY_CONNECTIONS) => Ok(true),
                 _ => Err(error.into()),
             },
             Err(late @ Unconnected::Late) => Err(late.into()),
         }
+    }
+
+    /// Makes the share, and sees that the server admits a login that is new: else every look would give another.
+    async fn make(&self, tenant: &Tenant, share: &Share) -> Result<(), Failure> {
+        let Session { client, login, .. } = &mut self.session().await?;
+        register::register(client, tenant, share).await?;
+        share.field("user").clone_into(&mut login.user);
+        login.password = Password(share.field("password").to_owned());
+        if share.fresh && !self.admits(client, login).await? {
+            return Err(unadmitted(&login.user));
+        }
+        Ok(())
     }
 
     async fn look(&self, tenant: &Tenant, current: &Fields, renew: bool) -> Result<Share, Failure> {
@@ -94,7 +112,7 @@ impl Postgres {
         let mut login = administrator.clone();
         login.user.clone_from(&logins[in_use.unwrap_or_default()]);
         login.password = Password(current("password").to_owned());
-        let works = in_use.is_some() && !login.password.0.is_empty() && self.admits(&login).await?;
+        let works = in_use.is_some() && !login.password.0.is_empty() && self.admits(client, &login).await?;
         if works && renew {
             // The pods that there are go on with theirs.
             login.user.clone_from(&logins[1 - in_use.unwrap_or_default()]);
@@ -105,6 +123,12 @@ impl Postgres {
         }
         Ok(Share { whereabouts: self.args.whereabouts(), fresh, ..share(login, &owner) })
     }
+}
+
+fn unadmitted(user: &str) -> Failure {
+    Failure::Refused(format!(
+        "it does not admit {user} from the registrar, which could not tell whether a password works; see pg_hba.conf and the server's log"
+    ))
 }
 
 /// A connection of the administrator.
@@ -163,7 +187,7 @@ impl Backend for Postgres {
     }
 
     fn register<'a>(&'a self, tenant: &'a Tenant, share: &'a mut Share) -> BoxFuture<'a, Result<(), Failure>> {
-        in_time(async { register::register(&mut self.session().await?.client, tenant, share).await }).boxed()
+        in_time(self.make(tenant, share)).boxed()
     }
 
     fn revoke<'a>(&'a self, tenant: &'a Tenant, share: &'a Share) -> BoxFuture<'a, Result<(), Failure>> {

@@ -48,6 +48,12 @@ async fn roles(client: &impl GenericClient, tenant: &Tenant) -> Result<Vec<Strin
     Ok(rows.into_iter().map(|row| row.get(0)).collect())
 }
 
+/// Whether there is a role of that name that may log in.
+pub(super) async fn may_log_in(client: &Client, role: &str) -> Result<bool, Failure> {
+    let found = client.query_opt("SELECT rolcanlogin FROM pg_roles WHERE rolname = $1", &[&role]).await?;
+    Ok(found.is_some_and(|row| row.get(0)))
+}
+
 /// The tenants that have roles.
 pub(super) async fn holders(client: &Client) -> Result<Vec<Holder>, Failure> {
     let mut holders = BTreeMap::new();

@@ -107,3 +107,33 @@ fn one_that_failed_is_tried_again_and_counted_until_it_succeeds() {
     assert!(agenda.due([&other].into_iter(), at(now + 3)).is_empty());
     assert_eq!(agenda.failing(), 0);
 }
+
+#[test]
+fn of_many_that_are_due_those_come_first_that_wait_longest() {
+    let mut agenda = agenda(None);
+    let many: Vec<_> = (0..100).map(|number| seen(&format!("a{number}"), "")).collect();
+    let waits = seen("waits", TO_REVOKE);
+    let there = || many.iter().chain([&waits]);
+    let mut now = 10 * HOUR;
+    let mut looks: BTreeMap<Tenant, u32> = BTreeMap::new();
+    while looks.len() < 101 {
+        let due = agenda.due(there(), at(now));
+        assert!(!due.is_empty() && due.len() <= BATCH, "{} of {}", due.len(), looks.len());
+        for (tenant, wanted) in due {
+            // None of them can be reached.
+            agenda.looked(&tenant, wanted, None, at(now + 20));
+            *looks.entry(tenant).or_default() += 1;
+        }
+        now += 20;
+    }
+    assert!(looks.values().all(|looks| *looks <= 2), "{looks:?}");
+}
+
+#[test]
+fn a_clock_that_was_put_right_holds_nothing_up() {
+    let (mut agenda, one) = (agenda(None), seen("report", OF_1000));
+    assert_eq!(due(&mut agenda, &one, 1_000_000), Some(Wanted::All));
+    agenda.looked(&one.tenant, Wanted::All, Some(Looked::Settled), at(1_000_000));
+    assert_eq!(due(&mut agenda, &one, 2000), None);
+    assert_eq!(due(&mut agenda, &one, 2000 + HOUR + HOUR / 10), Some(Wanted::All));
+}

@@ -1,6 +1,7 @@
 //! How much a tentacle may keep in streams, and how long.
 
 use async_nats::jetstream::{consumer, stream};
+use chrono::TimeDelta;
 use futures::TryStreamExt as _;
 
 use super::{
@@ -119,4 +120,19 @@ async fn a_removal_that_stopped_half_way_is_finished_or_taken_back() {
     let anew = world.given(&tenant, &again.fields).await;
     let tentacle = world.connect(&anew).await.unwrap();
     assert_eq!(names(&tentacle.jetstream()).await, [""; 0]);
+}
+
+#[tokio::test]
+async fn room_that_is_changed_counts_for_credentials_of_days_ago() {
+    let Some(world) = World::start_with(&[STREAMS]).await else { return };
+    let tenant = tenant("team-a", "report");
+    let ago = Utc::now() - TimeDelta::days(3);
+    let mut first = world.nats.find(&tenant, &Fields::new(), false, ago).await.unwrap();
+    world.nats.register(&tenant, &mut first).await.unwrap();
+    let larger = with_accounts(&world.server, &["--nats-jetstream-disk-mib=2"]);
+    let mut same = larger.offer(&tenant, &first.fields, false).await.unwrap();
+    assert!(!same.fresh);
+    larger.register(&tenant, &mut same).await.unwrap();
+    let jetstream = world.connect(&same).await.unwrap().jetstream();
+    assert_eq!(jetstream.query_account().await.unwrap().limits.max_storage, Some(2 << 20));
 }

@@ -135,6 +135,38 @@ async fn an_account_that_is_somebody_elses_is_left_alone() {
 }
 
 #[tokio::test]
+async fn the_account_that_another_installation_gave_the_same_names_is_not_taken_by_naming_it() {
+    let Some(world) = World::start().await else { return };
+    let tenant = tenant("team-a", "report");
+    let theirs = world.given(&tenant, &Fields::new()).await;
+    // The same operator, and an account and a signing key of its own.
+    let (signing, configured) = (KeyPair::new_account(), KeyPair::new_account().public_key());
+    put(&world, json!({ "sub": configured, "name": "other", "nats": { "type": "account", "version": 2 } })).await;
+    let system = operator(&world.server).system_user().unwrap();
+    let given = [
+        format!("--nats-url={}", world.server.url()),
+        format!("--nats-operator-key={}", operator(&world.server).operator_seed().unwrap()),
+        format!("--nats-system-creds={}", jwt::creds_file(&system.jwt, &system.seed)),
+        format!("--nats-account={configured}"),
+        format!("--nats-signing-key={}", signing.seed().unwrap()),
+    ];
+    let nats = from(&given).unwrap().unwrap();
+    let named = |account: String| {
+        let signer = Signer { account, key: KeyPair::new_account(), streams: false };
+        let forged = signer.issue(&tenant, &[], (Utc::now(), Utc::now() + TimeDelta::days(1))).unwrap();
+        Fields::from([("creds".to_owned(), forged.creds())])
+    };
+    for account in [account_of(&theirs), "* >\r\n".to_owned(), String::new()] {
+        let forged = named(account);
+        let mut own = nats.offer(&tenant, &forged, false).await.unwrap();
+        nats.register(&tenant, &mut own).await.unwrap();
+        assert_ne!(account_of(&own), account_of(&theirs));
+        assert_eq!(nats.unregister(&tenant, &forged).await.unwrap(), Some("account removed with its streams"));
+    }
+    assert!(!world.nats.offer(&tenant, &theirs.fields, false).await.unwrap().fresh);
+}
+
+#[tokio::test]
 async fn accounts_that_the_server_has_lost_come_back_and_revive_nothing() {
     let Some(mut world) = World::start_with(&[STREAMS]).await else { return };
     let tenant = tenant("team-a", "report");
