@@ -71,18 +71,19 @@ async fn run(args: Args) -> anyhow::Result<()> {
     schedule(&mcp).await?;
     shares::show(&stack, &mcp, (ENCLAVE, &manifests()?), &services).await?;
     say("the tour is over");
+    if args.once {
+        return Ok(());
+    }
     say(&format!("MCP_URL={}", stack.url()));
     say(&format!("MCP_TOKEN={}", stack.token()));
     say(&format!("KUBECONFIG={}", installation.control_plane().admin_kubeconfig().display()));
     say(&format!("RUN_DIR={}", stack.run_dir().display()));
-    if !args.once {
-        say("press Ctrl-C to end");
-        tokio::select! {
-            pressed = tokio::signal::ctrl_c() => pressed?,
-            ended = stack.first_to_end() => bail!("the {} ended by itself", ended?.name()),
-        }
-        say("ending");
+    say("press Ctrl-C to end");
+    tokio::select! {
+        pressed = tokio::signal::ctrl_c() => pressed?,
+        ended = stack.first_to_end() => bail!("the {} ended by itself", ended?.name()),
     }
+    say("ending");
     Ok(())
 }
 

@@ -176,13 +176,12 @@ pub(super) const VALUES: [&[&str]; 10] = [
 const DIGEST: &str = "image.digest=sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
 /// Values that each part has.
-const OF_A_PART: [&str; 12] = [
+const OF_A_PART: [&str; 11] = [
     "image.registry=registry.example.com",
     "image.repository=own",
     "image.tag=1.2.3",
     DIGEST,
     "logLevel=debug",
-    "uid=1001",
     "resources.limits.memory=1Gi",
     "resources.requests.memory=64Mi",
     "resources.requests.cpu=100m",
@@ -195,8 +194,11 @@ const OF_A_PART: [&str; 12] = [
 pub(super) fn sets() -> Vec<Vec<String>> {
     let owned = |values: &&[&str]| values.iter().map(|&value| value.to_owned()).collect();
     let mut sets: Vec<Vec<String>> = VALUES.iter().map(owned).collect();
-    let parts = PROCESSES.iter().flat_map(|part| OF_A_PART.map(|value| format!("{}.{value}", part.name())));
-    sets.push(parts.collect());
+    let of_parts = PROCESSES.iter().zip(1001..).flat_map(|(part, uid)| {
+        let name = part.name();
+        OF_A_PART.map(|value| format!("{name}.{value}")).into_iter().chain([format!("{name}.uid={uid}")])
+    });
+    sets.push(of_parts.collect());
     sets
 }
 
