@@ -1,13 +1,13 @@
 //! From an empty cluster to a working tool call.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 
-use anyhow::ensure;
+use anyhow::{bail, ensure};
 use serde_json::{Value, json};
 use tentacular_test_harness::{
     Provider, TcpProxy,
     mcp::{Era, Mcp, Raw},
-    services::Postgres,
+    services::{Access, Minio, Nats, Postgres},
     tls::Authority,
 };
 
@@ -72,10 +72,7 @@ async fn node_with_oidc_people_sign_in_and_own_what_they_make() -> anyhow::Resul
 async fn node_with_secrets_that_are_there_before_it_needs_no_other() -> anyhow::Result<()> {
     let release = Release::none().await?;
     let provider = Provider::start_on(release.cluster.address()?)?;
-    let postgres = Postgres::start().await?;
-    // The server is on loopback, where no pod comes.
-    let way = |postgres: &Postgres| TcpProxy::start_on(release.cluster.address()?, postgres.server.address());
-    let way = postgres.as_ref().map(way).transpose()?;
+    let services = Services::start(&release).await?;
     let authority = Authority::new()?;
     let token = "a token that somebody chose";
     release.secret("mine", &json!({ "token": token })).await?;
@@ -88,14 +85,10 @@ async fn node_with_secrets_that_are_there_before_it_needs_no_other() -> anyhow::
         "exoskeletonAuth.enabled=true",
         "exoskeletonAuth.existingSecret=oidc",
     ];
-    if let Some((postgres, way)) = postgres.as_ref().zip(way.as_ref()) {
-        let login = &postgres.administrator;
-        let secret = json!({
-            "host": way.address().ip(), "port": way.address().port().to_string(),
-            "database": login.database, "user": login.user, "password": login.password,
-        });
-        release.secret("database", &secret).await?;
-        values.extend(["exoskeleton.enabled=true", "exoskeleton.postgres.existingSecret=database"]);
+    let given = services.secrets(&release).await?;
+    if !given.is_empty() {
+        values.push("exoskeleton.enabled=true");
+        values.extend(given.iter().map(|(_, value)| *value));
     }
     release.install(&values).await?;
     release.helm(&["test", "tentacular-mcp"]).await?;
@@ -111,9 +104,8 @@ async fn node_with_secrets_that_are_there_before_it_needs_no_other() -> anyhow::
     let arguments = json!({ "name": "team", "owner_email": "ann@example.com" });
     let enclave = until("an enclave", || call("enclave_provision", arguments.clone()), Value::is_object).await?;
     ensure!(enclave["name"] == "team", "{enclave}");
-    if postgres.is_some() {
-        let available = |status: &Value| status["postgres_available"] == true;
-        until("postgres", || call("exo_status", json!({})), available).await?;
+    for (available, _) in given {
+        until(available, || call("exo_status", json!({})), |status: &Value| status[available] == true).await?;
     }
     let ann = provider.token(&provider.claims("ann", "ann@example.com"));
     let ann = Raw::new(&release.url(1)?.replace("http:", "https:"), Some(&ann)).over(authority.client(&[])?.build()?);
@@ -124,6 +116,55 @@ async fn node_with_secrets_that_are_there_before_it_needs_no_other() -> anyhow::
     );
     owned.await?;
     Ok(())
+}
+
+/// The backing services that this machine can have, and how pods get there: they are on loopback, where no pod comes.
+struct Services {
+    postgres: Option<(Postgres, TcpProxy)>,
+    nats: Option<(Nats, TcpProxy)>,
+    minio: Option<(Minio, TcpProxy)>,
+}
+
+impl Services {
+    async fn start(release: &Release) -> anyhow::Result<Self> {
+        let address = release.cluster.address()?;
+        let way = |to: SocketAddr| TcpProxy::start_on(address, to);
+        let way = &way;
+        let postgres = Postgres::start().await?.map(|one| way(one.server.address()).map(|way| (one, way)));
+        let nats = Nats::with_token().await?.map(|one| way(one.server.address()).map(|way| (one, way)));
+        let minio = Minio::start().await?.map(|one| way(one.server.address()).map(|way| (one, way)));
+        Ok(Self { postgres: postgres.transpose()?, nats: nats.transpose()?, minio: minio.transpose()? })
+    }
+
+    /// Makes a Secret for each. Returns the member of `exo_status` that says whether it is available, and the chart's value.
+    async fn secrets(&self, release: &Release) -> anyhow::Result<Vec<(&'static str, &'static str)>> {
+        let mut made = Vec::new();
+        if let Some((postgres, way)) = &self.postgres {
+            let (login, address) = (&postgres.administrator, way.address());
+            let secret = json!({
+                "host": address.ip(), "port": address.port().to_string(),
+                "database": login.database, "user": login.user, "password": login.password,
+            });
+            release.secret("database", &secret).await?;
+            made.push(("postgres_available", "exoskeleton.postgres.existingSecret=database"));
+        }
+        if let Some((nats, way)) = &self.nats {
+            let Access::Token(token) = &nats.access else { bail!("{nats:?} has no token") };
+            release
+                .secret("messages", &json!({ "url": format!("nats://{}", way.address()), "token": token }))
+                .await?;
+            made.push(("nats_available", "exoskeleton.nats.existingSecret=messages"));
+        }
+        if let Some((minio, way)) = &self.minio {
+            let secret = json!({
+                "endpoint": format!("http://{}", way.address()), "bucket": "tentacular", "region": "us-east-1",
+                "access_key": minio.access_key, "secret_key": minio.secret_key,
+            });
+            release.secret("objects", &secret).await?;
+            made.push(("rustfs_available", "exoskeleton.rustfs.existingSecret=objects"));
+        }
+        Ok(made)
+    }
 }
 
 /// The Secrets `server-tls` and `webhook-tls`, with certificates of `authority`.
