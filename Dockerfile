@@ -13,7 +13,8 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,targe
     make dist DIST=/dist
 
 FROM scratch AS dist
-COPY target/dist/ /dist/
+ARG DIST=target/dist
+COPY ${DIST}/ /dist/
 
 FROM ${BINARIES} AS binaries
 

@@ -22,13 +22,16 @@ VERSION := $(shell sed -n 's/^appVersion: //p' charts/tentacular-mcp/Chart.yaml)
 IMAGE_LIMIT := 25000000
 # Authorities that go into the images, as the system has them.
 CA_CERTIFICATES := /etc/ssl/certs/ca-certificates.crt
+# The same with the contract's next minor version, for a test that has both. Cargo keeps what it builds of either.
+NEXT_IMAGES := target/images-next
+NEXT := DIST=target/dist-next IMAGES=$(NEXT_IMAGES) VERSION=next FEATURES=tentacular-contract/next-minor
 
-.PHONY: help check format lint deny layering tools-page test e2e-node e2e-node-with-images build docs demo bench soak fuzz dist images image-names sbom
+.PHONY: help check format lint deny layering pages test e2e-node e2e-node-with-images build docs demo bench soak fuzz dist images image-names sbom
 
 help: ## Show this list.
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
-check: format lint layering tools-page deny ## Formatting, lints as errors, layering, docs/tools.md, dependencies.
+check: format lint layering pages deny ## Formatting, lints as errors, layering, generated pages, dependencies.
 
 format:
 	cargo fmt --all --check
@@ -40,7 +43,7 @@ lint:
 layering:
 	cargo test --locked --quiet --package tentacular-end-to-end --test layering
 
-tools-page: build
+pages: build
 	cargo run --locked --quiet --package tentacular-demo --bin docs -- --check
 
 deny: $(CARGO_DENY)
@@ -57,22 +60,23 @@ build: ## All binaries, debug build.
 	cargo build --workspace --bins --locked
 
 test: build ## All tests: pure, modules, and the whole system on a real control plane.
-	cargo test --workspace --locked
+	cargo test --workspace --locked --no-fail-fast
 
 # 77 is what it says where there cannot be such a cluster.
 e2e-node: ## The product as pods on two real nodes, installed by helm. Needs root and Debian; ONLY=upgrade tries a part.
 	cargo build --locked --package tentacular-node --bins
 	@target/debug/tentacular-enter; case $$? in \
-	  0) $(MAKE) images && $(MAKE) e2e-node-with-images ;; \
+	  0) $(MAKE) images $(NEXT) && $(MAKE) images && $(MAKE) e2e-node-with-images ;; \
 	  77) ;; \
 	  *) exit 1 ;; \
 	esac
 
 e2e-node-with-images:
-	TENTACULAR_IMAGES=$(CURDIR)/$(IMAGES) cargo test --locked --package tentacular-node --test node \
+	TENTACULAR_IMAGES=$(CURDIR)/$(IMAGES) TENTACULAR_NEXT_IMAGES=$(CURDIR)/$(NEXT_IMAGES) \
+	  cargo test --locked --package tentacular-node --test node \
 	  --config 'target."cfg(unix)".runner = "target/debug/tentacular-enter"' -- --ignored $(ONLY)
 
-docs: build ## Write docs/tools.md from what the sidecars list.
+docs: build ## Write the pages that are made of what the product says of itself: tools, settings, metrics, the chart's README.
 	cargo run --locked --quiet --package tentacular-demo --bin docs
 
 demo: build ## A tour of the running system; ONCE=1 ends after it, PORT=8080 fixes the port.
@@ -104,7 +108,7 @@ $(CARGO_FUZZ):
 # The second flag writes relocations in the short way (RELR), a megabyte less in the largest.
 dist: HOST = $(shell rustc --version --verbose | sed -n 's/^host: //p')
 dist: ## The programs as static release binaries in target/dist, with the authorities that TLS clients trust.
-	cargo build --locked --release --target $(HOST) $(PROGRAMS:%=--package tentacular-%) --config \
+	cargo build --locked --release --target $(HOST) $(PROGRAMS:%=--package tentacular-%) $(FEATURES:%=--features %) --config \
 	  'target.$(HOST).rustflags = ["-C", "target-feature=+crt-static", "-C", "link-arg=-Wl,-z,pack-relative-relocs"]'
 	@mkdir -p $(DIST)
 	@for program in $(PROGRAMS:%=tentacular-%); do \
@@ -121,7 +125,7 @@ images: dist ## Images of what make dist built, as OCI archives in target/images
 	@for program in $(PROGRAMS); do \
 	  name=$(REPOSITORY)/tentacular-$$program:$(VERSION) && file=$(IMAGES)/$$program.tar && \
 	  $(BUILDAH) build --quiet --target $$program --timestamp "$$(git log -1 --format=%ct)" --build-arg BINARIES=dist \
-	    --build-arg VERSION=$(VERSION) --build-arg REVISION="$$(git describe --always --dirty --abbrev=40 --exclude='*')" \
+	    --build-arg DIST=$(DIST) --build-arg VERSION=$(VERSION) --build-arg REVISION="$$(git describe --always --dirty --abbrev=40 --exclude='*')" \
 	    --tag oci-archive:$$file:$$name . >/dev/null && \
 	  size=$$(stat --format=%s $$file) && echo "$$file $$name $$size bytes" && \
 	  if [ $$size -gt $(IMAGE_LIMIT) ]; then echo "$$file is larger than $(IMAGE_LIMIT) bytes"; exit 1; fi || exit; \

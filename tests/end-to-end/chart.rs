@@ -1,12 +1,11 @@
-//! The chart, by the real helm: what it renders is what the API server takes, wrong values are refused with the reason, every
-//! setting of a process has its place, and a release can be installed, upgraded, rolled back and removed.
+//! The chart, by the real helm: what it renders is what the API server takes, wrong values are refused with the reason, and a
+//! release can be installed, upgraded, rolled back and removed. That each setting of a process has its place, `make docs` sees to.
 
 mod narrowed;
 mod pods;
 mod refused;
 mod release;
 mod rendered;
-mod settings;
 
 use tentacular_test_harness::Part;
 

@@ -40,7 +40,7 @@ async fn a_tool_that_hangs_ends_alone_at_its_own_deadline() -> anyhow::Result<()
 #[tokio::test]
 async fn a_stream_past_its_deadline_ends_with_an_event_that_says_so() -> anyhow::Result<()> {
     let stack = guests().await?;
-    let (_sidecar, mut calls) = HandMade::held(&stack.run_dir(), "late-streams", [within(tool("late_stream"), 1)])?;
+    let (_sidecar, mut calls) = HandMade::held(&stack.run_dir(), "late-streams", [within(tool("late_stream"), 5)])?;
     until_listed(stack, "late_stream", true).await?;
     let first = b"data: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/progress\",\"params\":{}}\n\n";
     for era in ERAS {
@@ -55,7 +55,7 @@ async fn a_stream_past_its_deadline_ends_with_an_event_that_says_so() -> anyhow:
         let data = events[0].lines().find_map(|line| line.strip_prefix("data: ")).unwrap_or_default();
         let last: Value = serde_json::from_str(data)?;
         assert_eq!((&last["id"], &last["result"]["isError"]), (&json!(1), &json!(true)), "{era:?}: {text}");
-        assert!(data.contains("late_stream took longer than its 1 s"), "{era:?}: {text}");
+        assert!(data.contains("late_stream took longer than its 5 s"), "{era:?}: {text}");
         call.closed().await?;
     }
     Ok(())
@@ -64,7 +64,7 @@ async fn a_stream_past_its_deadline_ends_with_an_event_that_says_so() -> anyhow:
 #[tokio::test]
 async fn an_answer_that_stops_half_way_is_cut_at_its_deadline() -> anyhow::Result<()> {
     let stack = guests().await?;
-    let (_sidecar, mut calls) = HandMade::held(&stack.run_dir(), "late-halves", [within(tool("late_half"), 1)])?;
+    let (_sidecar, mut calls) = HandMade::held(&stack.run_dir(), "late-halves", [within(tool("late_half"), 5)])?;
     until_listed(stack, "late_half", true).await?;
     let answer = tokio::spawn(Message::call(Era::Stateless, "late_half", &json!({})).to(&stack.raw()).send());
     let mut call = calls.next().await?;

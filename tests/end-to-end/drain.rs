@@ -1,12 +1,10 @@
 //! At SIGTERM a process finishes what runs, takes nothing new, and exits with 0.
 
-use std::time::{Duration, Instant};
-
 use anyhow::ensure;
 use serde_json::json;
-use tentacular_test_harness::{Part, mcp::Era};
+use tentacular_test_harness::{Part, mcp::Era, until};
 
-use crate::support::{apply_word_count, enclave, own_stack, own_stack_with};
+use crate::support::{apply_word_count, enclave, own_stack, own_stack_with, until_in_flight};
 
 #[tokio::test]
 async fn a_call_in_flight_is_answered_while_the_kernel_drains() -> anyhow::Result<()> {
@@ -15,14 +13,9 @@ async fn a_call_in_flight_is_answered_while_the_kernel_drains() -> anyhow::Resul
     let name = enclave(&mcp, "drain").await?;
     apply_word_count(&mcp, &name).await?;
     let raw = stack.raw();
-    let arguments = json!({ "enclave": name, "name": "word-count", "input": { "text": "a b", "sleep_ms": 2000 } });
+    let arguments = json!({ "enclave": name, "name": "word-count", "input": { "text": "a b", "sleep_ms": 10_000 } });
     let call = tokio::spawn(async move { raw.call("wf_run", &arguments).await });
-    let until = Instant::now() + Duration::from_secs(20);
-    let place = json!({ "enclave": name, "name": "word-count" });
-    while !mcp.call("wf_health", place.clone()).await?["reason"].to_string().contains("in flight") {
-        ensure!(Instant::now() < until, "the run did not start");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    until_in_flight(&mcp, &name).await?;
     let kernel = stack.process(Part::Kernel)?;
     kernel.terminate()?;
     let answer = call.await??;
@@ -38,15 +31,14 @@ async fn a_kernel_that_is_about_to_end_still_answers_and_sends_clients_elsewhere
     let before = raw.call("enclave_list", &json!({})).await?;
     ensure!(before.status == 200 && !before.headers.contains_key("connection"), "{:?}", before.headers);
     stack.process(Part::Kernel)?.terminate()?;
-    let until = Instant::now() + Duration::from_mins(1);
-    loop {
+    until("connections are closed", async || {
         let answer = raw.call("enclave_list", &json!({})).await?;
-        ensure!(answer.status == 200 && answer.tool_error().is_empty(), "{}", answer.text);
-        if answer.headers.get("connection").is_some_and(|value| value == "close") {
-            return Ok(());
-        }
-        ensure!(Instant::now() < until, "connections are kept: {:?}", answer.headers);
-    }
+        assert!(answer.status == 200 && answer.tool_error().is_empty(), "{}", answer.text);
+        let closed = answer.headers.get("connection").is_some_and(|value| value == "close");
+        ensure!(closed, "{:?}", answer.headers);
+        Ok(())
+    })
+    .await
 }
 
 #[tokio::test]

@@ -1,18 +1,13 @@
 //! `authz_explain`: what it says is what the kernel does, and what it says would turn a decision does.
 
-use std::time::{Duration, Instant};
-
 use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
-use tentacular_test_harness::mcp::Mcp;
+use tentacular_test_harness::{mcp::Mcp, until};
 
 use crate::{
     enclaves::world::{Person, Team, bearer, soon},
     support::unique,
 };
-
-/// Only a hang reaches it.
-const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A team whose tentacle, of the owner, is read by members.
 async fn team(prefix: &str) -> anyhow::Result<Team> {
@@ -86,16 +81,14 @@ async fn e2e_explain_names_calls_that_turn_the_decision() -> anyhow::Result<()> 
             soon(owner, tool, call["arguments"].clone()).await?;
         }
         // What stands in the way of the tentacle itself shows once the enclave can be read.
-        let until = Instant::now() + PATIENCE;
-        loop {
+        until(format!("way {turned} of {found:?} turns it"), async || {
             let explained = explain(&team, &other.here, None).await?;
             let write = right(&explained, "write")?;
-            if write["allowed"] == true || write["because"].to_string().contains("on tentacle") {
-                break;
-            }
-            ensure!(Instant::now() < until, "way {turned} of {found:?} turns nothing: {explained}");
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+            let turned = write["allowed"] == true || write["because"].to_string().contains("on tentacle");
+            ensure!(turned, "{explained}");
+            Ok(())
+        })
+        .await?;
         turned += 1;
     }
     Ok(())

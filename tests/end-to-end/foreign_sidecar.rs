@@ -1,19 +1,13 @@
 //! A sidecar in another language joins by putting a socket into the run folder, and leaves by taking it away.
 
-use std::{
-    collections::BTreeMap,
-    path::PathBuf,
-    process::Command,
-    sync::OnceLock,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, path::PathBuf, process::Command, sync::OnceLock};
 
 use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
 use tentacular_test_harness::{
     Child, Part, Program, Stack,
     mcp::{Era, Raw},
-    part,
+    part, until,
 };
 
 use crate::{
@@ -178,11 +172,12 @@ async fn a_built_in_socket_of_another_uid_does_not_join() -> anyhow::Result<()> 
     let reason = part::logged(&kernel, "not joined", "reason").await?;
     assert!(reason.contains("not as 54321"), "{reason}");
     let raw = Raw::new(&format!("http://{address}/mcp"), Some(stack.token()));
-    let until = Instant::now() + SEEN;
-    while !raw.tools().await?.contains(&"wf_run".to_owned()) {
-        ensure!(Instant::now() < until, "the others do not join: {}", kernel.log());
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    let joined = until("the others join", async || {
+        let tools = raw.tools().await?;
+        ensure!(tools.contains(&"wf_run".to_owned()), "{tools:?}");
+        Ok(())
+    });
+    joined.await.with_context(|| kernel.log())?;
     assert!(!raw.tools().await?.contains(&"wf_list".to_owned()));
     Ok(())
 }

@@ -1,8 +1,6 @@
 //! A sidecar that misbehaves: its caller hears a sentence or a cut connection, and never takes half an answer for a whole
 //! one.
 
-use std::time::{Duration, Instant};
-
 use serde_json::{Value, json};
 use tentacular_test_harness::Stack;
 
@@ -11,10 +9,13 @@ use crate::{
     support::{guests, until_listed},
 };
 
-/// A sidecar that is as faulty as the names of its tools say. They only read, and may take a second.
+/// A sidecar that is as faulty as the names of its tools say. They only read; the one that says nothing has a second.
 async fn faulty(tools: &[&'static str]) -> anyhow::Result<(&'static Stack, HandMade)> {
     let stack = guests().await?;
-    let offered = tools.iter().map(|name| within(read_only(name), 1));
+    let offered = tools.iter().map(|&name| match name {
+        "says_nothing" => within(read_only(name), 1),
+        name => read_only(name),
+    });
     let sidecar = HandMade::listen(&stack.run_dir(), tools[0], offered, misbehave)?;
     until_listed(stack, tools[0], true).await?;
     Ok((stack, sidecar))
@@ -44,11 +45,9 @@ async fn a_fault_of_a_sidecar_is_told_in_a_sentence() -> anyhow::Result<()> {
         ("hangs_up", "the says_nothing ended while hangs_up ran"),
         ("is_unauthorized", "HTTP 401"),
     ] {
-        let begun = Instant::now();
         let answer = raw.call(tool, &json!({})).await?;
         assert_eq!(answer.status, 200, "{}", answer.text);
         assert!(answer.tool_error().contains(expected), "{}", answer.text);
-        assert!(begun.elapsed() < Duration::from_secs(20), "{tool} took {:?}", begun.elapsed());
     }
     let works = raw.call("works", &json!({})).await?;
     assert_eq!(works.json()["result"]["isError"], false, "the others are served: {}", works.text);

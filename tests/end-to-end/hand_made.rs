@@ -19,7 +19,7 @@ use tokio::{
 };
 
 /// How long a test waits for what comes about at once. Only a hang reaches it.
-const PATIENCE: Duration = Duration::from_mins(1);
+const PATIENCE: Duration = Duration::from_mins(3);
 
 /// A running sidecar. Dropping it ends its calls and takes it away.
 pub(crate) struct HandMade {

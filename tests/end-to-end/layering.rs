@@ -1,6 +1,9 @@
 //! Dependencies run one way: `contract` ← `cluster`, `process` ← the five processes; and only `cluster` (and the
 //! tests) speak to the Kubernetes API.
 
+mod architecture;
+mod threat_model;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     process::Command,

@@ -1,9 +1,9 @@
 //! `subscriptions/listen`: who asked for a change hears of it, in the form that the specification has for it.
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use futures::{StreamExt as _, stream::BoxStream};
 use serde_json::{Value, json};
-use tentacular_test_harness::{Part, Stack, mcp::Era};
+use tentacular_test_harness::{Part, Stack, mcp::Era, until};
 
 use crate::{
     hand_made::{HandMade, tool},
@@ -95,10 +95,10 @@ async fn a_caller_has_as_many_streams_as_the_limit_and_gets_one_back_for_each_th
     let refused = message.to(&stack.raw()).send().await?.text().await?;
     assert!(refused.contains("64 streams of yours are listening"), "{refused}");
     drop(listening.pop());
-    let until = std::time::Instant::now() + SEEN;
-    while message.to(&stack.raw()).send().await?.headers()["content-type"] != "text/event-stream" {
-        assert!(std::time::Instant::now() < until, "a stream that ended still counts");
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
-    Ok(())
+    until("a stream that ended counts no more", async || {
+        let answer = message.to(&stack.raw()).send().await?;
+        ensure!(answer.headers()["content-type"] == "text/event-stream");
+        Ok(())
+    })
+    .await
 }

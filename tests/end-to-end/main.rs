@@ -6,6 +6,7 @@
 mod admission;
 mod applies;
 mod audits;
+mod call;
 mod chart;
 mod check;
 mod client_leaves;
@@ -21,6 +22,7 @@ mod forwarding_faults;
 mod freshness;
 mod hand_made;
 mod health;
+mod hostile;
 mod images;
 mod isolation;
 mod keycloak;

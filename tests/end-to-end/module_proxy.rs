@@ -3,10 +3,7 @@
 mod asked;
 mod warming;
 
-use std::{
-    collections::BTreeMap,
-    time::{Duration, Instant},
-};
+use std::collections::BTreeMap;
 
 use anyhow::ensure;
 use k8s_openapi::api::{apps::v1::Deployment, core::v1::Namespace};
@@ -17,23 +14,18 @@ use tentacular_test_harness::{
     installation::allow_module_proxy,
     mcp::{Era, Mcp},
     stack::Options,
+    until,
 };
 
 use crate::support::unique;
 
-/// Longer than between two looks of the registrar, on a slow machine too.
-const PUT_RIGHT: Duration = Duration::from_mins(2);
-
 async fn status_until(mcp: &Mcp, is_so: impl Fn(&Value) -> bool) -> anyhow::Result<Value> {
-    let until = Instant::now() + PUT_RIGHT;
-    loop {
+    until("the status is as wanted", async || {
         let status = mcp.call("proxy_status", json!({})).await?;
-        if is_so(&status) {
-            return Ok(status);
-        }
-        ensure!(Instant::now() < until, "{status}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+        ensure!(is_so(&status), "{status}");
+        Ok(status)
+    })
+    .await
 }
 
 #[tokio::test]

@@ -1,18 +1,12 @@
 //! Without the API server: nothing is decided on what nobody confirms any more, and what needs no decision goes on.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::sync::Arc;
 
 use anyhow::{Context as _, ensure};
 use serde_json::json;
-use tentacular_test_harness::{ControlPlane, Installation, Stack, background, mcp::Era, tls};
+use tentacular_test_harness::{ControlPlane, Installation, Stack, background, mcp::Era, tls, until};
 
 use crate::support::{apply_word_count, enclave};
-
-/// Facts may be 30 s old; a loaded machine is slower.
-const STALE: Duration = Duration::from_mins(3);
 
 #[tokio::test]
 async fn facts_that_nobody_confirms_decide_nothing_after_a_while_and_the_rest_goes_on() -> anyhow::Result<()> {
@@ -28,11 +22,12 @@ async fn facts_that_nobody_confirms_decide_nothing_after_a_while_and_the_rest_go
     let programs = stack.installation().control_plane().programs();
     let (_, server) = programs.into_iter().find(|(name, _)| *name == "kube-apiserver").context("no API server")?;
     server.kill()?;
-    let until = Instant::now() + STALE;
-    while !stack.raw().call("wf_status", &status).await?.tool_error().contains("authorization data is stale") {
-        ensure!(Instant::now() < until, "facts that nobody confirms go on deciding");
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    }
+    until("facts that nobody confirms decide no more", async || {
+        let answer = stack.raw().call("wf_status", &status).await?;
+        ensure!(answer.tool_error().contains("authorization data is stale"), "{}", answer.text);
+        Ok(())
+    })
+    .await?;
     assert!(stack.raw().tools().await?.contains(&"wf_status".to_owned()));
     let health = tls::plain().build()?.get(stack.url().replace("/mcp", "/healthz")).send().await?;
     assert_eq!(health.status(), 200);

@@ -3,7 +3,6 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
-    time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, ensure};
@@ -23,12 +22,11 @@ use tentacular_test_harness::{
     installation::SERVER_NAMESPACE,
     mcp::{Era, Mcp},
     stack::Options,
+    until,
 };
 
 use crate::support::enclave;
 
-/// Only a hang reaches it.
-const PATIENCE: Duration = Duration::from_mins(1);
 /// The Pod Security label of a namespace.
 const ENFORCE: &str = "pod-security.kubernetes.io/enforce";
 
@@ -66,16 +64,13 @@ impl World {
 
     /// Asks until exactly these checks fail.
     async fn until_failed(&self, enclave: &str, wanted: &[&str]) -> anyhow::Result<Value> {
-        let until = Instant::now() + PATIENCE;
-        loop {
+        until(format!("{wanted:?} fail"), async || {
             let preflight = self.preflight(enclave).await?;
-            if failed(&preflight) == wanted.iter().copied().collect::<BTreeSet<_>>() {
-                assert_eq!(preflight["allPass"], wanted.is_empty(), "{preflight}");
-                return Ok(preflight);
-            }
-            ensure!(Instant::now() < until, "not {wanted:?} failed: {preflight}");
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
+            ensure!(failed(&preflight) == wanted.iter().copied().collect::<BTreeSet<_>>(), "{preflight}");
+            assert_eq!(preflight["allPass"], wanted.is_empty(), "{preflight}");
+            Ok(preflight)
+        })
+        .await
     }
 
     async fn enforce(&self, enclave: &str, level: &str) -> anyhow::Result<()> {

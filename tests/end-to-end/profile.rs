@@ -1,9 +1,6 @@
 //! `cluster_profile`, `platform_config` and `proxy_status`, as people ask them.
 
-use std::{
-    collections::BTreeMap,
-    time::{Duration, Instant},
-};
+use std::collections::BTreeMap;
 
 use anyhow::ensure;
 use k8s_openapi::api::{
@@ -11,7 +8,9 @@ use k8s_openapi::api::{
 };
 use kube::{Api, api::PostParams};
 use serde_json::{Value, json};
-use tentacular_test_harness::{Installation, Part, Stack, background, mcp::Era, node::NODE_NAME, stack::Options};
+use tentacular_test_harness::{
+    Installation, Part, Stack, background, mcp::Era, node::NODE_NAME, stack::Options, until,
+};
 
 use crate::{
     enclaves::world::{Team, bearer, soon},
@@ -116,16 +115,14 @@ async fn e2e_profile_of_the_module_proxy_is_what_its_pods_show() -> anyhow::Resu
         "selector": { "matchLabels": labels }, "template": { "metadata": { "labels": labels }, "spec": spec } } });
     let deployments = Api::<Deployment>::namespaced(admin, &name);
     deployments.create(&PostParams::default(), &serde_json::from_value(deployment)?).await?;
-    let until = Instant::now() + Duration::from_mins(1);
-    loop {
+    let status = until("the module proxy is ready", async || {
         let status = mcp.call("proxy_status", json!({})).await?;
-        if status["ready"] == true {
-            let expected = json!({ "namespace": name, "image": "ghcr.io/esm-dev/esm.sh:v136", "storage": "emptydir",
-                "installed": true, "ready": true, "untrusted": status["untrusted"] });
-            assert_eq!(status, expected);
-            return Ok(());
-        }
-        ensure!(Instant::now() < until, "{status}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+        ensure!(status["ready"] == true, "{status}");
+        Ok(status)
+    })
+    .await?;
+    let expected = json!({ "namespace": name, "image": "ghcr.io/esm-dev/esm.sh:v136", "storage": "emptydir",
+        "installed": true, "ready": true, "untrusted": status["untrusted"] });
+    assert_eq!(status, expected);
+    Ok(())
 }

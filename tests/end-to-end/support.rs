@@ -1,9 +1,6 @@
 //! What several modules need: the shared stack, names of their own, the example tentacle.
 
-use std::{
-    sync::OnceLock,
-    time::{Duration, Instant},
-};
+use std::{sync::OnceLock, time::Duration};
 
 use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
@@ -11,6 +8,7 @@ use tentacular_test_harness::{
     Installation, Part, Provider, Stack, background,
     mcp::{Era, Mcp, Raw},
     stack::Options,
+    until,
 };
 use tokio::sync::OnceCell;
 
@@ -65,27 +63,28 @@ pub(crate) async fn kernel_alone(kernel_args: Vec<String>) -> anyhow::Result<Sta
 pub(crate) async fn person(stack: &Stack, name: &str) -> anyhow::Result<Raw> {
     let provider = provider()?;
     let raw = stack.raw_as(&provider.token(&provider.claims(name, &format!("{name}@example.com"))));
-    let until = Instant::now() + SEEN;
     // The kernel fetches the provider's keys in the background.
-    while raw.request(reqwest::Method::GET).send().await?.status() != 405 {
-        ensure!(Instant::now() < until, "the kernel does not take the token of {name}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    until(format!("the kernel takes the token of {name}"), async || {
+        let status = raw.request(reqwest::Method::GET).send().await?.status();
+        ensure!(status == 405, "{status}");
+        Ok(())
+    })
+    .await?;
     Ok(raw)
 }
 
-/// The kernel looks at the run folder every second; a loaded machine is slower.
-pub(crate) const SEEN: Duration = Duration::from_secs(15);
+/// Only a hang reaches it, on a loaded machine too.
+pub(crate) const SEEN: Duration = Duration::from_mins(3);
 
 /// Waits until a tool is listed, or is no longer.
 pub(crate) async fn until_listed(stack: &Stack, tool: &str, wanted: bool) -> anyhow::Result<()> {
-    let until = Instant::now() + SEEN;
     let raw = stack.raw();
-    while raw.tools().await?.iter().any(|listed| listed == tool) != wanted {
-        ensure!(Instant::now() < until, "{tool} listed: still not {wanted}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    Ok(())
+    until(format!("{tool} listed: {wanted}"), async || {
+        let tools = raw.tools().await?;
+        ensure!(tools.iter().any(|listed| listed == tool) == wanted, "{tools:?}");
+        Ok(())
+    })
+    .await
 }
 
 /// A name that no other test has.
@@ -113,6 +112,16 @@ pub(crate) fn word_count() -> anyhow::Result<Value> {
 pub(crate) async fn apply_word_count(mcp: &Mcp, enclave: &str) -> anyhow::Result<Value> {
     let arguments = json!({ "enclave": enclave, "name": "word-count", "manifests": word_count()? });
     mcp.call("wf_apply", arguments).await
+}
+
+/// Waits until the example tentacle runs.
+pub(crate) async fn until_in_flight(mcp: &Mcp, enclave: &str) -> anyhow::Result<()> {
+    until("the run is in flight", async || {
+        let health = mcp.call("wf_health", json!({ "enclave": enclave, "name": "word-count" })).await?;
+        ensure!(health["reason"].to_string().contains("in flight"), "{health}");
+        Ok(())
+    })
+    .await
 }
 
 /// A connected client of the shared stack.

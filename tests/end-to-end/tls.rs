@@ -1,11 +1,6 @@
 //! The endpoint behind TLS: a certificate from files, replaced while clients are connected.
 
-use std::{
-    fs,
-    os::unix::fs::symlink,
-    path::PathBuf,
-    time::{Duration, Instant},
-};
+use std::{fs, os::unix::fs::symlink, path::PathBuf};
 
 use anyhow::ensure;
 use reqwest::{Client, Method, Version};
@@ -13,6 +8,7 @@ use tentacular_test_harness::{
     Part, Scratch, Stack,
     mcp::{Era, Mcp, Raw},
     tls::{Authority, Pair},
+    until,
 };
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -90,12 +86,12 @@ impl Kernel {
 
     /// Waits until the log has so many lines with this text.
     async fn until_logged(&self, text: &str, count: usize) -> anyhow::Result<()> {
-        let until = Instant::now() + SEEN;
-        while self.log()?.matches(text).count() < count {
-            ensure!(Instant::now() < until, "{text:?} is not logged {count} times: {}", self.log()?);
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        Ok(())
+        until(format!("{text:?} is logged {count} times"), async || {
+            let log = self.log()?;
+            ensure!(log.matches(text).count() >= count, "{log}");
+            Ok(())
+        })
+        .await
     }
 }
 

@@ -1,8 +1,8 @@
 //! From an empty cluster to a tentacle that ran, and back, through MCP alone.
 
-use std::time::{Duration, Instant};
-
+use anyhow::ensure;
 use serde_json::json;
+use tentacular_test_harness::until;
 
 use crate::support::{apply_word_count, client, enclave, stack, unique, word_count};
 
@@ -22,15 +22,12 @@ async fn a_tentacle_is_applied_listed_run_and_removed_through_mcp() -> anyhow::R
     assert_eq!(applied["created"], word_count()?.as_array().unwrap().len(), "{applied}");
 
     let place = json!({ "enclave": enclave, "name": "word-count" });
-    let until = Instant::now() + Duration::from_secs(30);
-    loop {
+    until("it is ready", async || {
         let status = mcp.call("wf_status", place.clone()).await?;
-        if status["ready"] == true {
-            break;
-        }
-        assert!(Instant::now() < until, "{status}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+        ensure!(status["ready"] == true, "{status}");
+        Ok(())
+    })
+    .await?;
     let workflows = mcp.call("wf_list", json!({ "enclave": enclave })).await?;
     assert_eq!(workflows["workflows"][0]["name"], "word-count", "{workflows}");
     assert_eq!(workflows["workflows"][0]["enclave"], json!(enclave));

@@ -9,7 +9,12 @@ use kube::{
 use serde_json::json;
 use tentacular_test_harness::installation::SERVER_NAMESPACE;
 
-use crate::{clock::Clock, load::Load, release::Release, support::until};
+use crate::{
+    clock::Clock,
+    load::Load,
+    release::Release,
+    support::{is_ready, until},
+};
 
 #[tokio::test]
 #[ignore = "needs real nodes: make e2e-node"]
@@ -76,11 +81,6 @@ async fn drain(release: &Release, node: &str) -> anyhow::Result<()> {
 
 fn is_on(pod: &Pod, node: &str) -> bool {
     pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref()) == Some(node)
-}
-
-fn is_ready(pod: &Pod) -> bool {
-    let conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
-    conditions.into_iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
 }
 
 /// Of all containers.

@@ -5,6 +5,8 @@ use kube::api::{Api, PostParams};
 use serde_json::json;
 use tentacular_test_harness::{Cluster, eventually};
 
+use crate::support::is_ready;
+
 #[tokio::test]
 #[ignore = "needs real nodes: make e2e-node"]
 async fn node_every_worker_runs_pods() -> anyhow::Result<()> {
@@ -18,12 +20,7 @@ async fn node_every_worker_runs_pods() -> anyhow::Result<()> {
         });
         let pod = serde_json::from_value(json!({ "metadata": { "name": worker.name() }, "spec": spec }))?;
         pods.create(&PostParams::default(), &pod).await?;
-        let ready = |pod: Option<&Pod>| {
-            let status = pod.and_then(|pod| pod.status.as_ref());
-            let conditions = status.and_then(|status| status.conditions.as_ref());
-            conditions.is_some_and(|all| all.iter().any(|one| one.type_ == "Ready" && one.status == "True"))
-        };
-        eventually(&pods, worker.name(), ready).await?;
+        eventually(&pods, worker.name(), |pod: Option<&Pod>| pod.is_some_and(is_ready)).await?;
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! The product, installed by helm.
 
-use std::time::Instant;
+use std::{path::Path, time::Instant};
 
 use anyhow::{Context as _, ensure};
 use k8s_openapi::api::core::v1::{Namespace, Pod, Secret};
@@ -20,16 +20,17 @@ use tokio::{
     time::sleep,
 };
 
-use crate::support::{LONG, LOOK, tentacle};
+use crate::support::{LONG, LOOK, apply};
 
 /// The name of the release.
 const NAME: &str = "tentacular-mcp";
 /// The Service's port on every node, by default.
 const NODE_PORT: u16 = 30080;
-/// The folder with the images' archives.
+/// Name the folders that `make images` filled, of this build and of one with the contract's next minor version.
 const IMAGES: &str = "TENTACULAR_IMAGES";
+const NEXT_IMAGES: &str = "TENTACULAR_NEXT_IMAGES";
 /// How long helm waits until all is up.
-const TIMEOUT: &str = "--timeout=3m";
+const TIMEOUT: &str = "--timeout=5m";
 /// All that there are images of.
 const PARTS: [Part; 6] = [Part::Kernel, Part::Registrar, Part::Scheduler, Part::Auditor, Part::Webhook, Part::Engine];
 
@@ -44,9 +45,10 @@ impl Release {
     /// A cluster with nothing of the product in it but images, and the server's namespace, where `restricted` is enforced.
     pub(crate) async fn none() -> anyhow::Result<Self> {
         static TURN: Mutex<()> = Mutex::const_new(());
+        static IMPORTED: OnceCell<()> = OnceCell::const_new();
         let turn = TURN.lock().await;
         let cluster = Cluster::shared().await?;
-        import(cluster).await?;
+        IMPORTED.get_or_try_init(|| import(cluster, IMAGES)).await?;
         let release = Self { cluster, admin: cluster.control_plane().admin()?, _turn: turn };
         release.clear().await?;
         let labels = json!({ "pod-security.kubernetes.io/enforce": "restricted" });
@@ -70,6 +72,11 @@ impl Release {
     /// Changes these values and no others, and waits until all is up.
     pub(crate) async fn upgrade(&self, values: &[&str]) -> anyhow::Result<String> {
         self.helm_with(&["upgrade", NAME, CHART, "--reuse-values", "--wait", TIMEOUT], values).await
+    }
+
+    /// Gives the nodes the images of the next build, tagged [`NEXT`](crate::support::NEXT).
+    pub(crate) async fn import_next(&self) -> anyhow::Result<()> {
+        import(self.cluster, NEXT_IMAGES).await
     }
 
     pub(crate) async fn uninstall(&self) -> anyhow::Result<String> {
@@ -134,10 +141,7 @@ impl Release {
         let mcp = self.client().await?;
         mcp.call("enclave_provision", json!({ "name": enclave, "owner_email": "ann@example.com" })).await?;
         let place = json!({ "enclave": enclave, "name": "busy" });
-        let mut apply = place.clone();
-        apply["manifests"] = tentacle("busy", &json!({}))?;
-        apply["wait_seconds"] = json!(120);
-        mcp.call("wf_apply", apply).await?;
+        mcp.call("wf_apply", apply(&place, &json!({}))?).await?;
         Ok(place)
     }
 
@@ -228,16 +232,13 @@ impl Release {
     }
 }
 
-async fn import(cluster: &'static Cluster) -> anyhow::Result<()> {
-    static IMPORTED: OnceCell<()> = OnceCell::const_new();
-    let import = || async {
-        let folder =
-            std::env::var(IMAGES).context("TENTACULAR_IMAGES is the folder with the archives of `make images`")?;
-        for part in PARTS {
-            let archive = std::path::Path::new(&folder).join(format!("{}.tar", part.name()));
-            cluster.import(&archive).await.with_context(|| archive.display().to_string())?;
-        }
-        anyhow::Ok(())
-    };
-    IMPORTED.get_or_try_init(import).await.copied()
+/// Gives the nodes the images in the folder that a variable names.
+async fn import(cluster: &Cluster, variable: &str) -> anyhow::Result<()> {
+    let folder =
+        std::env::var(variable).with_context(|| format!("{variable} is missing: `make e2e-node` sets it"))?;
+    for part in PARTS {
+        let archive = Path::new(&folder).join(format!("{}.tar", part.name()));
+        cluster.import(&archive).await.with_context(|| archive.display().to_string())?;
+    }
+    Ok(())
 }

@@ -5,10 +5,7 @@ use k8s_openapi::api::{core::v1::Pod, networking::v1::NetworkPolicy};
 use kube::api::{Api, ListParams, PostParams};
 use serde_json::json;
 
-use crate::{
-    release::Release,
-    support::{tentacle, until},
-};
+use crate::{clock::Clock, release::Release, support::apply};
 
 #[tokio::test]
 #[ignore = "needs real nodes: make e2e-node"]
@@ -18,10 +15,7 @@ async fn node_a_tentacle_is_applied_run_observed_and_removed() -> anyhow::Result
     mcp.call("enclave_provision", json!({ "name": "team", "owner_email": "ann@example.com" })).await?;
     let place = json!({ "enclave": "team", "name": "word-count" });
 
-    let mut apply = place.clone();
-    apply["manifests"] = tentacle("word-count", &json!({}))?;
-    apply["wait_seconds"] = json!(120);
-    let applied = mcp.call("wf_apply", apply).await?;
+    let applied = mcp.call("wf_apply", apply(&place, &json!({}))?).await?;
     ensure!(applied["rollout"]["ready"] == true, "{applied}");
     let policies =
         Api::<NetworkPolicy>::namespaced(release.admin.clone(), "team").list(&ListParams::default()).await?;
@@ -59,19 +53,7 @@ async fn node_a_schedule_fires_each_instant_once_over_the_cluster_dns() -> anyho
     let release = Release::with(&[]).await?;
     let mcp = release.client().await?;
     mcp.call("enclave_provision", json!({ "name": "team", "owner_email": "ann@example.com" })).await?;
-    let place = json!({ "enclave": "team", "name": "clock" });
-    let mut apply = place.clone();
-    apply["manifests"] = tentacle("clock", &json!({ "tentacular.io/cron-schedule": "@every 5s" }))?;
-    apply["wait_seconds"] = json!(120);
-    mcp.call("wf_apply", apply).await?;
-    let fired = |runs: &serde_json::Value| {
-        let runs = runs["runs"].as_array();
-        runs.is_some_and(|runs| runs.iter().filter(|run| run["state"] == "succeeded").count() >= 3)
-    };
-    let runs = until("three firings", || mcp.call("wf_runs", place.clone()), fired).await?;
-    let mut instants: Vec<_> = runs["runs"].as_array().into_iter().flatten().map(|run| &run["instant"]).collect();
-    let all = instants.len();
-    instants.dedup();
-    ensure!(instants.len() == all, "{runs}");
-    Ok(())
+    let clock = Clock::start(&mcp, "team").await?;
+    clock.fired(&mcp, 3).await?;
+    clock.account(&release).await
 }

@@ -161,5 +161,4 @@ impl Manifest {
 }
 
 #[cfg(test)]
-#[path = "check_tests.rs"]
 mod tests;

@@ -40,7 +40,9 @@ impl Decisions {
         let decisions = Self { decided: Family::default(), seconds: Histogram::new(SECONDS) };
         metrics.register(|registry| {
             let help =
-                "Decisions, by caller, kind of object, rule and outcome; each rule that a review breaks counts";
+                "Decisions by `caller` (`trusted`: administrators and the server's accounts; `ordinary`: all others), `kind` of \
+                 object, `rule` (each that a review breaks counts; `none` where it breaks none) and `outcome`: `allowed`, `warned` \
+                 or `denied`";
             registry.register("webhook_decisions", help, decisions.decided.clone());
             let help = "Seconds from a review's arrival to its answer";
             registry.register("webhook_review_duration_seconds", help, decisions.seconds.clone());

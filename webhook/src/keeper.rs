@@ -5,13 +5,15 @@
 //! replicas and API servers get time to see that; each replica serves the new one; the old CA leaves. What somebody takes
 //! away or changes is put back within ten seconds.
 
+mod change;
+mod secret;
+
 use std::{
-    collections::BTreeMap,
     sync::atomic::AtomicU64,
     time::{Duration, SystemTime},
 };
 
-use k8s_openapi::{ByteString, api::core::v1::Secret};
+use k8s_openapi::api::core::v1::Secret;
 use prometheus_client::metrics::gauge::Gauge;
 use rustls_pki_types::ServerName;
 use tentacular_cluster::{Cluster, Election, Error};
@@ -19,30 +21,19 @@ use tentacular_process::{health::Condition, http::tls::Serving, metrics::Metrics
 use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
 
+use self::{
+    change::{Known, Pace},
+    secret::{data, stored},
+};
 use crate::{
     certificate::{Pair, Unusable, Usable, issue},
     trust::Trust,
 };
 
-/// The Secret of a certificate that the webhook issues itself, made by the chart without data: a right to create Secrets
-/// cannot be limited by name, and would allow one that holds another account's token.
-const SECRET: &str = "tentacular-webhook-tls";
-/// Keys of the Secret, as type `kubernetes.io/tls` and cert-manager name them.
-const CA: &str = "ca.crt";
-const CERTIFICATE: &str = "tls.crt";
-const KEY: &str = "tls.key";
+pub(crate) use self::secret::Source;
 
 /// First and longest pause after a failure.
 const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
-
-/// Where the certificate comes from.
-#[derive(Debug, Clone)]
-pub(crate) enum Source {
-    /// The leader issues it, for so long.
-    Issued(Duration),
-    /// Somebody else keeps it in the Secret of this name.
-    Provided(String),
-}
 
 /// Keeps the certificate of one replica.
 #[derive(Debug)]
@@ -78,69 +69,6 @@ pub(crate) enum Failure {
     Waiting(String, Unusable, &'static str),
     #[error("ValidatingWebhookConfiguration {0} does not exist; the chart creates it")]
     NoConfiguration(String),
-}
-
-impl Source {
-    fn secret(&self) -> &str {
-        match self {
-            Self::Issued(_) => SECRET,
-            Self::Provided(name) => name,
-        }
-    }
-
-    /// Who puts right what is wrong with the Secret's contents.
-    const fn who_fills(&self) -> &'static str {
-        match self {
-            Self::Issued(_) => "the leader among the webhook's replicas issues another",
-            Self::Provided(_) => "whoever --certificate-secret relies on provides another",
-        }
-    }
-
-    const fn who_makes(&self) -> &'static str {
-        match self {
-            Self::Issued(_) => "the chart creates it without data",
-            Self::Provided(_) => "--certificate-secret names it",
-        }
-    }
-}
-
-/// How fast a certificate is changed, by its life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Pace {
-    /// Between two looks. While what somebody took away is missing, writes in enclaves are refused.
-    look: Duration,
-    /// How long a CA is trusted before what it signed is served, and how long the one of before stays after that.
-    settle: Duration,
-}
-
-impl Pace {
-    fn of(life: Duration) -> Self {
-        Self {
-            look: (life / 60).clamp(Duration::from_secs(1), Duration::from_secs(10)),
-            settle: (life / 12).min(Duration::from_mins(10)),
-        }
-    }
-}
-
-/// The pairs that a replica knows.
-#[derive(Debug, Default)]
-struct Known {
-    /// That in the Secret, and since when its CA is trusted.
-    stored: Option<(Pair, Instant)>,
-    /// That which is served, until when.
-    served: Option<(Pair, SystemTime)>,
-}
-
-impl Known {
-    /// How long the CA of `pair` has been trusted, as far as this replica knows.
-    fn trusted(&self, pair: &Pair, at: Instant) -> Option<Duration> {
-        self.stored.as_ref().filter(|(stored, _)| stored == pair).map(|(_, since)| at - *since)
-    }
-
-    /// Whether what is served is still to be, while another pair settles.
-    fn holds_on(&self, trusted: Duration, pace: Pace, now: SystemTime) -> bool {
-        trusted < pace.settle && self.served.as_ref().is_some_and(|(_, until)| *until > now)
-    }
 }
 
 impl Keeper {
@@ -247,7 +175,8 @@ impl Expiry {
     pub(crate) fn new(metrics: &Metrics) -> Self {
         let expiry = Self::default();
         metrics.register(|registry| {
-            let help = "When the certificate that is served expires, in seconds since 1970; 0 while there is none";
+            let help =
+                "When the certificate that this replica serves expires, in seconds since 1970; 0 while there is none";
             registry.register("webhook_certificate_expiry_timestamp_seconds", help, expiry.0.clone());
         });
         expiry
@@ -255,65 +184,5 @@ impl Expiry {
 
     fn set(&self, until: SystemTime) {
         self.0.set(until.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64());
-    }
-}
-
-fn data(pair: &Pair) -> BTreeMap<String, ByteString> {
-    [(CA, &pair.ca), (CERTIFICATE, &pair.certificate), (KEY, &pair.key)]
-        .map(|(key, pem)| (key.to_owned(), ByteString(pem.as_bytes().to_vec())))
-        .into()
-}
-
-/// What a Secret holds. What is missing or no text is empty, and then unusable.
-fn stored(secret: &Secret) -> Pair {
-    let text = |key| {
-        let bytes = secret.data.as_ref().and_then(|data| data.get(key));
-        bytes.and_then(|bytes| String::from_utf8(bytes.0.clone()).ok()).unwrap_or_default()
-    };
-    Pair { ca: text(CA), certificate: text(CERTIFICATE), key: text(KEY) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const YEAR: Duration = Duration::from_hours(24 * 365);
-
-    fn pair() -> Pair {
-        let names = [ServerName::try_from("localhost").expect("a name")];
-        issue(&names, SystemTime::now(), YEAR).expect("a pair")
-    }
-
-    #[test]
-    fn a_pair_survives_its_secret() {
-        let pair = pair();
-        let mut secret = Secret { data: Some(data(&pair)), ..Secret::default() };
-        assert_eq!(stored(&secret), pair);
-        secret.data = None;
-        assert_eq!(stored(&secret), Pair { ca: String::new(), certificate: String::new(), key: String::new() });
-    }
-
-    #[test]
-    fn a_pair_settles_before_it_is_served_unless_there_is_nothing_else() {
-        let (pace, now, at) = (Pace::of(YEAR), SystemTime::now(), Instant::now());
-        let (old, new) = (pair(), pair());
-        let mut known = Known::default();
-        assert!(!known.holds_on(Duration::ZERO, pace, now), "nothing is served yet");
-        known.served = Some((old.clone(), now + YEAR));
-        known.stored = Some((new.clone(), at));
-        assert_eq!(known.trusted(&new, at + pace.look), Some(pace.look));
-        assert_eq!(known.trusted(&old, at + pace.look), None);
-        assert!(known.holds_on(pace.settle / 2, pace, now));
-        assert!(!known.holds_on(pace.settle, pace, now));
-        assert!(!known.holds_on(Duration::ZERO, pace, now + YEAR), "what is served has expired");
-    }
-
-    #[test]
-    fn a_change_is_over_long_before_the_certificate_is() {
-        for life in [Duration::from_mins(1), Duration::from_hours(1), YEAR] {
-            let Pace { look, settle } = Pace::of(life);
-            assert!(look * 4 <= settle, "every replica looks several times while a certificate settles: {life:?}");
-            assert!(settle * 2 + look * 4 <= life / 3, "{life:?}");
-        }
     }
 }

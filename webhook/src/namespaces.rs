@@ -127,7 +127,7 @@ struct Age {
 
 impl Collector for Age {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let help = "Seconds since the watch last worked";
+        let help = "Seconds since the `watch` of `namespaces` last worked. Above 30, reviews are refused";
         let mut metric = encoder.encode_descriptor("watch_age_seconds", help, None, MetricType::Gauge)?;
         let success = self.enclaves.freshness().last_success.unwrap_or(self.begun);
         let age = Instant::now().saturating_duration_since(success);

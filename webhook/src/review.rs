@@ -28,6 +28,9 @@ pub enum Malformed {
     /// It asks nothing.
     #[error("the review holds no request")]
     Empty,
+    /// It does not say what it asks about.
+    #[error("the request has no {0}, without which nothing can be said of it")]
+    Incomplete(&'static str),
 }
 
 /// Answers reviews.
@@ -60,7 +63,7 @@ impl Reviewer {
     /// The answer to the review in `body`, of a write by `caller`.
     ///
     /// # Errors
-    /// When `body` is no review of the supported version.
+    /// When `body` is no review of the supported version, or lacks what it is about.
     pub async fn answer(&self, caller: Caller, body: &[u8]) -> Result<Vec<u8>, Malformed> {
         let Review { api_version, kind, request } = serde_json::from_slice(body)?;
         if (api_version.as_str(), kind.as_str()) != (API_VERSION, KIND) {
@@ -68,6 +71,10 @@ impl Reviewer {
         }
         let asked = request.ok_or(Malformed::Empty)?;
         let kind = kind_of(&asked);
+        let place = (asked.namespace.is_none() && !kind.is_namespace()).then_some("namespace");
+        if let Some(missing) = asked.missing().or(place) {
+            return Err(Malformed::Incomplete(missing));
+        }
         let (verdict, code) = self.decide(caller, kind, &asked).await;
         self.decisions.record(caller, kind, &asked, &verdict);
         Ok(answer(&asked, &verdict, code).to_json()?)
@@ -161,5 +168,4 @@ fn lines(findings: &[Finding]) -> String {
 }
 
 #[cfg(test)]
-#[path = "review_tests.rs"]
 mod tests;

@@ -86,5 +86,4 @@ fn respond(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Re
 }
 
 #[cfg(test)]
-#[path = "server_tests.rs"]
 mod tests;

@@ -15,7 +15,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(2);
 pub(crate) fn follow(cluster: Cluster) -> (watch::Receiver<Version>, impl Future<Output = anyhow::Result<()>>) {
     let (sender, receiver) = watch::channel(Version::NEWEST);
     let following = async move {
-        let mut pause = LOOK_AGAIN;
+        let (mut pause, mut told) = (LOOK_AGAIN, false);
         loop {
             match cluster.version().await {
                 Ok(version) => {
@@ -25,9 +25,14 @@ pub(crate) fn follow(cluster: Cluster) -> (watch::Receiver<Version>, impl Future
                         *known = version;
                         changed
                     });
-                    pause = LOOK;
+                    (pause, told) = (LOOK, false);
                 }
-                Err(error) => tracing::debug!(%error, "the API server's version is not known yet"),
+                Err(error) => {
+                    if !std::mem::replace(&mut told, true) {
+                        let assumed = sender.borrow().to_string();
+                        tracing::warn!(%error, assumed, "the API server's version cannot be read; trying again");
+                    }
+                }
             }
             sleep(pause).await;
         }

@@ -43,6 +43,17 @@ pub(crate) struct Asked {
     pub(crate) dry_run: bool,
 }
 
+impl Asked {
+    /// What is missing of that without which nothing can be said of a write of that operation.
+    pub(crate) const fn missing(&self) -> Option<&'static str> {
+        match self.operation {
+            Verb::Create | Verb::Update if self.object.is_none() => Some("object"),
+            Verb::Update | Verb::Delete if self.old_object.is_none() => Some("oldObject"),
+            Verb::Create | Verb::Update | Verb::Delete | Verb::Connect => None,
+        }
+    }
+}
+
 /// What the write does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]

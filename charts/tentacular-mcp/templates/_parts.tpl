@@ -199,7 +199,7 @@ imagePullSecrets: {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- if $own.spiffeEnabled }}
 - name: TENTACULAR_NATS_SPIFFE_ENABLED
-  value: "true"
+  value: {{ $own.spiffeEnabled | quote }}
 - name: TENTACULAR_NATS_AUTHZ_CONFIGMAP
   value: {{ $own.authzConfigMap | quote }}
 - name: TENTACULAR_NATS_AUTHZ_NAMESPACE

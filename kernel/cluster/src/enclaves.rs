@@ -11,13 +11,13 @@ use kube::{Api, core::PartialObjectMeta, runtime::watcher};
 use tentacular_contract::{Enclave, EnclaveName, Platform, keys};
 use tokio::{
     sync::watch,
-    time::{Instant, sleep},
+    time::{Instant, sleep, timeout},
 };
 
 use crate::{
     client::Cluster,
     error::Error,
-    freshness::Freshness,
+    freshness::{Freshness, Stale},
     observe::Observation,
     store::{Changes, Store},
 };
@@ -71,6 +71,12 @@ impl Enclaves {
     /// All enclaves, in the order of their names.
     pub fn list(&self) -> Vec<Arc<Enclave>> {
         self.0.store.map(|(_, seen)| seen.facts.clone()).into_iter().flatten().collect()
+    }
+
+    /// The same where it can be trusted. A process that has just started lists them first, for which this waits that long.
+    pub async fn trusted(&self, patience: Duration) -> Result<Vec<Arc<Enclave>>, Stale> {
+        let _ = timeout(patience, self.ready()).await;
+        if self.freshness().is_stale(Instant::now()) { Err(Stale) } else { Ok(self.list()) }
     }
 
     /// The metadata of the enclave's namespace, as last seen, without managed fields.

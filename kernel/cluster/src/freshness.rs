@@ -7,6 +7,11 @@ use tokio::time::Instant;
 /// How long a watch may fail before what it shows is stale.
 pub const STALE_AFTER: Duration = Duration::from_secs(30);
 
+/// Nothing is decided: what a watch shows is stale.
+#[derive(Debug, thiserror::Error)]
+#[error("authorization data is stale: the API server has not been reachable for a while; try again later")]
+pub struct Stale;
+
 /// When a watch last worked and since when it fails. An idle watch is a working one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Freshness {

@@ -29,7 +29,7 @@ pub use client::Cluster;
 pub use election::{Election, Leadership, Times as ElectionTimes};
 pub use enclaves::{Enclaves, enclave_of};
 pub use error::Error;
-pub use freshness::{Freshness, STALE_AFTER};
+pub use freshness::{Freshness, STALE_AFTER, Stale};
 pub use kind::{CustomKind, Kind};
 pub use kube::core::{DynamicObject as Object, PartialObjectMeta as Metadata, TypeMeta};
 pub use lock::{Lock, LockError, Locks};

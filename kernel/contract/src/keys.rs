@@ -116,8 +116,9 @@ pub const WEBHOOK_LEASE: &str = "tentacular-webhook";
 
 /// `_meta` of `server/discover`: the version of the contract between kernel and sidecar.
 pub const CONTRACT_META: &str = "tentacular.io/contract";
-/// The contract version of this build. One minor more or less works both ways, another major does not join.
-pub const CONTRACT_VERSION: &str = "1.0";
+/// The contract version of this build, `major.minor`. One minor more or less works both ways, another major does not join.
+/// The feature `next-minor` makes a build that says one minor more, to be tried with parts that do not.
+pub const CONTRACT_VERSION: &str = if cfg!(feature = "next-minor") { "1.1" } else { "1.0" };
 /// `_meta` of a tool: its [`crate::Authz`] declaration.
 pub const AUTHZ_META: &str = "tentacular.io/authz";
 /// `_meta` of a tool: other names it answers to, callable and never listed.

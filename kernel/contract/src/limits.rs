@@ -8,9 +8,13 @@ pub const BODY_BYTES: usize = 4 * 1024 * 1024;
 pub const REVIEW_BODY_BYTES: usize = 8 * 1024 * 1024;
 /// Calls of one caller that run at once.
 pub const CALLS_AT_ONCE: usize = 64;
+/// Bytes of their bodies together, as each is in memory until its call has ended.
+pub const CALL_BYTES_AT_ONCE: usize = 4 * BODY_BYTES;
 /// Calls that run at once in one sidecar, each until its answer was passed on to the end: more than one caller's, so that
 /// nobody has a sidecar for himself.
 pub const CALLS_AT_ONCE_IN_A_SIDECAR: usize = 128;
+/// Largest head of a request, in bytes: twice the longest token, as whoever connects has this much of the memory.
+pub const HEAD_BYTES: usize = 32 * 1024;
 /// How long a client may take to send its request headers.
 pub const HEADER_TIME: Duration = Duration::from_secs(10);
 /// How long a client may take to send its request body.

@@ -5,16 +5,14 @@ mod drift;
 mod module;
 mod objects;
 
-use std::fmt::Write as _;
-
-use clap::{ArgAction, Args, builder::BoolishValueParser};
+use clap::{ArgAction, Args};
 
 pub use self::{
     drift::drift,
     module::Module,
     objects::{Objects, is_marked},
 };
-use crate::names::is_label;
+use crate::{keys, names::is_label, platform::switch};
 
 /// Name of its Deployment and its Service.
 pub const NAME: &str = "esm-sh";
@@ -25,11 +23,8 @@ pub const PORT: u16 = 8080;
 /// Where its container keeps modules.
 pub const CACHE: &str = "/app/cache";
 /// Labels of its objects and pods, which its Deployment and Service select by.
-pub const LABELS: [(&str, &str); 3] = [
-    ("app.kubernetes.io/managed-by", "tentacular"),
-    ("app.kubernetes.io/name", NAME),
-    ("app.kubernetes.io/component", "module-proxy"),
-];
+pub const LABELS: [(&str, &str); 3] =
+    [(keys::MANAGED_BY, keys::TENTACULAR), (keys::NAME, NAME), ("app.kubernetes.io/component", "module-proxy")];
 /// A version, never a moving tag: pods of one Deployment are to serve the same modules.
 const IMAGE: &str = "ghcr.io/esm-dev/esm.sh:v136";
 
@@ -49,7 +44,7 @@ pub struct ModuleProxy {
     /// Leaves the module proxy to others, such as a chart that has its own: true, 1 or yes.
     #[arg(
         long = "proxy-reconciler-disabled", env = "TENTACULAR_PROXY_RECONCILER_DISABLED", default_value = "false",
-        value_parser = BoolishValueParser::new(), action = ArgAction::Set
+        value_parser = switch, action = ArgAction::Set
     )]
     pub disabled: bool,
 }
@@ -57,12 +52,7 @@ pub struct ModuleProxy {
 impl ModuleProxy {
     /// A label selector for its pods.
     pub fn selector() -> String {
-        LABELS.iter().fold(String::new(), |mut selector, (key, value)| {
-            let comma = if selector.is_empty() { "" } else { "," };
-            // Writing to a String cannot fail.
-            let _ = write!(selector, "{comma}{key}={value}");
-            selector
-        })
+        LABELS.map(|(key, value)| format!("{key}={value}")).join(",")
     }
 }
 

@@ -31,6 +31,18 @@ pub struct Platform {
     pub ingress_domain: Option<String>,
 }
 
+/// Reads a switch, in the words that installations have.
+///
+/// # Errors
+/// For every other word.
+pub fn switch(text: &str) -> Result<bool, &'static str> {
+    match text.to_ascii_lowercase().as_str() {
+        "true" | "1" | "yes" => Ok(true),
+        "false" | "0" | "no" => Ok(false),
+        _ => Err("give true or false"),
+    }
+}
+
 fn domain(text: &str) -> Result<String, &'static str> {
     is_subdomain(text).then(|| text.to_owned()).ok_or("use a DNS domain such as apps.example.org, in lower case")
 }
@@ -65,6 +77,17 @@ impl Default for Platform {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_switch_is_on_or_off() {
+        for (text, on) in [("true", true), ("1", true), ("Yes", true), ("FALSE", false), ("0", false), ("no", false)]
+        {
+            assert_eq!(switch(text), Ok(on), "{text}");
+        }
+        for text in ["", "perhaps", "2", "tru"] {
+            assert!(switch(text).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn an_ingress_domain_is_a_dns_domain() {

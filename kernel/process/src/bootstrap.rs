@@ -12,7 +12,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{health::Health, http, metrics::Metrics};
+use crate::{health::Health, http, logs, metrics::Metrics};
 
 /// Arguments that every process takes.
 #[derive(Debug, Clone, Args)]
@@ -186,7 +186,7 @@ where
     R: Future<Output = anyhow::Result<()>>,
 {
     let ProcessArgs { observe_addr, log, drain_seconds } = part.process().clone();
-    start_logs(&log)?;
+    logs::start(&log)?;
     let address = observe_addr.unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], P::OBSERVE_PORT)));
     let observe = TcpListener::bind(address)
         .await
@@ -208,13 +208,6 @@ where
         Some(error) = failures.recv() => return Err(error),
     }
     tracing::info!(part = P::NAME, "ended");
-    Ok(())
-}
-
-fn start_logs(directives: &str) -> anyhow::Result<()> {
-    let filter = tracing_subscriber::EnvFilter::try_new(directives)
-        .with_context(|| format!("invalid value '{directives}' for --log"))?;
-    tracing_subscriber::fmt().json().flatten_event(true).with_env_filter(filter).init();
     Ok(())
 }
 

@@ -72,3 +72,6 @@ impl EngineClient {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -17,7 +17,10 @@ use std::{
     time::Duration,
 };
 
-use ::http::{Method, Request, Response, StatusCode, header::CONTENT_LENGTH};
+use ::http::{
+    HeaderValue, Method, Request, Response, StatusCode, Version,
+    header::{CONNECTION, CONTENT_LENGTH},
+};
 use bytes::Bytes;
 use futures::FutureExt;
 use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
@@ -29,6 +32,7 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto::Builder,
 };
+use tentacular_contract::limits::HEAD_BYTES;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpSocket},
@@ -47,11 +51,14 @@ const BACKLOG: u32 = 4096;
 
 /// Error of a body, for whoever logs it.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
-/// A response whose body may come from anywhere.
-pub type BoxResponse = Response<UnsyncBoxBody<Bytes, BoxError>>;
+/// A body that may come from anywhere.
+pub type BoxBody = UnsyncBoxBody<Bytes, BoxError>;
+/// A response with such a body.
+pub type BoxResponse = Response<BoxBody>;
 
-/// Connections of one listener at once. More are closed as they come; each holds some kilobytes and a file descriptor.
-const CONNECTIONS: usize = 8192;
+/// Connections of one listener at once. More are closed as they come; each holds a file descriptor, some kilobytes and up to
+/// [`HEAD_BYTES`]: 128 MiB for strangers' heads is what the chart's limit of the kernel's memory has room for.
+const CONNECTIONS: usize = 4096;
 /// Requests that one HTTP/2 connection may have running.
 const STREAMS: u32 = 256;
 /// Bytes of a request body that are taken before they are read, for one HTTP/2 stream and for a whole connection.
@@ -124,6 +131,12 @@ pub trait Accept: Send + 'static {
     /// The next connection, and who is at its other end where that is an IP address. An error is logged, and accepting
     /// goes on.
     fn accept(&mut self) -> impl Future<Output = io::Result<(Self::Io, Option<Peer>)>> + Send;
+
+    /// Has the system refuse whoever comes from now on, and gives the connections that came before. Where the system cannot
+    /// tell the two apart there are none, and they are closed with the listener.
+    fn last(&mut self) -> Vec<(Self::Io, Option<Peer>)> {
+        Vec::new()
+    }
 }
 
 impl Accept for TcpListener {
@@ -149,7 +162,9 @@ where
     response.map(|body| body.map_err(Into::into).boxed_unsync())
 }
 
-/// Serves until `draining` is cancelled, then lets requests in flight end within `drain_time`.
+/// Serves until `draining` is cancelled, then lets requests in flight end within `drain_time`. One that comes meanwhile on a
+/// connection which is there is answered too, and is its last: a client that writes while a connection is being closed cannot
+/// know what became of its request.
 pub async fn serve<A: Accept, H: Handler>(
     mut listener: A,
     handler: H,
@@ -158,7 +173,7 @@ pub async fn serve<A: Accept, H: Handler>(
 ) {
     let mut builder = Builder::new(TokioExecutor::new());
     // hyper would also end connections that wait for their next request; `Requests::idle` tells the two apart.
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(None);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(None).max_buf_size(HEAD_BYTES);
     builder
         .http2()
         .timer(TokioTimer::new())
@@ -169,28 +184,29 @@ pub async fn serve<A: Accept, H: Handler>(
     let builder = Arc::new(builder);
     let connections = TaskTracker::new();
     let mut crowd = Crowd::default();
+    let mut begin = |(io, peer): (A::Io, Option<Peer>)| {
+        if connections.len() >= CONNECTIONS && !crowd.make_room() {
+            return;
+        }
+        let standing = Standing(Arc::new(AtomicBool::new(!H::PUBLIC)));
+        let serve = Connection {
+            builder: Arc::clone(&builder),
+            peer,
+            standing: standing.clone(),
+            handler: handler.clone(),
+            draining: draining.clone(),
+            all: connections.clone(),
+        };
+        let task = connections.spawn(serve.run(io));
+        crowd.add(peer, standing, task.abort_handle());
+    };
     loop {
         let accepted = tokio::select! {
             () = draining.cancelled() => break,
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((io, peer)) => {
-                if connections.len() >= CONNECTIONS && !crowd.make_room() {
-                    continue;
-                }
-                let standing = Standing(Arc::new(AtomicBool::new(!H::PUBLIC)));
-                let serve = Connection {
-                    builder: Arc::clone(&builder),
-                    peer,
-                    standing: standing.clone(),
-                    handler: handler.clone(),
-                    draining: draining.clone(),
-                    all: connections.clone(),
-                };
-                let task = connections.spawn(serve.run(io));
-                crowd.add(peer, standing, task.abort_handle());
-            }
+            Ok(accepted) => begin(accepted),
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
                 // Out of file descriptors, most likely: give others time to close some.
@@ -198,6 +214,7 @@ pub async fn serve<A: Accept, H: Handler>(
             }
         }
     }
+    listener.last().into_iter().for_each(begin);
     drop(listener);
     connections.close();
     if timeout(drain_time, connections.wait()).await.is_err() {
@@ -226,17 +243,26 @@ impl<H: Handler> Connection<H> {
         let known = standing.clone();
         let requests = Requests::default();
         let begin = requests.clone();
+        let (is_http2, ends) = (Arc::new(AtomicBool::new(false)), draining.clone());
+        let found = Arc::clone(&is_http2);
         let service = service_fn(move |mut request: Request<Incoming>| {
             if let Some(peer) = peer {
                 request.extensions_mut().insert(peer);
             }
             request.extensions_mut().insert(standing.clone());
             let (handler, running) = (handler.clone(), begin.begin());
-            let is_head = request.method() == Method::HEAD;
+            let (is_head, ends) = (request.method() == Method::HEAD, ends.clone());
+            let http2 = request.version() == Version::HTTP_2;
+            found.store(http2, Ordering::Relaxed);
             async move {
-                let response = answer(&handler, request).await;
-                let response = response.map(|response| if is_head { without_body(response) } else { response });
-                response.map(|response| response.map(|body| Counted::new(body, running)))
+                let Ok(mut response) = answer(&handler, request).await;
+                if is_head {
+                    response = without_body(response);
+                }
+                if ends.is_cancelled() && !http2 {
+                    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                }
+                Ok::<_, Infallible>(response.map(|body| Counted::new(body, running)))
             }
         });
         let connection = builder.serve_connection(TokioIo::new(io), service);
@@ -251,7 +277,10 @@ impl<H: Handler> Connection<H> {
                     return;
                 }
                 () = draining.cancelled(), if !ending => {
-                    connection.as_mut().graceful_shutdown();
+                    // HTTP/2 has a message for it; HTTP/1.1 can only say it with an answer.
+                    if is_http2.load(Ordering::Relaxed) {
+                        connection.as_mut().graceful_shutdown();
+                    }
                     ending = true;
                 }
                 () = requests.idle(ending, || !known.is_vouched_for() || all.len() > CROWD) => return,

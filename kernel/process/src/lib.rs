@@ -7,6 +7,7 @@ pub mod files;
 pub mod health;
 pub mod http;
 pub mod link;
+mod logs;
 pub mod metrics;
 pub mod trust;
 

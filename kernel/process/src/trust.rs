@@ -1,6 +1,10 @@
 //! Whom the processes' clients trust when a server shows its certificate.
 
-use std::sync::Arc;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use rustls::{ClientConfig, RootCertStore, crypto::ring};
 use rustls_pki_types::{
@@ -17,6 +21,14 @@ pub enum NoAuthorities {
     /// It may hold something else, such as a key.
     #[error("there is no certificate in it")]
     Empty,
+}
+
+/// A file of certificate authorities that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot read certificates from {}: {why}", path.display())]
+pub struct UnusableFile {
+    path: PathBuf,
+    why: String,
 }
 
 /// The system's authorities, those of `SSL_CERT_FILE` where that is set.
@@ -37,6 +49,20 @@ pub fn add_authorities(roots: &mut RootCertStore, pem: &[u8]) -> Result<(), NoAu
         (0, _) => Err(NoAuthorities::Empty),
         _ => Ok(()),
     }
+}
+
+/// The system's authorities, and those of a PEM file where there is one.
+///
+/// # Errors
+/// When the file cannot be read, or has none that can be used.
+pub fn system_and(file: Option<&Path>) -> Result<RootCertStore, UnusableFile> {
+    let mut roots = system_roots();
+    if let Some(path) = file {
+        let unusable = |why| UnusableFile { path: path.to_owned(), why };
+        let pem = fs::read(path).map_err(|error| unusable(error.to_string()))?;
+        add_authorities(&mut roots, &pem).map_err(|error| unusable(error.to_string()))?;
+    }
+    Ok(roots)
 }
 
 /// TLS of a client that trusts these authorities.

@@ -60,15 +60,6 @@ fn listen_address(text: &str) -> Result<SocketAddr, String> {
     full.parse().map_err(|_| "give host:port or :port, such as 127.0.0.1:8080".to_owned())
 }
 
-/// Reads a switch as installations have always written it.
-pub(crate) fn switch(text: &str) -> Result<bool, &'static str> {
-    match text.to_ascii_lowercase().as_str() {
-        "true" | "1" | "yes" => Ok(true),
-        "false" | "0" | "no" => Ok(false),
-        _ => Err("give true or false"),
-    }
-}
-
 /// The entries of a comma list, without the empty ones.
 pub(crate) fn listed(entries: Vec<String>) -> impl Iterator<Item = String> {
     entries.into_iter().map(|entry| entry.trim().to_owned()).filter(|entry| !entry.is_empty())

@@ -81,9 +81,15 @@ impl Audit {
         let audit = Self::default();
         context.metrics.register(|registry| {
             let Self { decisions, calls, seconds } = audit.clone();
-            registry.register("decisions", "Authorization decisions by tool, outcome and rule", decisions);
-            registry.register("sidecar_calls", "Calls forwarded to sidecars, by how they ended", calls);
-            let help = "Seconds from forwarding a call to the end of its answer";
+            let help = "Authorization decisions by `tool` (`other` for those of sidecars that are not built in), `outcome` (`allowed`, \
+                        `denied`) and `rule`, the one that decided";
+            registry.register("decisions", help, decisions);
+            let help = "Calls forwarded to a `sidecar` (`other` for those that are not built in), by `result`: `answered`; `away`, it is \
+                        not there; `busy`, it has 128 calls at once; `too-late`, the tool's deadline passed; `broken`, the \
+                        connection broke; `no-answer`, it answered what is no answer to a call; `unread`, the client did not read \
+                        until the deadline; `cancelled`, the client left; `cut`, the process ended; `panicked`";
+            registry.register("sidecar_calls", help, calls);
+            let help = "Seconds from forwarding a call to a `sidecar` to the end of its answer";
             registry.register("sidecar_call_duration_seconds", help, seconds);
         });
         audit

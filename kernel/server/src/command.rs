@@ -2,6 +2,7 @@
 
 mod call;
 mod run_dir;
+mod trusted;
 
 use std::process::ExitCode;
 

@@ -33,9 +33,9 @@ pub(crate) struct TlsArgs {
 }
 
 impl TlsArgs {
-    /// Whether the endpoint speaks TLS.
-    pub(crate) const fn is_set(&self) -> bool {
-        self.tls_cert_file.is_some()
+    /// File of the endpoint's certificate; none where it speaks plain HTTP.
+    pub(crate) fn certificate(&self) -> Option<&Path> {
+        self.tls_cert_file.as_deref()
     }
 }
 

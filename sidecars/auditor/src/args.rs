@@ -2,8 +2,10 @@
 
 use std::path::PathBuf;
 
-use clap::{ArgAction, Args as Arguments, Parser, builder::BoolishValueParser};
-use tentacular_contract::{Platform, module_proxy::ModuleProxy, tentacle_url::DEFAULT_TENTACLE_URL};
+use clap::{ArgAction, Args as Arguments, Parser};
+use tentacular_contract::{
+    Platform, module_proxy::ModuleProxy, platform::switch, tentacle_url::DEFAULT_TENTACLE_URL,
+};
 use tentacular_process::{Part, ProcessArgs, link::LinkArgs};
 
 use crate::tools::cluster_preflight::Issuer;
@@ -40,7 +42,7 @@ pub(crate) struct ProviderArgs {
     /// Whether the kernel accepts tokens of an identity provider: true, 1 or yes.
     #[arg(
         long = "oidc", env = "TENTACULAR_EXOSKELETON_AUTH_ENABLED", default_value = "false",
-        value_parser = BoolishValueParser::new(), action = ArgAction::Set
+        value_parser = switch, action = ArgAction::Set
     )]
     enabled: bool,
     /// The issuer, exactly as its tokens spell it.

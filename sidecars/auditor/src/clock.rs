@@ -18,6 +18,11 @@ impl Clock for SystemClock {
     }
 }
 
+/// A time as results give it: RFC 3339 in UTC, in whole seconds.
+pub(crate) fn utc(time: Timestamp) -> String {
+    time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
 /// How long ago `then` was, rounded to seconds, as Go writes a duration: `72h3m0s`. What lies ahead is `0s` ago.
 pub(crate) fn age(now: Timestamp, then: Timestamp) -> String {
     let millis = now.duration_since(then).as_millis().max(0);

@@ -15,6 +15,7 @@ use tentacular_cluster::{Error, Metadata, Namespaced};
 use tentacular_process::link::ToolError;
 
 use crate::{
+    clock::utc,
     observed::Observed,
     page::InvalidCursor,
     text,
@@ -98,7 +99,7 @@ impl Happened {
             object: format!("{}/{}", line(&involved.kind), line(&involved.name)),
             tentacle: self.belongs.clone().tentacle(),
             count: series.max(event.count).unwrap_or(1).max(1),
-            last_seen: last_seen(event).map(|time| time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()),
+            last_seen: last_seen(event).map(utc),
         }
     }
 }

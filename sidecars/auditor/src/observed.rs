@@ -1,6 +1,10 @@
 //! What the auditor has in view: the enclaves and their tentacles, watched, and read where the watch cannot be relied on.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{
+    future::{Future, pending},
+    sync::Arc,
+    time::Duration,
+};
 
 use k8s_openapi::api::apps::v1::Deployment;
 use tentacular_cluster::{Cluster, Enclaves, Error, Namespaced, PerEnclave, Selector};
@@ -35,31 +39,29 @@ impl Observed {
         let (enclaves_seen, tentacles_seen) =
             (context.health.condition("enclaves"), context.health.condition("tentacles"));
         let (first, second) = (enclaves.clone(), tentacles.clone());
-        tokio::spawn(async move {
+        context.spawn("readiness", async move {
             first.ready().await;
             enclaves_seen.set(true);
             second.ready().await;
             tentacles_seen.set(true);
+            pending().await
         });
         Self { cluster, enclaves, tentacles }
     }
 
     /// All enclaves, in the order of their names. Waits a moment for the watches of an auditor that has just started.
     pub(crate) async fn enclaves(&self) -> Result<Vec<Arc<Enclave>>, ToolError> {
-        let filled = async { tokio::join!(self.enclaves.ready(), self.tentacles.ready()) };
-        // Where it takes longer, the answer says what is missing.
-        let _ = timeout(SIDECAR_PATIENCE, filled).await;
-        if self.enclaves.freshness().is_stale(Instant::now()) {
-            return Err(ToolError::new(
-                "authorization data is stale: the API server has not been reachable for a while; try again later",
-            ));
-        }
-        Ok(self.enclaves.list())
+        // Where tentacles take longer, the answer says what is missing.
+        let tentacles = timeout(SIDECAR_PATIENCE, self.tentacles.ready());
+        let (enclaves, _) = tokio::join!(self.enclaves.trusted(SIDECAR_PATIENCE), tentacles);
+        enclaves.map_err(ToolError::new)
     }
 
     /// The enclave of that name; an error where there is none.
     pub(crate) async fn enclave(&self, name: &EnclaveName) -> Result<Arc<Enclave>, ToolError> {
-        self.find(name).await?.ok_or_else(|| ToolError::new(format_args!("there is no enclave {name}")))
+        self.find(name).await?.ok_or_else(|| {
+            ToolError::new(format_args!("there is no enclave {name}; enclave_list shows those that you may read"))
+        })
     }
 
     /// The enclave of that name, if there is one.

@@ -1,7 +1,7 @@
 //! Whether a server answers over HTTP: the webhook's and the identity provider's are asked as those do who depend on them,
 //! with the certificate authorities that these trust.
 
-use std::{fs, path::Path, time::Duration};
+use std::time::Duration;
 
 use reqwest::{Client, redirect::Policy};
 use rustls::RootCertStore;
@@ -16,17 +16,6 @@ const BODY_BYTES: usize = 1024 * 1024;
 pub(crate) fn authorities(pem: &[u8]) -> Result<RootCertStore, String> {
     let mut roots = RootCertStore::empty();
     trust::add_authorities(&mut roots, pem).map_err(|error| error.to_string())?;
-    Ok(roots)
-}
-
-/// The system's authorities, and those of a PEM file.
-pub(crate) fn system_and(file: Option<&Path>) -> Result<RootCertStore, String> {
-    let mut roots = trust::system_roots();
-    if let Some(file) = file {
-        let named = |error: &dyn std::fmt::Display| format!("{}: {error}", file.display());
-        let pem = fs::read(file).map_err(|error| named(&error))?;
-        trust::add_authorities(&mut roots, &pem).map_err(|error| named(&error))?;
-    }
     Ok(roots)
 }
 

@@ -3,12 +3,18 @@
 use std::sync::LazyLock;
 
 use k8s_openapi::{api::apps::v1::Deployment, apimachinery::pkg::apis::meta::v1::ObjectMeta, jiff::Timestamp};
-use tentacular_contract::{Tentacle, TentacleName, facts::Pairs, keys};
+use tentacular_contract::{EnclaveName, Tentacle, TentacleName, facts::Pairs, keys};
+use tentacular_process::link::ToolError;
 
 use crate::text;
 
 /// What older clients wrote in front of an annotation's name, in place of `tentacular.io/`.
 const LEGACY: &str = "tentacular.dev/";
+
+/// Said of a tentacle that is not there.
+pub(crate) fn absent(enclave: &EnclaveName, tentacle: &TentacleName) -> ToolError {
+    ToolError::new(format_args!("tentacle {enclave}/{tentacle} does not exist; wf_list names those that do"))
+}
 
 /// A tentacle's Deployment.
 #[derive(Debug, Clone)]

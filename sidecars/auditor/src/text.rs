@@ -51,8 +51,20 @@ pub(crate) fn clean(value: Value) -> Value {
 }
 
 fn member(name: &str, value: Value) -> (String, Value) {
-    let value = if value.is_string() && is_credential(name) { Value::from(MASK) } else { clean(value) };
+    let value = if is_credential(name) { masked(value) } else { clean(value) };
     (block(name, usize::MAX), value)
+}
+
+/// What stands under the name of a credential, without its strings.
+fn masked(value: Value) -> Value {
+    match value {
+        Value::String(_) => Value::from(MASK),
+        Value::Array(values) => values.into_iter().map(masked).collect(),
+        Value::Object(members) => {
+            members.into_iter().map(|(name, value)| (block(&name, usize::MAX), masked(value))).collect()
+        }
+        plain => plain,
+    }
 }
 
 /// Marks a result that holds text by others.
@@ -92,6 +104,10 @@ mod tests {
         assert_eq!(
             document(br#"{"db": {"password": "hunter2", "host": "a"}, "lastError": "no login with token=hunter2"}"#),
             r#"{"db":{"host":"a","password":"***"},"lastError":"no login with token=***"}"#
+        );
+        assert_eq!(
+            document(br#"{"apiKeys": ["hunter2", {"of": "hunter3", "uses": 4}], "tokens": ["a"], "secret": true}"#),
+            r#"{"apiKeys":["***",{"of":"***","uses":4}],"secret":true,"tokens":["a"]}"#
         );
     }
 }

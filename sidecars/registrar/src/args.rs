@@ -4,7 +4,7 @@ use clap::Parser;
 use tentacular_contract::{Platform, limits, module_proxy::ModuleProxy};
 use tentacular_process::{Part, ProcessArgs, link::LinkArgs};
 
-use crate::{backing::BackingArgs, module_proxy::warm};
+use crate::{backing::BackingArgs, enclave::name_pattern::NamePattern, module_proxy::warm};
 
 /// The registrar of tentacular-mcp: makes enclaves, applies and removes tentacles.
 #[derive(Debug, Parser)]
@@ -13,6 +13,10 @@ pub(crate) struct Args {
     /// Enclaves that one owner may make; the bearer token is not limited.
     #[arg(long, env = "TENTACULAR_ENCLAVES_PER_OWNER", default_value_t = limits::ENCLAVES_PER_OWNER)]
     pub(crate) enclaves_per_owner: usize,
+    /// Regular expression that the whole name of a new enclave has to match, such as `team-[a-z0-9-]+`; left out, every name
+    /// will do.
+    #[arg(long, env = "TENTACULAR_ENCLAVE_NAME_PATTERN")]
+    pub(crate) enclave_name_pattern: Option<NamePattern>,
     /// Name in which this process holds locks, which no other registrar has at the same time: the pod's name. A registrar
     /// that finds a lock of its own name takes it over, since its predecessor is dead. Left out, a random one.
     #[arg(long, env = "POD_NAME")]

@@ -16,7 +16,7 @@ use uuid::Uuid;
 use crate::{
     args::Args,
     backing::{Backing, exo_orphans, exo_status, renewal},
-    enclave::{bindings, deprovision, info, list, provision, sync},
+    enclave::{bindings, deprovision, info, list, name_pattern::NamePattern, provision, sync},
     locks::Locks,
     module_proxy::{
         reconcile,
@@ -35,6 +35,7 @@ pub(crate) struct Registrar {
     pub(crate) enclaves: Enclaves,
     pub(crate) platform: Platform,
     pub(crate) enclaves_per_owner: usize,
+    pub(crate) name_pattern: Option<NamePattern>,
     pub(crate) locks: Locks,
     pub(crate) warmer: Warmer,
     pub(crate) backing: Arc<Backing>,
@@ -49,7 +50,17 @@ impl Registrar {
 
 /// Runs the registrar until the process drains.
 pub(crate) async fn run(args: Args, context: Context) -> anyhow::Result<()> {
-    let Args { enclaves_per_owner, identity, module_proxy, proxy_url, backing, platform, link, process: _ } = args;
+    let Args {
+        enclaves_per_owner,
+        enclave_name_pattern: name_pattern,
+        identity,
+        module_proxy,
+        proxy_url,
+        backing,
+        platform,
+        link,
+        process: _,
+    } = args;
     let proxy_url = warm::base_url(&proxy_url, &module_proxy.namespace, &platform.cluster_domain)?;
     let cluster = Cluster::connect("registrar").await?.patient(PATIENCE);
     let backing = Arc::new(Backing::from_args(backing, &cluster)?);
@@ -84,7 +95,8 @@ pub(crate) async fn run(args: Args, context: Context) -> anyhow::Result<()> {
         probing.await;
         Ok(())
     });
-    let registrar = Arc::new(Registrar { cluster, enclaves, platform, enclaves_per_owner, locks, warmer, backing });
+    let registrar =
+        Arc::new(Registrar { cluster, enclaves, platform, enclaves_per_owner, name_pattern, locks, warmer, backing });
     renewal::start(&registrar, &context);
     tools(&registrar).serve(link, &context).await
 }

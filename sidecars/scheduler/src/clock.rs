@@ -4,13 +4,16 @@ use std::time::{Duration, SystemTime};
 
 use chrono::{DateTime, Utc};
 
+/// A time, in the form of schedules and ledgers.
+pub(crate) type Time = DateTime<Utc>;
+
 /// Tells the time of day.
 pub(crate) trait Clock: Send + Sync + 'static {
     /// The time now.
     fn now(&self) -> SystemTime;
 
     /// The time now, in the form of schedules.
-    fn time(&self) -> DateTime<Utc> {
+    fn time(&self) -> Time {
         self.now().into()
     }
 

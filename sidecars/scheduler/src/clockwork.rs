@@ -7,6 +7,7 @@ mod kept;
 mod leading;
 mod look;
 mod metrics;
+mod runs;
 mod standing;
 mod tell;
 mod timetable;
@@ -14,20 +15,20 @@ mod wheel;
 
 use std::{panic::resume_unwind, sync::Arc, time::Duration};
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use k8s_openapi::api::apps::v1::Deployment;
-use tentacular_cluster::{Cluster, Election, Enclaves, Leadership, Metadata, PerEnclave};
+use tentacular_cluster::{Cluster, Election, Enclaves, Metadata, PerEnclave};
 use tentacular_contract::{EnclaveName, TentacleName};
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
     task::JoinSet,
     time::{Instant, sleep_until, timeout},
 };
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::sync::CancellationToken;
 
 use self::{
-    kept::Running,
+    fire::Next,
     leading::Leading,
+    runs::{Room, Runs},
     standing::Standing,
     wheel::{Key, Wheel},
 };
@@ -38,20 +39,14 @@ pub(crate) use self::{
     timetable::{Entry, Timetable, is_ambiguous, names, relevant},
 };
 use crate::{
-    clock::Clock,
+    clock::{Clock, Time},
     engine::Engine,
     ledger::{Ledgers, Term},
     run::Runner,
 };
 
-type Time = DateTime<Utc>;
-
 /// Looks, and with them claims, at the same time. More wait, in the order of their lateness.
 const LOOKS: usize = 64;
-/// Runs that go on at the same time. As long as there are so many, nothing is claimed.
-const RUNS: usize = 2000;
-/// Outcomes that are written, and tentacles that are looked after, at the same time.
-const OUTCOMES: usize = 32;
 /// Longest pause between two looks at the clock, which somebody may have set.
 const LOOK: Duration = Duration::from_millis(250);
 /// Changes that follow each other so closely are taken up together.
@@ -87,11 +82,8 @@ struct Lead<E, C> {
     clockwork: Arc<Clockwork<E, C>>,
     term: Term,
     leading: Leading,
-    running: Running,
-    runs: Arc<Semaphore>,
-    outcomes: Arc<Semaphore>,
-    /// Runs, which end after it.
-    tracker: TaskTracker,
+    /// Those of this process, which end after it.
+    runs: Arc<Runs>,
 }
 
 impl<E, C> Clone for Lead<E, C> {
@@ -100,10 +92,7 @@ impl<E, C> Clone for Lead<E, C> {
             clockwork: Arc::clone(&self.clockwork),
             term: self.term,
             leading: self.leading.clone(),
-            running: self.running.clone(),
             runs: Arc::clone(&self.runs),
-            outcomes: Arc::clone(&self.outcomes),
-            tracker: self.tracker.clone(),
         }
     }
 }
@@ -112,7 +101,7 @@ impl<E: Engine, C: Clock + Clone> Clockwork<E, C> {
     /// Stands for leader, and fires schedules while it leads, until `draining`. Runs that were begun then have `drain_time`
     /// to end.
     pub(crate) async fn run(self: Arc<Self>, election: Election, draining: CancellationToken, drain_time: Duration) {
-        let (tracker, running) = (TaskTracker::new(), Running::default());
+        let runs = Arc::new(Runs::default());
         tokio::select! {
             () = self.scheduled.ready() => {}
             () = draining.cancelled() => return,
@@ -124,7 +113,9 @@ impl<E: Engine, C: Clock + Clone> Clockwork<E, C> {
             };
             self.measures.leads(true);
             tracing::info!(term = leadership.term(), "leading: schedules are fired here");
-            let lead = Lead::new(Arc::clone(&self), &leadership, &tracker, &running);
+            let leading = Leading::new(leadership.until());
+            let lead =
+                Lead { clockwork: Arc::clone(&self), term: leadership.term(), leading, runs: Arc::clone(&runs) };
             let mut looks = Looks::default();
             let later = tokio::select! {
                 later = lead.turn(&mut looks) => later,
@@ -134,39 +125,23 @@ impl<E: Engine, C: Clock + Clone> Clockwork<E, C> {
             lead.leading.end();
             // So that their runs are made, which they are only while the lead lasts.
             let _ = timeout(lead.leading.left(), looks.end()).await;
+            lead.hand_over().await;
             self.measures.leads(false);
             tracing::info!(term = leadership.term(), "leading no more");
             leadership.resign(later).await;
         }
-        tracker.close();
-        let _ = timeout(drain_time, tracker.wait()).await;
+        runs.tasks.close();
+        let _ = timeout(drain_time, runs.tasks.wait()).await;
     }
 }
 
 impl<E: Engine, C: Clock + Clone> Lead<E, C> {
-    fn new(
-        clockwork: Arc<Clockwork<E, C>>,
-        leadership: &Leadership,
-        tracker: &TaskTracker,
-        running: &Running,
-    ) -> Self {
-        Self {
-            clockwork,
-            term: leadership.term(),
-            leading: Leading::new(leadership.until()),
-            running: running.clone(),
-            runs: Arc::new(Semaphore::new(RUNS)),
-            outcomes: Arc::new(Semaphore::new(OUTCOMES)),
-            tracker: tracker.clone(),
-        }
-    }
-
     /// Turns the wheel, until a ledger shows a later term, which is returned.
     async fn turn(&self, looks: &mut Looks) -> Term {
         let clock = &self.clockwork.clock;
         let (mut scheduled, mut enclaves) = (self.clockwork.scheduled.changes(), self.clockwork.enclaves.changes());
         let (mut wheel, mut standing) = (Wheel::default(), Standing::default());
-        let mut tidied = None;
+        let (mut tidied, mut before) = (None, clock.time());
         let (mut refresh, mut retry) = (Some(Instant::now()), TOGETHER);
         loop {
             if refresh.is_some_and(|at| at <= Instant::now()) {
@@ -178,8 +153,13 @@ impl<E: Engine, C: Clock + Clone> Lead<E, C> {
                 }
             }
             let now = clock.time();
+            if now < before {
+                // What was put off until some time later would wait for the clock to come there again.
+                standing.look_at_all(&mut wheel, now);
+            }
+            before = now;
             while looks.has_room()
-                && let Ok(room) = Arc::clone(&self.runs).try_acquire_owned()
+                && let Some(room) = self.runs.room()
                 && let Some(key) = wheel.pop(now)
             {
                 looks.begin(self, &standing, key, room);
@@ -188,7 +168,7 @@ impl<E: Engine, C: Clock + Clone> Lead<E, C> {
                 tidied = Some(now);
                 self.tidy(&standing, looks);
             }
-            let next = wheel.next().filter(|_| looks.has_room() && self.runs.available_permits() > 0);
+            let next = wheel.next().filter(|_| looks.has_room() && self.runs.has_room());
             let pause = next.map_or(LOOK, |next| (next - now).to_std().unwrap_or_default().min(LOOK));
             let soon = Instant::now() + TOGETHER;
             tokio::select! {
@@ -199,7 +179,10 @@ impl<E: Engine, C: Clock + Clone> Lead<E, C> {
                     if let Some((key, number, Some(next))) = looked
                         && standing.get(&key.0).is_some_and(|kept| kept.number == number)
                     {
-                        wheel.set(key, next);
+                        wheel.set(key, match next {
+                            Next::At(time) => time,
+                            Next::In(pause) => clock.time() + pause,
+                        });
                     }
                 }
                 () = clock.sleep(pause) => {}
@@ -208,8 +191,12 @@ impl<E: Engine, C: Clock + Clone> Lead<E, C> {
         }
     }
 
-    /// Closes what an earlier leader, or a lost outcome, left open, and makes again what is to be made up for.
+    /// Closes what an earlier leader, or a lost outcome, left open, and makes again what is to be made up for. While some of
+    /// that goes on still, as where the API server is slow, no more is begun.
     fn tidy(&self, standing: &Standing, looks: &mut Looks) {
+        if looks.is_tidying() {
+            return;
+        }
         for kept in standing.all().filter(|kept| kept.is_open()) {
             let (lead, kept) = (self.clone(), Arc::clone(kept));
             looks.tasks.spawn(async move {
@@ -221,7 +208,7 @@ impl<E: Engine, C: Clock + Clone> Lead<E, C> {
 }
 
 /// A look at a schedule that has ended: at which, of which number, and when to look again.
-type Looked = (Key, u64, Option<Time>);
+type Looked = (Key, u64, Option<Next>);
 
 /// What goes on of looking at schedules and after tentacles.
 #[derive(Default)]
@@ -236,14 +223,13 @@ impl Looks {
         self.count < LOOKS
     }
 
+    /// Whether tentacles are being looked after.
+    fn is_tidying(&self) -> bool {
+        self.tasks.len() > self.count
+    }
+
     /// Looks at a schedule; `room` is for the run that it may begin.
-    fn begin<E: Engine, C: Clock + Clone>(
-        &mut self,
-        lead: &Lead<E, C>,
-        standing: &Standing,
-        key: Key,
-        room: OwnedSemaphorePermit,
-    ) {
+    fn begin<E: Engine, C: Clock + Clone>(&mut self, lead: &Lead<E, C>, standing: &Standing, key: Key, room: Room) {
         let Some(kept) = standing.get(&key.0) else { return };
         let (lead, kept) = (lead.clone(), Arc::clone(kept));
         self.count += 1;

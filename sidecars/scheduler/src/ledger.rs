@@ -11,24 +11,23 @@ mod page;
 mod run;
 mod store;
 
-use chrono::{DateTime, SubsecRound as _, Utc};
+use chrono::SubsecRound as _;
 
 pub(crate) use self::{
     book::Book,
-    bounds::SCHEDULES,
-    change::{Change, Claim, Firing, Outcome, Refused, Skip},
+    bounds::{RUNS, SCHEDULES},
+    change::{Change, Claim, Firing, Outcome, Refused, Skip, deadline},
+    judge::DEADLINE_OVER,
     page::Cursor,
     run::{Run, ScheduleId, State},
     store::{ChangeError, Held, Ledgers},
 };
-
-/// Times in a ledger: to the millisecond.
-pub(crate) type Time = DateTime<Utc>;
+use crate::clock::Time;
 
 /// How often the leader's Lease has changed hands (`leaseTransitions`): a later leader has a higher one.
 pub(crate) type Term = u32;
 
-/// `time` as a ledger keeps it.
+/// `time` as a ledger keeps it: to the millisecond.
 fn kept(time: Time) -> Time {
     time.trunc_subsecs(3)
 }

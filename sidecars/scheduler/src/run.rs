@@ -34,9 +34,7 @@ impl RunId {
         let since = now.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         Self(Uuid::new_v7(Timestamp::from_unix(NoContext, since.as_secs(), since.subsec_nanos())))
     }
-}
 
-impl RunId {
     /// The id that is told from what the run is for, so that nobody gives it twice.
     pub(crate) const fn of(id: Uuid) -> Self {
         Self(id)
@@ -108,9 +106,11 @@ enum Why {
     NoAnswer(u64),
     #[error("broke off before its answer was complete: {0}; the run may have been made, so it is not repeated")]
     Broken(String),
-    #[error("was run, and its answer is longer than {RUN_OUTPUT_BYTES} bytes, the limit of a run's output")]
+    #[error(
+        "was run, and its answer is longer than {RUN_OUTPUT_BYTES} bytes, the limit of a run's output; let it answer with less"
+    )]
     TooLong,
-    #[error("answered HTTP {status}, which no engine says of a run: {body}")]
+    #[error("answered HTTP {status}, which no engine says of a run; wf_logs shows what its pods do: {body}")]
     Status { status: u16, body: String },
 }
 

@@ -7,7 +7,7 @@ pub(crate) mod wf_schedule;
 use chrono::SecondsFormat;
 use tentacular_process::link::ToolError;
 
-use crate::ledger::Time;
+use crate::clock::Time;
 
 /// How many items are to be named: as many as asked for, or so many when nothing is asked.
 fn limit(asked: Option<usize>, default: usize, most: usize) -> Result<usize, ToolError> {

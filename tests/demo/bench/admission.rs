@@ -15,13 +15,12 @@ use kube::{
     client::Body,
 };
 use serde_json::{Value, from_value, json};
-use tentacular_demo::say;
 use tentacular_test_harness::Installation;
 use tokio::task::JoinSet;
 
 use crate::{
     floor, memory,
-    report::{median, ms, percentile},
+    report::{Figure, Report, Unit, median, ms, percentile},
 };
 
 /// Callers at once, and how many pods each of them creates in a round.
@@ -35,7 +34,7 @@ const PLACES: [&str; 3] = ["admission-without", "admission-floor", "admission-wi
 /// Whose right it is to create pods there.
 const PERSON: &str = "bench";
 
-pub(crate) async fn measure(installation: &Installation) -> anyhow::Result<()> {
+pub(crate) async fn measure(installation: &Installation, report: &mut Report) -> anyhow::Result<()> {
     let admin = installation.control_plane().admin()?;
     let person = installation.control_plane().person(PERSON)?;
     floor::start(&admin).await?;
@@ -53,12 +52,11 @@ pub(crate) async fn measure(installation: &Installation) -> anyhow::Result<()> {
         for _ in 0..ROUNDS {
             rounds.push(round(&creations, callers, count).await?);
         }
-        tell(callers, &rounds);
+        tell(callers, &rounds, report);
     }
     let (now, most) = (memory::of(webhook, memory::NOW)?, memory::of(webhook, memory::MOST)?);
-    say(&format!(
-        "webhook, resident memory before {idle:.1} MB, after {now:.1} MB, {most:.1} MB at the most (goal: 20 MB)"
-    ));
+    let memory = Figure::new("webhook, most resident memory of all this", most, Unit::Megabytes).at_most(20.0);
+    report.add(memory.details(format!("{idle:.1} MB before, {now:.1} after")));
     floor::stop(&admin).await?;
     for namespace in PLACES {
         Api::<Namespace>::all(admin.clone()).delete(namespace, &DeleteParams::default()).await?;
@@ -79,23 +77,31 @@ async fn round(creations: &[Creation], callers: usize, count: usize) -> anyhow::
     Ok(times)
 }
 
-fn tell(callers: usize, rounds: &[Vec<Vec<Duration>>]) {
-    let told: Vec<_> = [50, 99]
-        .into_iter()
-        .map(|percent| {
-            let at = |round: &[Vec<Duration>], place: usize| ms(percentile(&round[place], percent));
-            let figure = |of: &dyn Fn(&[Vec<Duration>]) -> f64| median(rounds.iter().map(|round| of(round)).collect());
-            let (without, with) = (figure(&|round| at(round, 0)), figure(&|round| at(round, 2)));
-            let added = |place| figure(&|round| at(round, place) - at(round, 0));
-            let (added, least) = (added(2), added(1));
-            format!(
-                "p{percent} {without:.2} ms without, {with:.2} ms with, {added:+.2} ms ({least:+.2} ms by a webhook that \
-                 does not look)"
-            )
-        })
-        .collect();
-    let goal = if callers == 1 { " (goals: p50 +0.7 ms, p99 5 ms with)" } else { "" };
-    say(&format!("pod create, dry run, {callers} callers: {}{goal}; medians of {ROUNDS} rounds", told.join("; ")));
+fn tell(callers: usize, rounds: &[Vec<Vec<Duration>>], report: &mut Report) {
+    for percent in [50, 99] {
+        let at = |round: &[Vec<Duration>], place: usize| ms(percentile(&round[place], percent));
+        let figure = |of: &dyn Fn(&[Vec<Duration>]) -> f64| median(rounds.iter().map(|round| of(round)).collect());
+        let (without, with) = (figure(&|round| at(round, 0)), figure(&|round| at(round, 2)));
+        let added = |place| figure(&|round| at(round, place) - at(round, 0));
+        let (ours, least) = (added(2), added(1));
+        let what = format!("pod create, dry run, {callers} callers, p{percent}");
+        let whole = Figure::new(&what, with, Unit::Milliseconds);
+        let whole = whole.beside("not asked about", without, figure(&|round| at(round, 2) / at(round, 0)));
+        let whole = whole.details(format!("median of {ROUNDS} rounds"));
+        let asked = Figure::new(format!("{what}: what the webhook adds"), ours, Unit::Milliseconds);
+        let asked = asked.beside(
+            "a webhook that does not look",
+            least,
+            figure(&|round| (at(round, 2) - at(round, 0)) / (at(round, 1) - at(round, 0))),
+        );
+        let (whole, asked) = match (callers, percent) {
+            (1, 50) => (whole, asked.at_most(0.7)),
+            (1, _) => (whole.at_most(5.0), asked),
+            _ => (whole, asked),
+        };
+        report.add(whole);
+        report.add(asked);
+    }
 }
 
 /// Pods that are created again and again.

@@ -10,7 +10,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tentacular_demo::say;
 use tentacular_test_harness::Stack;
 use tokio::task::JoinSet;
 
@@ -18,7 +17,7 @@ use self::{
     release::Release,
     ways::{State, WAYS, Way, Ways},
 };
-use crate::report::{median, ms, percentile};
+use crate::report::{Figure, Report, Unit, median, ms, percentile, ratio};
 
 /// Releases that are applied one after the other, each for the first time and again.
 const ROUNDS: usize = 100;
@@ -29,12 +28,12 @@ const ROUNDS_AT_ONCE: usize = 7;
 /// How often each of them is applied again in a round.
 const AGAIN: u32 = 5;
 
-pub(crate) async fn measure(stack: &Stack) -> anyhow::Result<()> {
+pub(crate) async fn measure(stack: &Stack, report: &mut Report) -> anyhow::Result<()> {
     let ways = Arc::new(Ways::open(stack).await?);
     let times = one_at_a_time(&ways).await?;
     let rates = at_once(&ways).await?;
-    table(&times, &rates);
-    requests::measure(&ways, stack).await
+    tell(&times, &rates, report);
+    requests::measure(&ways, stack, report).await
 }
 
 /// A figure for each way and state.
@@ -111,34 +110,17 @@ async fn rate(ways: &Arc<Ways>, way: Way, releases: &[Release], state: State, ti
     Ok(f64::from(written) / begun.elapsed().as_secs_f64())
 }
 
-fn table(times: &Figures<Duration>, rates: &Figures<f64>) {
-    say(&format!(
-        "a release of {} objects, {ROUNDS} times each, alone in its enclave; and {TENTACLES} tentacles at once, median of \
-         {ROUNDS_AT_ONCE} rounds; ratios are of wf_apply to the server-side applies, medians over the rounds",
-        release::OBJECTS,
-    ));
-    say(&format!("  {:42}{:>12}{:>12}{:>8}{:>16}{:>8}", "", "p50", "p99", "ratio", "at once", "ratio"));
+fn tell(times: &Figures<Duration>, rates: &Figures<f64>, report: &mut Report) {
+    let direct = Way::Direct.name();
     for state in [State::New, State::Unchanged] {
-        for way in WAYS {
-            let own = times.of(way, state);
-            let rate = median(rates.of(way, state).to_vec());
-            let ratio = |ratio: f64| if way == Way::Apply { format!("{ratio:.2}") } else { String::new() };
-            let slower = ratios(own, times.of(Way::Direct, state), Duration::as_secs_f64);
-            let rarer = ratios(rates.of(way, state), rates.of(Way::Direct, state), |rate| *rate);
-            say(&format!(
-                "  {:42}{:>9.1} ms{:>9.1} ms{:>8}{:>7.1} a second{:>8}",
-                format!("{}, {}", way.name(), state.name()),
-                ms(percentile(own, 50)),
-                ms(percentile(own, 99)),
-                ratio(slower),
-                rate,
-                ratio(rarer),
-            ));
-        }
+        let (ours, bare) = (times.of(Way::Apply, state), times.of(Way::Direct, state));
+        let p99 = ms(percentile(ours, 99));
+        let what = format!("wf_apply of {} objects, {}", release::OBJECTS, state.name());
+        let (middle, bare_middle) = (ms(percentile(ours, 50)), ms(percentile(bare, 50)));
+        let figure = Figure::new(&what, middle, Unit::Milliseconds).details(format!("p99 {p99:.1} ms"));
+        report.add(figure.beside(direct, bare_middle, ratio(ours, bare, Duration::as_secs_f64)));
+        let (ours, bare) = (rates.of(Way::Apply, state), rates.of(Way::Direct, state));
+        let figure = Figure::new(format!("{what}, {TENTACLES} at once"), median(ours.to_vec()), Unit::PerSecond);
+        report.add(figure.beside(direct, median(bare.to_vec()), ratio(ours, bare, |rate| *rate)));
     }
-}
-
-/// The median of the ratios within each round.
-fn ratios<T>(figures: &[T], others: &[T], value: impl Fn(&T) -> f64) -> f64 {
-    median(figures.iter().zip(others).map(|(figure, other)| value(figure) / value(other)).collect())
 }

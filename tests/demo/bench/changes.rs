@@ -6,13 +6,12 @@ use anyhow::ensure;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{Api, Patch, PatchParams};
 use serde_json::json;
-use tentacular_demo::say;
 use tentacular_test_harness::{
     Provider, Stack,
     mcp::{Era, Raw},
 };
 
-use crate::report::spread;
+use crate::report::{Figure, Report};
 
 /// Changes of each kind that are measured.
 const CHANGES: usize = 20;
@@ -22,15 +21,15 @@ const ENCLAVE: &str = "bench";
 const OWNER: &str = "tentacular.io/enclave-owner";
 const MODE: &str = "tentacular.io/mode";
 
-pub(crate) async fn measure(stack: &Stack, provider: &Provider) -> anyhow::Result<()> {
+pub(crate) async fn measure(stack: &Stack, provider: &Provider, report: &mut Report) -> anyhow::Result<()> {
     let mcp = stack.client(Era::Stateless).await?;
     mcp.call("enclave_provision", json!({ "name": ENCLAVE, "owner_email": "ann@example.com" })).await?;
     let namespaces = Api::all(stack.installation().control_plane().admin()?);
     let caller = stack.raw_as(&provider.token(&provider.claims("bob", "bob@example.com")));
     let mode = measured(&namespaces, &caller, MODE, ("rwxr-xr-x", "rwx------")).await?;
     let owner = measured(&namespaces, &caller, OWNER, ("bob@example.com", "ann@example.com")).await?;
-    say(&format!("change of mode, until it is effective: {} (goal: 100 ms)", spread(&mode)));
-    say(&format!("change of owner, until it is effective: {} (goal: 100 ms)", spread(&owner)));
+    report.add(Figure::times("change of mode, until it is effective", &mode).at_most(100.0));
+    report.add(Figure::times("change of owner, until it is effective", &owner).at_most(100.0));
     Ok(())
 }
 

@@ -3,10 +3,10 @@
 use std::time::Instant;
 
 use serde_json::{Value, json};
-use tentacular_demo::{Message, say};
+use tentacular_demo::Message;
 use tentacular_test_harness::{Stack, mcp::Era, tls};
 
-use crate::report::{median, ms, spread};
+use crate::report::{Figure, Report, median, ms};
 
 /// Calls of each kind that are measured.
 const CALLS: usize = 400;
@@ -16,7 +16,7 @@ const BEARER: &str = "eyJraW5kIjoiYmVhcmVyIn0";
 const WF_LIST: &str =
     "eyJ2IjoxLCJ0b29sIjoid2ZfbGlzdCIsImV4aXN0cyI6ZmFsc2UsInJpZ2h0IjoicmVhZCIsInJ1bGUiOiJiZWFyZXIiLCJhdXRoeiI6dHJ1ZX0";
 
-pub(crate) async fn measure(stack: &Stack) -> anyhow::Result<()> {
+pub(crate) async fn measure(stack: &Stack, report: &mut Report) -> anyhow::Result<()> {
     let through = stack.raw();
     let Message { body, headers } = Message::call(Era::Handshake, "1", "wf_list", &json!({}));
     let socket = tls::plain().unix_socket(stack.run_dir().join("auditor.sock")).build()?;
@@ -38,9 +38,8 @@ pub(crate) async fn measure(stack: &Stack) -> anyhow::Result<()> {
         anyhow::ensure!(answer["result"]["isError"] == false, "{answer}");
     }
     let middle = |times: &[_]| median(times.iter().copied().map(ms).collect());
-    let ratio = middle(&kernel) / middle(&direct);
-    say(&format!("wf_list through the kernel: {}", spread(&kernel)));
-    say(&format!("wf_list on the auditor's socket: {}", spread(&direct)));
-    say(&format!("through the kernel / on the socket: {ratio:.2}"));
+    let direct = middle(&direct);
+    let ratio = middle(&kernel) / direct;
+    report.add(Figure::times("wf_list, one caller", &kernel).beside("on the auditor's socket", direct, ratio));
     Ok(())
 }

@@ -9,7 +9,7 @@ use kube::{
     api::{Api, Patch, PatchParams, PostParams},
 };
 use serde_json::{Value, from_value, json};
-use tentacular_demo::{Message, say};
+use tentacular_demo::Message;
 use tentacular_test_harness::{
     Part, Stack,
     mcp::{Era, Mcp},
@@ -20,7 +20,7 @@ use crate::{
     address,
     load::{self, Target, Until},
     memory::{most_resident, resident},
-    report::{median, ms},
+    report::{Figure, Report, Unit, median, ms},
 };
 
 const ENCLAVES: usize = 50;
@@ -37,7 +37,7 @@ const PATIENCE: Duration = Duration::from_mins(5);
 /// The most that one page has.
 const PAGE: usize = 1000;
 
-pub(crate) async fn measure(stack: &Stack) -> anyhow::Result<()> {
+pub(crate) async fn measure(stack: &Stack, report: &mut Report) -> anyhow::Result<()> {
     let admin = stack.installation().control_plane().admin()?;
     let mcp = stack.client(Era::Stateless).await?;
     let before = tentacles(&mcp).await?;
@@ -45,7 +45,10 @@ pub(crate) async fn measure(stack: &Stack) -> anyhow::Result<()> {
     for enclave in &enclaves {
         namespace(&admin, enclave).await?;
     }
-    say(&format!("auditor, resident memory with {before} tentacles: {:.1} MB", resident(stack, Part::Auditor)?));
+    let memory = |tentacles: usize, megabytes: f64| {
+        Figure::new(format!("auditor, resident memory with {tentacles} tentacles"), megabytes, Unit::Megabytes)
+    };
+    report.add(memory(before, resident(stack, Part::Auditor)?));
     let mut made = 0;
     for size in SIZES {
         let mut makers = JoinSet::new();
@@ -58,29 +61,22 @@ pub(crate) async fn measure(stack: &Stack) -> anyhow::Result<()> {
         made = size;
         until_listed(&mcp, before + size).await?;
         tokio::time::sleep(IDLE).await;
-        say(&format!(
-            "auditor, resident memory with {} tentacles: {:.1} MB",
-            before + size,
-            resident(stack, Part::Auditor)?
-        ));
+        report.add(memory(before + size, resident(stack, Part::Auditor)?));
         if before + size <= PAGE {
-            calls(stack, before + size).await?;
+            calls(stack, before + size, report).await?;
         }
     }
     stack.kill(Part::Auditor).await?;
     stack.restart(Part::Auditor)?;
     until_listed(&mcp, before + made).await?;
     tokio::time::sleep(IDLE).await;
-    say(&format!(
-        "auditor that starts with {} tentacles, resident memory: {:.1} MB, {:.1} MB at the most",
-        before + made,
-        resident(stack, Part::Auditor)?,
-        most_resident(stack, Part::Auditor)?,
-    ));
+    let started = memory(before + made, resident(stack, Part::Auditor)?);
+    let most = most_resident(stack, Part::Auditor)?;
+    report.add(started.details(format!("started with all of them there; {most:.1} MB at the most")));
     Ok(())
 }
 
-async fn calls(stack: &Stack, size: usize) -> anyhow::Result<()> {
+async fn calls(stack: &Stack, size: usize, report: &mut Report) -> anyhow::Result<()> {
     let all = Message::call(Era::Stateless, "1", "wf_list", &json!({ "limit": PAGE }));
     let target = Target::post("wf_list", address(stack)?, Some(stack.token()), all)?;
     let target = target.probed("\"truncated\":false").await?.with_ages();
@@ -90,15 +86,13 @@ async fn calls(stack: &Stack, size: usize) -> anyhow::Result<()> {
             rounds.push(load::run_on(callers, &target, Until::Time(ROUND)).await?);
         }
         let figure = |of: &dyn Fn(&load::Round) -> f64| median(rounds.iter().map(of).collect());
-        say(&format!(
-            "wf_list of all {size} tentacles ({} kB), {callers} callers: {:.0} a second, p50 {:.2} ms, p99 {:.2} ms, medians \
-             of {ROUNDS} rounds of {} s",
-            target.length() / 1000,
-            figure(&|round| round.per_second),
+        let what = format!("wf_list of all {size} tentacles, {callers} callers");
+        report.add(Figure::new(what, figure(&|round| round.per_second), Unit::PerSecond).details(format!(
+            "p50 {:.2} ms, p99 {:.2} ms, {} kB",
             figure(&|round| ms(round.p50)),
             figure(&|round| ms(round.p99)),
-            ROUND.as_secs(),
-        ));
+            target.length() / 1000,
+        )));
     }
     Ok(())
 }

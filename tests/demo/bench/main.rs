@@ -1,4 +1,4 @@
-//! Measures and prints; never fails on a figure. Medians of several runs, as machines are noisy; where two things are
+//! Measures, prints one table, and writes docs/performance.md; never fails on a figure. Medians of several runs, as machines are noisy; where two things are
 //! compared, the ratio is of runs that alternate.
 
 mod admission;
@@ -22,6 +22,8 @@ use anyhow::Context as _;
 use clap::{Parser, ValueEnum};
 use tentacular_demo::say;
 use tentacular_test_harness::{ControlPlane, Installation, Provider, Stack, stack::Options};
+
+use self::report::Report;
 
 /// Measures tentacular-mcp.
 #[derive(Debug, Parser)]
@@ -77,46 +79,51 @@ async fn run(only: Option<Measure>) -> anyhow::Result<()> {
     if cfg!(debug_assertions) {
         say("note: this is a debug build; `make bench` measures a release build");
     }
+    let mut report = Report::default();
     let wanted = |measure| only.is_none_or(|only| only == measure);
     let mut control_plane = ControlPlane::start().await?;
     control_plane.join_node().await?;
     let installation = Arc::new(Installation::into_own(control_plane).await?);
     if wanted(Measure::Start) {
-        start::measure(&installation).await?;
+        start::measure(&installation, &mut report).await?;
     }
     if wanted(Measure::Admission) {
-        admission::measure(&installation).await?;
+        admission::measure(&installation, &mut report).await?;
     }
     if wanted(Measure::Backing) {
-        backing::measure(Arc::clone(&installation)).await?;
+        backing::measure(Arc::clone(&installation), &mut report).await?;
     }
     let provider = Provider::start()?;
     let options = Options { kernel_args: provider.kernel_args(), ..Options::default() };
     let stack = Stack::start_with(installation, options).await?;
     if wanted(Measure::Memory) {
-        memory::idle(&stack).await?;
+        memory::idle(&stack, &mut report).await?;
     }
     if wanted(Measure::Forwarding) {
-        forwarding::measure(&stack).await?;
+        forwarding::measure(&stack, &mut report).await?;
     }
     if wanted(Measure::Load) {
-        throughput::measure(&stack, &provider).await?;
+        throughput::measure(&stack, &provider, &mut report).await?;
     }
     if wanted(Measure::Abandoned) {
-        memory::abandoned(&stack).await?;
+        memory::abandoned(&stack, &mut report).await?;
     }
     if wanted(Measure::Changes) {
-        changes::measure(&stack, &provider).await?;
+        changes::measure(&stack, &provider, &mut report).await?;
     }
     if wanted(Measure::Applies) {
-        applies::measure(&stack).await?;
+        applies::measure(&stack, &mut report).await?;
     }
     if wanted(Measure::Schedules) {
-        schedules::measure(&stack).await?;
+        schedules::measure(&stack, &mut report).await?;
     }
     // Last, as what it makes is in everybody's way.
     if wanted(Measure::Lists) {
-        lists::measure(&stack).await?;
+        lists::measure(&stack, &mut report).await?;
+    }
+    report.tell();
+    if only.is_none() && !cfg!(debug_assertions) {
+        report.write(&stack.installation().control_plane().admin()?).await?;
     }
     Ok(())
 }

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
-use tentacular_demo::{Message, say};
+use tentacular_demo::Message;
 use tentacular_test_harness::{Part, Stack};
 
 use crate::{
     address,
     load::{self, Target, Until},
+    report::{Figure, Report, Unit},
 };
 
 /// How long a process is left alone before its memory is read.
@@ -19,17 +20,24 @@ pub(crate) const MOST: &str = "VmHWM:";
 /// Clients that begin and do not go on.
 const ABANDONED: usize = 100_000;
 
-pub(crate) async fn idle(stack: &Stack) -> anyhow::Result<()> {
+pub(crate) async fn idle(stack: &Stack, report: &mut Report) -> anyhow::Result<()> {
     tokio::time::sleep(IDLE).await;
-    for part in [Part::Kernel, Part::Registrar, Part::Scheduler, Part::Auditor] {
-        let goal = if part == Part::Kernel { " (goal: 25 MB)" } else { "" };
-        say(&format!("{}, idle resident memory: {:.1} MB{goal}", part.name(), resident(stack, part)?));
+    let mut all = 0.0;
+    for part in [Part::Kernel, Part::Registrar, Part::Scheduler, Part::Auditor, Part::Webhook] {
+        let resident = match part {
+            Part::Webhook => of(stack.installation().webhook().context("there is no webhook")?.pid(), NOW)?,
+            _ => resident(stack, part)?,
+        };
+        all += resident;
+        let figure = Figure::new(format!("{}, resident memory when idle", part.name()), resident, Unit::Megabytes);
+        report.add(if part == Part::Kernel { figure.at_most(25.0) } else { figure });
     }
+    report.add(Figure::new("all five together", all, Unit::Megabytes).at_most(80.0));
     Ok(())
 }
 
 /// `initialize` again and again, and nothing after it.
-pub(crate) async fn abandoned(stack: &Stack) -> anyhow::Result<()> {
+pub(crate) async fn abandoned(stack: &Stack, report: &mut Report) -> anyhow::Result<()> {
     let target = Target::post("initialize", address(stack)?, Some(stack.token()), Message::initialize("1"))?;
     let target = target.probed("serverInfo").await?;
     // The first ones warm up what is kept per connection and per thread.
@@ -40,13 +48,11 @@ pub(crate) async fn abandoned(stack: &Stack) -> anyhow::Result<()> {
     let right_after = resident(stack, Part::Kernel)?;
     tokio::time::sleep(IDLE).await;
     let after = resident(stack, Part::Kernel)?;
-    say(&format!("initialize without follow-up, {ABANDONED} times: {round}"));
-    say(&format!(
-        "kernel, resident memory before {before:.1} MB, right after {right_after:.1} MB, {} s later {after:.1} MB: \
-         {:+.1} MB (goal: within 2 MB)",
-        IDLE.as_secs(),
-        after - before,
-    ));
+    let what = format!("kernel, memory gained by {ABANDONED} clients that initialize and leave");
+    report.add(Figure::new(what, after - before, Unit::Megabytes).at_most(2.0).details(format!(
+        "{before:.1} MB before, {right_after:.1} right after, {after:.1} {} s later; {round}",
+        IDLE.as_secs()
+    )));
     Ok(())
 }
 

@@ -22,7 +22,10 @@ use tentacular_demo::say;
 use tentacular_test_harness::{Part, Stack, installation::SERVER_NAMESPACE};
 use tokio::time::{Instant, sleep};
 
-use crate::report::{ms, percentile};
+use crate::{
+    memory::most_resident,
+    report::{Figure, Report, Unit, ms, percentile},
+};
 
 const ENCLAVES: usize = 5;
 const TENTACLES: usize = 1000;
@@ -34,10 +37,8 @@ const LONG: Duration = Duration::from_mins(10);
 const AHEAD: u64 = 120;
 /// Seconds in the spread one.
 const JITTER: u64 = 60;
-/// In MB.
-const GOAL: f64 = 80.0;
 
-pub(crate) async fn measure(stack: &Stack) -> anyhow::Result<()> {
+pub(crate) async fn measure(stack: &Stack, report: &mut Report) -> anyhow::Result<()> {
     let admin = stack.installation().control_plane().admin()?;
     let begun = Instant::now();
     furnish(&admin).await?;
@@ -48,10 +49,10 @@ pub(crate) async fn measure(stack: &Stack) -> anyhow::Result<()> {
         begun.elapsed().as_secs_f64()
     ));
     for jitter in [JITTER, 0] {
-        minute(&admin, jitter).await?;
+        minute(&admin, jitter, report).await?;
     }
-    let peak = peak(stack)?;
-    say(&format!("  scheduler, highest resident memory of all this: {peak:.1} MB (goal: {GOAL} MB)"));
+    let most = most_resident(stack, Part::Scheduler)?;
+    report.add(Figure::new("scheduler, most resident memory of all this", most, Unit::Megabytes).at_most(80.0));
     Ok(())
 }
 
@@ -112,7 +113,7 @@ async fn each<F: Future<Output = anyhow::Result<()>>>(act: impl Fn(String, usize
 }
 
 /// One minute in which all are due.
-async fn minute(admin: &Client, jitter: u64) -> anyhow::Result<()> {
+async fn minute(admin: &Client, jitter: u64, report: &mut Report) -> anyhow::Result<()> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
     let due = (now + AHEAD) / 60 * 60;
     let instant = Timestamp::from_second(i64::try_from(due)?)?;
@@ -145,17 +146,16 @@ async fn minute(admin: &Client, jitter: u64) -> anyhow::Result<()> {
         };
         (claimed, ended) = (claimed.max(after("claimed_at")?), ended.max(after("ended_at")?));
     }
-    let goal = if jitter > 0 { format!(" (goal: within {jitter} s)") } else { String::new() };
-    say(&format!(
-        "  jitter {jitter:>2} s: lateness p50 {:.0} ms, p99 {:.0} ms, most {:.0} ms; the last claimed after {:.1} s{goal}, ended \
-         after {:.1} s: {:.0} runs a second",
+    let what =
+        format!("{} schedules of one minute, jitter {jitter} s, until the last is claimed", ENCLAVES * TENTACLES);
+    let figure = Figure::new(what, claimed.as_secs_f64(), Unit::Seconds).details(format!(
+        "lateness p50 {:.0} ms, p99 {:.0} ms, most {:.0} ms; {:.0} runs a second until the last has ended",
         ms(percentile(&late, 50)),
         ms(percentile(&late, 99)),
         ms(late.iter().max().copied().unwrap_or_default()),
-        claimed.as_secs_f64(),
-        ended.as_secs_f64(),
         f64::from(u32::try_from(late.len())?) / ended.as_secs_f64(),
     ));
+    report.add(if jitter == JITTER { figure.at_most(60.0) } else { figure });
     Ok(())
 }
 
@@ -190,13 +190,4 @@ async fn until(admin: &Client, what: &str, wanted: impl Fn(&Data) -> bool) -> an
         // Seldom: reading them all is work for the API server.
         sleep(Duration::from_secs(10)).await;
     }
-}
-
-/// In MB of 1,000,000 bytes, since the start.
-fn peak(stack: &Stack) -> anyhow::Result<f64> {
-    let pid = stack.process(Part::Scheduler)?.pid();
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find(|line| line.starts_with("VmHWM:")).context("no VmHWM")?;
-    let kib: u32 = line.split_whitespace().nth(1).context("no figure")?.parse()?;
-    Ok(f64::from(kib) / 1000.0 * 1.024)
 }

@@ -2,15 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use tentacular_demo::say;
 use tentacular_test_harness::{Installation, Part, Scratch, part::program, tls};
 
-use crate::report::spread;
+use crate::report::{Figure, Report};
 
 /// Starts that are measured.
 const STARTS: usize = 21;
 
-pub(crate) async fn measure(installation: &Installation) -> anyhow::Result<()> {
+pub(crate) async fn measure(installation: &Installation, report: &mut Report) -> anyhow::Result<()> {
     let scratch = Scratch::new()?;
     let kubeconfig = installation.kubeconfig_for(Part::Kernel, scratch.path()).await?;
     let token = scratch.path().join("token");
@@ -34,6 +33,6 @@ pub(crate) async fn measure(installation: &Installation) -> anyhow::Result<()> {
         }
         times.push(begun.elapsed());
     }
-    say(&format!("kernel, start to /healthz: {} (goal: 30 ms)", spread(&times)));
+    report.add(Figure::times("kernel, from its start to /healthz", &times).at_most(30.0));
     Ok(())
 }

@@ -1,25 +1,23 @@
 //! Calls a second of what the kernel answers and forwards, as a ratio to an answer of hyper alone in the same round.
 
-use std::{net::SocketAddr, thread, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 
 use serde_json::json;
-use tentacular_demo::{Message, say};
+use tentacular_demo::Message;
 use tentacular_test_harness::{Program, Provider, Scratch, Stack, mcp::Era, part::logged};
 
 use crate::{
     address,
     load::{self, CONNECTIONS, Round, Target, Until},
-    report::{median, ms},
+    report::{Figure, Report, Unit, median, ms, ratio},
 };
 
 /// Rounds of each target. They alternate, so that all meet the same machine.
 const ROUNDS: usize = 5;
 /// Length of a round.
 const ROUND: Duration = Duration::from_secs(2);
-/// The rows that others are compared with, first in the table.
+/// The rows that others are compared with, first in the report.
 const BASELINES: usize = 2;
-const BEARER_LIST: &str = "tools/list";
-const OIDC_LIST: &str = "tools/list, ES256 token";
 
 struct Row {
     target: Target,
@@ -38,7 +36,7 @@ impl Row {
     }
 }
 
-pub(crate) async fn measure(stack: &Stack, provider: &Provider) -> anyhow::Result<()> {
+pub(crate) async fn measure(stack: &Stack, provider: &Provider, report: &mut Report) -> anyhow::Result<()> {
     let scratch = Scratch::new()?;
     let bare = Program::new(std::env::current_exe()?).arg("--bare").start(&scratch.path().join("bare.log"))?;
     let bare_address = logged(&bare, "serving", "address").await?.parse()?;
@@ -48,7 +46,7 @@ pub(crate) async fn measure(stack: &Stack, provider: &Provider) -> anyhow::Resul
             row.rounds.push(load::run(&row.target, Until::Time(ROUND)).await?);
         }
     }
-    table(&rows);
+    tell(&rows, report);
     Ok(())
 }
 
@@ -63,9 +61,9 @@ async fn rows(stack: &Stack, provider: &Provider, bare: SocketAddr) -> anyhow::R
         (Target::post("hyper alone, another process", bare, bearer, discover())?, "result", None),
         (Target::get("GET /healthz, the kernel", address, "/healthz")?, "ok", None),
         (Target::post("server/discover", address, bearer, discover())?, "tentacular-mcp", Some(0.45)),
-        (Target::post(BEARER_LIST, address, bearer, list(Era::Stateless))?, "wf_list", Some(0.35)),
+        (Target::post("tools/list", address, bearer, list(Era::Stateless))?, "wf_list", Some(0.35)),
         (Target::post("tools/list, 2025-06-18", address, bearer, list(Era::Handshake))?, "wf_list", Some(0.35)),
-        (Target::post(OIDC_LIST, address, Some(&person), list(Era::Stateless))?, "wf_list", None),
+        (Target::post("tools/list, ES256 token", address, Some(&person), list(Era::Stateless))?, "wf_list", None),
         (Target::post("wf_list, forwarded", address, bearer, wf_list(Era::Stateless))?, "workflows", Some(0.15)),
         (Target::post("wf_list, 2025-06-18", address, bearer, wf_list(Era::Handshake))?, "workflows", Some(0.15)),
     ];
@@ -76,38 +74,18 @@ async fn rows(stack: &Stack, provider: &Provider, bare: SocketAddr) -> anyhow::R
     Ok(rows)
 }
 
-fn table(rows: &[Row]) {
-    let cores = thread::available_parallelism().map_or(1, usize::from);
-    say(&format!(
-        "{CONNECTIONS} connections that are kept, medians of {ROUNDS} rounds of {} s that alternate, {cores} cores shared \
-         with the load; ratios are to the faster of the first {BASELINES} rows, round by round",
-        ROUND.as_secs()
-    ));
-    say(&format!("  {:30}{:>8}{:>11}{:>11}{:>11}{:>8}{:>7}", "", "bytes", "a second", "p50", "p99", "ratio", "goal"));
+fn tell(rows: &[Row], report: &mut Report) {
     let per_second = |row: &Row| row.median(|round| round.per_second);
     // Not the faster one of each round, which would be the luckier one.
     let baseline = rows[..BASELINES].iter().max_by(|one, other| per_second(one).total_cmp(&per_second(other)));
     let Some(baseline) = baseline else { return };
     for row in rows {
-        say(&format!(
-            "  {:30}{:>8}{:>11.0}{:>8.2} ms{:>8.2} ms{:>8.2}{:>7}",
-            row.target.name,
-            row.target.length(),
-            per_second(row),
-            row.median(|round| ms(round.p50)),
-            row.median(|round| ms(round.p99)),
-            ratio(row, baseline),
-            row.goal.map(|goal| format!("{goal:.2}")).unwrap_or_default(),
-        ));
+        let (p50, p99) = (row.median(|round| ms(round.p50)), row.median(|round| ms(round.p99)));
+        let figure =
+            Figure::new(format!("{}, {CONNECTIONS} callers", row.target.name), per_second(row), Unit::PerSecond);
+        let ratio = ratio(&row.rounds, &baseline.rounds, |round| round.per_second);
+        let figure = figure.beside(baseline.target.name, per_second(baseline), ratio);
+        let figure = figure.details(format!("p50 {p50:.2} ms, p99 {p99:.2} ms, {} bytes", row.target.length()));
+        report.add(if let Some(goal) = row.goal { figure.ratio_at_least(goal) } else { figure });
     }
-    let row = |name| rows.iter().find(|row| row.target.name == name);
-    if let (Some(bearer), Some(person)) = (row(BEARER_LIST), row(OIDC_LIST)) {
-        say(&format!("  tools/list with an ES256 token / with the bearer token: {:.2}", ratio(person, bearer)));
-    }
-}
-
-/// The median of the ratios within each round.
-fn ratio(row: &Row, other: &Row) -> f64 {
-    let pairs = row.rounds.iter().zip(&other.rounds);
-    median(pairs.map(|(round, other)| round.per_second / other.per_second).collect())
 }

@@ -1,4 +1,4 @@
-//! What the sidecars list: each is started as it is, with a cluster that is not there, and asked on its socket.
+//! What the sidecars list, each asked on its socket.
 
 use std::path::Path;
 
@@ -6,7 +6,9 @@ use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
 use tentacular_contract::{Authz, keys};
 use tentacular_demo::Message;
-use tentacular_test_harness::{Part, Scratch, mcp::Era, part, tls};
+use tentacular_test_harness::{Part, mcp::Era, tls};
+
+use crate::started::Started;
 
 /// A tool as its sidecar lists it.
 #[derive(Debug)]
@@ -24,40 +26,15 @@ pub(crate) struct Tool {
 }
 
 /// All tools, by the sidecar that has them.
-pub(crate) async fn all() -> anyhow::Result<Vec<(Part, Vec<Tool>)>> {
-    let scratch = Scratch::new()?;
-    let kubeconfig = scratch.path().join("kubeconfig");
-    std::fs::write(&kubeconfig, leading_nowhere(scratch.path())?)?;
+pub(crate) async fn all(started: &Started) -> anyhow::Result<Vec<(Part, Vec<Tool>)>> {
     let mut sections = Vec::new();
     for sidecar in Part::SIDECARS {
-        let running = part::program(sidecar)?
-            .env("KUBECONFIG", &kubeconfig)
-            .env("TENTACULAR_RUN_DIR", scratch.path())
-            .arg("--observe-addr=127.0.0.1:0")
-            .start(&scratch.path().join(format!("{}.log", sidecar.name())))?;
-        part::logged(&running, "listening", "sidecar").await?;
-        let tools = ask(&scratch.path().join(format!("{}.sock", sidecar.name())))
+        let tools = ask(&started.scratch.path().join(format!("{}.sock", sidecar.name())))
             .await
             .with_context(|| format!("the {} was asked for its tools", sidecar.name()))?;
         sections.push((sidecar, tools));
     }
     Ok(sections)
-}
-
-/// A kubeconfig of an API server that does not exist. Its authority is new, as a machine may know none.
-fn leading_nowhere(folder: &Path) -> anyhow::Result<String> {
-    let authority = folder.join("authority.pem");
-    std::fs::write(&authority, tls::Authority::new()?.pem())?;
-    let cluster = json!({ "server": "https://127.0.0.1:1", "certificate-authority": authority });
-    let config = json!({
-        "apiVersion": "v1",
-        "kind": "Config",
-        "clusters": [{ "name": "nowhere", "cluster": cluster }],
-        "users": [{ "name": "nobody", "user": {} }],
-        "contexts": [{ "name": "none", "context": { "cluster": "nowhere", "user": "nobody" } }],
-        "current-context": "none",
-    });
-    Ok(config.to_string())
 }
 
 async fn ask(socket: &Path) -> anyhow::Result<Vec<Tool>> {

@@ -1,10 +1,14 @@
-//! Writes docs/tools.md from what the sidecars list and the chart's README from its values, or says whether they are still
-//! what would be written.
+//! Writes the pages that are made of what the product says of itself, or says whether they are still what would be written:
+//! docs/tools.md from what the sidecars list, docs/settings.md and docs/metrics.md from what the processes tell, and the chart's
+//! README from its values.
 
 mod listed;
+mod metrics;
 mod page;
 mod permission;
 mod schema;
+mod settings;
+mod started;
 mod text;
 mod values;
 
@@ -15,7 +19,9 @@ use clap::Parser;
 use tentacular_demo::say;
 use tentacular_test_harness::chart::CHART;
 
-/// Writes docs/tools.md from the tools' own schemas, and the chart's README from its values.yaml.
+use self::started::Started;
+
+/// Writes docs/tools.md, docs/settings.md, docs/metrics.md and the chart's README.
 #[derive(Debug, Parser)]
 struct Args {
     /// Write nothing; fail when a page is not what would be written.
@@ -23,8 +29,8 @@ struct Args {
     check: bool,
 }
 
-/// The page of the tools.
-const TOOLS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/tools.md");
+/// The folder of the pages.
+const DOCS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs");
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -41,8 +47,12 @@ async fn run(args: &Args) -> anyhow::Result<()> {
     let chart = Path::new(CHART);
     let values = fs::read_to_string(chart.join("values.yaml")).context("the chart's values.yaml")?;
     keep(&chart.join("README.md"), &values::page(&values)?, args.check).context("the chart's README.md")?;
-    let tools = page::page(&listed::all().await?)?;
-    keep(Path::new(TOOLS), &tools, args.check).context("docs/tools.md")
+    let (docs, started) = (Path::new(DOCS), Started::new().await?);
+    let tools = page::page(&listed::all(&started).await?)?;
+    keep(&docs.join("tools.md"), &tools, args.check).context("docs/tools.md")?;
+    let metrics = metrics::page(&started.metrics().await?)?;
+    keep(&docs.join("metrics.md"), &metrics, args.check).context("docs/metrics.md")?;
+    keep(&docs.join("settings.md"), &settings::page().await?, args.check).context("docs/settings.md")
 }
 
 /// Writes the page, or checks that it is what would be written.

@@ -1,7 +1,5 @@
 //! Kubernetes' own controllers are not hindered in an enclave, a frozen one included.
 
-use std::time::{Duration, Instant};
-
 use anyhow::{Context as _, ensure};
 use k8s_openapi::api::{
     apps::v1::{Deployment, ReplicaSet},
@@ -12,27 +10,21 @@ use kube::{
     api::{DeleteParams, ListParams, Patch, PatchParams, PropagationPolicy},
 };
 use serde_json::json;
-use tentacular_test_harness::eventually;
+use tentacular_test_harness::{eventually, until};
 
 use super::world::admin;
 use crate::support::{apply_word_count, client, enclave};
 
-/// Only something that hangs takes as long.
-const DEADLINE: Duration = Duration::from_mins(1);
-
 /// The pods that are there and stay, once there are as many.
 async fn pods(pods: &Api<Pod>, count: usize) -> anyhow::Result<Vec<String>> {
-    let until = Instant::now() + DEADLINE;
-    loop {
+    until(format!("there are {count} pods"), async || {
         let list = pods.list(&ListParams::default()).await?;
         let staying = list.into_iter().filter(|pod| pod.metadata.deletion_timestamp.is_none());
         let names: Vec<_> = staying.map(|pod| pod.name_any()).collect();
-        if names.len() == count {
-            return Ok(names);
-        }
-        ensure!(Instant::now() < until, "there are {names:?} and not {count} pods");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+        ensure!(names.len() == count, "{names:?}");
+        Ok(names)
+    })
+    .await
 }
 
 #[tokio::test]

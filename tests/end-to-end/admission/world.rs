@@ -8,7 +8,7 @@ use tokio::sync::OnceCell;
 use crate::{
     support::{apply_word_count, client, enclave, stack, unique},
     thief::{
-        attempt::{Attempt, create},
+        attempt::{Attempt, By, create, until_refused},
         place::until_allowed,
     },
 };
@@ -108,13 +108,7 @@ impl World {
     async fn until_frozen(&self, admin: &Client) -> anyhow::Result<()> {
         let pod = json!({ "metadata": { "name": "probe" }, "spec": pod_spec() });
         let probe = create(path(&self.frozen, "", "pods"), pod).posing_as(&self.editor);
-        for _ in 0..500 {
-            if probe.send(admin).await.is_err_and(|error| error.to_string().contains("frozen-enclave")) {
-                return Ok(());
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        }
-        anyhow::bail!("the webhook does not know that {} is frozen", self.frozen)
+        until_refused(admin, By::Protection("frozen-enclave"), &probe).await
     }
 }
 

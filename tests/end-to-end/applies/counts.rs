@@ -1,5 +1,7 @@
 //! How often an apply asks the API server to write, or whether it would.
 
+use http::Method;
+
 use super::{
     manifests::six,
     place::{Place, counts},
@@ -11,7 +13,8 @@ fn asked(place: &Place, skip: usize) -> (usize, usize) {
     let calls = place.calls();
     let writing = calls[skip..].iter().filter(|call| call.is_write() || call.is_dry_run());
     let (locks, objects): (Vec<_>, Vec<_>) = writing.partition(|call| call.resource() == "leases");
-    (objects.len(), locks.len())
+    // On a slow machine a lock is renewed, too.
+    (objects.len(), locks.into_iter().filter(|call| call.method != Method::PATCH).count())
 }
 
 #[tokio::test]

@@ -1,10 +1,10 @@
 //! What Kubernetes never changes of an object: the answer names the field and says what to do, and nothing is written.
 
-use std::time::{Duration, Instant};
-
+use anyhow::ensure;
 use k8s_openapi::api::core::v1::Pod;
 use kube::{Api, ResourceExt as _, api::ListParams};
 use serde_json::{Value, json};
+use tentacular_test_harness::until;
 
 use super::{
     manifests::{config_map, deployment, job, of, secret, service, volume, with_pods},
@@ -26,15 +26,12 @@ async fn pods_of(place: &Place, job: &str) -> anyhow::Result<Vec<String>> {
 }
 
 async fn until_it_has_pods(place: &Place, job: &str) -> anyhow::Result<Vec<String>> {
-    let until = Instant::now() + Duration::from_mins(1);
-    loop {
+    until(format!("Job {job} has pods"), async || {
         let pods = pods_of(place, job).await?;
-        if !pods.is_empty() {
-            return Ok(pods);
-        }
-        assert!(Instant::now() < until, "Job {job} has no pods");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+        ensure!(!pods.is_empty(), "it has none");
+        Ok(pods)
+    })
+    .await
 }
 
 #[tokio::test]

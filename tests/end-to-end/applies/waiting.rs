@@ -1,15 +1,13 @@
 //! Waiting for the pods, and why they do not start.
 
-use std::time::Duration;
-
+use anyhow::{Context as _, ensure};
 use k8s_openapi::api::core::v1::{Namespace, Pod};
 use kube::{
     Api, ResourceExt as _,
-    api::{DynamicObject, ListParams, Patch, PatchParams},
+    api::{ListParams, Patch, PatchParams},
 };
 use serde_json::{Value, json};
-use tentacular_test_harness::{eventually, node};
-use tokio::time::sleep;
+use tentacular_test_harness::{eventually, node, until};
 
 use super::{
     manifests::{config_map, deployment, six, with_pods},
@@ -86,13 +84,11 @@ async fn e2e_apply_says_why_a_pod_does_not_become_ready() -> anyhow::Result<()> 
 
 /// The only pod of the enclave, once it is there.
 async fn pod(pods: &Api<Pod>) -> anyhow::Result<String> {
-    for _ in 0..600 {
-        if let Some(pod) = pods.list(&ListParams::default()).await?.into_iter().next() {
-            return Ok(pod.name_any());
-        }
-        sleep(Duration::from_millis(50)).await;
-    }
-    anyhow::bail!("no pod was made")
+    until("a pod is made", async || {
+        let pod = pods.list(&ListParams::default()).await?.into_iter().next().context("there is none")?;
+        Ok(pod.name_any())
+    })
+    .await
 }
 
 #[tokio::test]
@@ -132,20 +128,16 @@ async fn e2e_apply_says_that_a_container_crashes_or_has_no_place() -> anyhow::Re
 
 /// Waits until no pod can be made for the tentacle.
 async fn until_refused(place: &Place) -> anyhow::Result<()> {
-    let is_refused = |deployment: Option<&DynamicObject>| {
-        let conditions =
-            deployment.map(|deployment| deployment.data["status"]["conditions"].clone()).unwrap_or_default();
-        conditions.as_array().is_some_and(|all| all.iter().any(|one| one["type"] == "ReplicaFailure"))
-    };
-    let deployments = place.api("Deployment");
     // `eventually` is for kinds with a type of their own.
-    for _ in 0..600 {
-        if is_refused(deployments.get_opt("report").await?.as_ref()) {
-            return Ok(());
-        }
-        sleep(Duration::from_millis(50)).await;
-    }
-    anyhow::bail!("the pods of the tentacle are not refused")
+    let deployments = place.api("Deployment");
+    until("the pods of the tentacle are refused", async || {
+        let deployment = deployments.get("report").await?;
+        let conditions = &deployment.data["status"]["conditions"];
+        let mut all = conditions.as_array().into_iter().flatten();
+        ensure!(all.any(|one| one["type"] == "ReplicaFailure"), "{conditions}");
+        Ok(())
+    })
+    .await
 }
 
 #[tokio::test]

@@ -1,11 +1,9 @@
 //! `audit_psa`.
 
-use std::{
-    collections::BTreeSet,
-    time::{Duration, Instant},
-};
+use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
+use tentacular_test_harness::until;
 
 use super::ground::{Place, recorded};
 use crate::pod_security::cases::cases;
@@ -38,15 +36,7 @@ fn as_root() -> Value {
 
 /// Creates an object once the API server has seen that the namespace's level is another.
 async fn created(place: &Place, object: &Value) -> anyhow::Result<()> {
-    let until = Instant::now() + Duration::from_mins(1);
-    loop {
-        match place.create(object.clone()).await {
-            Err(error) if error.to_string().contains("violates PodSecurity") && Instant::now() < until => {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-            answer => return answer,
-        }
-    }
+    until("it is created", async || place.create(object.clone()).await).await
 }
 
 #[tokio::test]

@@ -21,7 +21,8 @@ async fn e2e_chart_its_pods_are_admitted_where_restricted_is_enforced() -> anyho
     }
     let pods = Api::<Pod>::namespaced(admin, &name);
     let mut admitted = 0;
-    for object in render(&[], &["tls.existingSecret=tls"]).await? {
+    let values = ["tls.existingSecret=tls", "sidecars[0].name=a,sidecars[0].image=b,sidecars[0].uid=1"];
+    for object in render(&[], &values).await? {
         let template = match object["kind"].as_str() {
             Some("Pod") => &object,
             Some("Deployment") => &object["spec"]["template"],

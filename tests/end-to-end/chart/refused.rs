@@ -17,9 +17,13 @@ async fn e2e_chart_a_wrong_value_is_refused_with_its_name() -> anyhow::Result<()
         ("exoskeleton.postgres.sslMode=on", ["/exoskeleton/postgres/sslMode", "verify-full"]),
         ("exoskeleton.rustfs.accounts=aws", ["/exoskeleton/rustfs/accounts", "minio"]),
         ("authz.clusterRead=all", ["/authz/clusterRead", "bearer"]),
+        ("enclaves.ingressDomain=*.example.com", ["/enclaves/ingressDomain", "pattern"]),
+        ("enclaves.reservedNames={Cert}", ["/enclaves/reservedNames/0", "pattern"]),
+        ("clusterDomain=cluster..local", ["/clusterDomain", "pattern"]),
+        ("sidecars[0].name=greeter", ["/sidecars/0", "image"]),
         ("monitoring.podMonitor.interval=often", ["/monitoring/podMonitor/interval", "pattern"]),
         ("topologySpreadConstraints[0].maxSkew=1", ["/topologySpreadConstraints/0", "topologyKey"]),
-        ("scheduler.uid=65534", ["kernel.uid", "four different"]),
+        ("scheduler.uid=65534", ["kernel.uid", "must be different"]),
         ("exoskeletonAuth.enabled=true", ["exoskeletonAuth.issuerURL", "needed"]),
         ("ingress.enabled=true", ["ingress.host", "needed"]),
         ("route.enabled=true", ["route.parentRefs", "needed"]),
@@ -27,8 +31,56 @@ async fn e2e_chart_a_wrong_value_is_refused_with_its_name() -> anyhow::Result<()
         let error = render(&[], &[value]).await.expect_err(value).to_string();
         ensure!(needles.iter().all(|needle| error.contains(needle)), "{value}: {error}");
     }
-    let error = render(&[], &["auth.token=a", "auth.bearerToken=b"]).await.expect_err("two tokens").to_string();
-    ensure!(error.contains("same setting"), "{error}");
+    Ok(())
+}
+
+/// Values that are right one by one.
+#[tokio::test]
+async fn e2e_chart_values_that_do_not_go_together_are_refused_with_what_to_do() -> anyhow::Result<()> {
+    for (values, needles) in [
+        ("auth.token=a,auth.bearerToken=b", ["auth.bearerToken: ", "same setting"]),
+        ("auth.token=a,auth.existingSecret=s", ["auth.token: ", "beside auth.existingSecret"]),
+        ("auth.bearerToken=a,auth.existingSecret=s", ["auth.token: ", "beside auth.existingSecret"]),
+        (
+            "exoskeletonAuth.existingSecret=s,exoskeletonAuth.clientID=c",
+            ["exoskeletonAuth.existingSecret: ", "clientID"],
+        ),
+        ("service.nodePort=8080", ["service.nodePort: ", "30000"]),
+        ("service.nodePort=40000", ["service.nodePort: ", "32767"]),
+        ("sidecars[0].name=a,sidecars[0].image=b,sidecars[0].uid=65532", ["sidecars[].uid", "must be different"]),
+        ("sidecars[0].name=auditor,sidecars[0].image=b,sidecars[0].uid=1", ["sidecars[].name: ", "auditor"]),
+    ] {
+        let error = render(&[], &[values]).await.expect_err(values).to_string();
+        ensure!(needles.iter().all(|needle| error.contains(needle)), "{values}: {error}");
+    }
+    // A port of a node is none of other types.
+    render(&[], &["service.type=ClusterIP", "service.nodePort=8080"]).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn e2e_chart_a_backing_service_that_is_set_in_part_is_refused_with_all_that_is_missing() -> anyhow::Result<()> {
+    for (of, values, needles) in [
+        ("postgres", &["host=h"][..], ["postgres.user: it is needed", "postgres.password: it is needed"]),
+        ("postgres", &["user=u", "password=p"], ["postgres.user: ", "set exoskeleton.postgres.host"]),
+        ("postgres", &["existingSecret=s", "host=h"], ["postgres.existingSecret: ", "leave out host"]),
+        ("nats", &["url=n"], ["nats.url: ", "signingKey"]),
+        ("nats", &["url=n", "token=t", "account=A", "signingKey=S"], ["nats.token: ", "in one way"]),
+        ("nats", &["url=n", "token=t", "spiffeEnabled=true"], ["nats.token: ", "in one way"]),
+        ("nats", &["url=n", "signingKey=S"], ["nats.signingKey: ", "account"]),
+        ("nats", &["url=n", "account=A", "signingKey=S", "operatorKey=O"], ["nats.operatorKey: ", "systemCreds"]),
+        ("rustfs", &["endpoint=e"], ["rustfs.accessKey: it is needed", "rustfs.secretKey: it is needed"]),
+        ("rustfs", &["existingSecret=s", "secretKey=k"], ["rustfs.existingSecret: ", "leave out endpoint"]),
+    ] {
+        let values: Vec<_> = values.iter().map(|value| format!("exoskeleton.{of}.{value}")).collect();
+        let set = |more: &'static str| values.iter().map(String::as_str).chain([more]).collect::<Vec<_>>();
+        let error = render(&[], &set("exoskeleton.enabled=true")).await.expect_err(of).to_string();
+        ensure!(needles.iter().all(|needle| error.contains(needle)), "{values:?}: {error}");
+        render(&[], &set("exoskeleton.enabled=false")).await.context("nothing counts where all are off")?;
+    }
+    let elsewhere =
+        ["exoskeleton.enabled=true", "exoskeleton.postgres.host=h", "registrar.extraEnvFrom[0].secretRef.name=s"];
+    render(&[], &elsewhere).await.context("the rest may come from variables")?;
     Ok(())
 }
 

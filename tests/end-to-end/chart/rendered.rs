@@ -22,7 +22,7 @@ use super::PROCESSES;
 const FOREIGN: [&str; 2] = ["monitoring.coreos.com/", "gateway.networking.k8s.io/"];
 
 /// Values that are meant to be set, together with each other. Each value of the chart is among them.
-pub(super) const VALUES: [&[&str]; 10] = [
+const VALUES: [&[&str]; 11] = [
     &[],
     &[
         "service.type=ClusterIP",
@@ -88,6 +88,7 @@ pub(super) const VALUES: [&[&str]; 10] = [
         "authz.enabled=false",
         "authz.clusterRead=bearer",
         "enclaves.reservedNames={cert-manager,istio-*}",
+        "enclaves.namePattern=team-[a-z]+",
         "enclaves.ingressDomain=apps.example.com",
         "enclaves.perOwner=3",
     ],
@@ -102,7 +103,6 @@ pub(super) const VALUES: [&[&str]; 10] = [
         "exoskeleton.postgres.caConfigMap=ca",
         "exoskeleton.postgres.pods={app=postgres}",
         "exoskeleton.nats.url=nats://nats.data.svc:4222",
-        "exoskeleton.nats.token=secret",
         "exoskeleton.nats.account=A",
         "exoskeleton.nats.signingKey=SA",
         "exoskeleton.nats.operatorKey=SO",
@@ -112,10 +112,6 @@ pub(super) const VALUES: [&[&str]; 10] = [
         "exoskeleton.nats.jetstream.memoryMib=8",
         "exoskeleton.nats.jetstream.streams=3",
         "exoskeleton.nats.jetstream.consumers=4",
-        "exoskeleton.nats.jetstream.memoryMib=1",
-        "exoskeleton.nats.jetstream.diskMib=1",
-        "exoskeleton.nats.jetstream.streams=1",
-        "exoskeleton.nats.jetstream.consumers=1",
         "exoskeleton.nats.caConfigMap=ca",
         "exoskeleton.nats.pods={app=nats}",
         "exoskeleton.rustfs.endpoint=http://s3.data.svc:9000",
@@ -147,6 +143,21 @@ pub(super) const VALUES: [&[&str]; 10] = [
         "exoskeleton.nats.authzNamespace=default",
         "exoskeleton.spire.enabled=true",
         "exoskeleton.spire.className=spire",
+    ],
+    &[
+        "exoskeleton.enabled=true",
+        "exoskeleton.nats.url=nats://nats.data.svc:4222",
+        "exoskeleton.nats.token=secret",
+        "sidecars[0].name=greeter",
+        "sidecars[0].image=greeter:1",
+        "sidecars[0].imagePullPolicy=Always",
+        "sidecars[0].uid=1001",
+        "sidecars[0].command={/greeter}",
+        "sidecars[0].args={--quiet}",
+        "sidecars[0].env[0].name=A",
+        "sidecars[0].env[0].value=b",
+        "sidecars[0].envFrom[0].configMapRef.name=c",
+        "sidecars[0].resources.limits.memory=64Mi",
     ],
     &[
         "scheduler.cronRunSeconds=60",
@@ -191,7 +202,7 @@ const OF_A_PART: [&str; 11] = [
 ];
 
 /// The sets of values, the last with those of a part for each.
-pub(super) fn sets() -> Vec<Vec<String>> {
+fn sets() -> Vec<Vec<String>> {
     let owned = |values: &&[&str]| values.iter().map(|&value| value.to_owned()).collect();
     let mut sets: Vec<Vec<String>> = VALUES.iter().map(owned).collect();
     let of_parts = PROCESSES.iter().zip(1001..).flat_map(|(part, uid)| {

@@ -1,7 +1,9 @@
 //! `enclave_sync`: each of its fields, by whom, what follows from it, and calls at the same time.
 
+use anyhow::ensure;
 use futures::future::join_all;
 use serde_json::{Value, json};
+use tentacular_test_harness::until;
 
 use super::world::{Team, bearer, soon, soon_refused};
 
@@ -64,13 +66,12 @@ async fn e2e_enclave_every_field_is_changed_by_the_owner_or_the_bearer_and_by_no
 
 /// The refusal of a change by the member, who owns the enclave by now, once the kernel knows.
 async fn soon_error(team: &Team, change: &Value) -> anyhow::Result<String> {
-    let until = std::time::Instant::now() + std::time::Duration::from_mins(1);
-    loop {
+    until("the kernel knows the new owner", async || {
         let error = team.member.here.refusal("enclave_sync", with(team, change)).await?;
-        if !error.starts_with("permission denied") || std::time::Instant::now() > until {
-            return Ok(error);
-        }
-    }
+        ensure!(!error.starts_with("permission denied"), "{error}");
+        Ok(error)
+    })
+    .await
 }
 
 fn with(team: &Team, change: &Value) -> Value {

@@ -1,6 +1,7 @@
 //! `enclave_list`: pages, filters, roles and counts.
 
 use serde_json::{Value, json};
+use tentacular_test_harness::until;
 
 use super::world::{Person, Team, bearer};
 use crate::support::unique;
@@ -84,8 +85,7 @@ async fn e2e_enclave_there_are_as_many_tentacles_as_are_listed() -> anyhow::Resu
         team.apply(&team.owner.here, name).await?;
     }
     team.owner.there.call("wf_remove", json!({ "enclave": team.enclave, "name": "second" })).await?;
-    let until = std::time::Instant::now() + std::time::Duration::from_mins(1);
-    loop {
+    until("the list shows two", async || {
         // From a watch, which may be a moment behind.
         let listed = team.owner.here.call("wf_list", json!({ "enclave": team.enclave })).await?;
         let listed = listed["workflows"].as_array().unwrap().len();
@@ -93,10 +93,8 @@ async fn e2e_enclave_there_are_as_many_tentacles_as_are_listed() -> anyhow::Resu
         let entry = page["enclaves"].as_array().unwrap().iter().find(|entry| entry["name"] == team.enclave).cloned();
         let counts = (listed, entry.unwrap()["tentacle_count"].clone(), team.info().await?["tentacle_count"].clone());
         assert_eq!((&counts.1, &counts.2), (&json!(2), &json!(2)));
-        if counts.0 == 2 {
-            return Ok(());
-        }
-        anyhow::ensure!(std::time::Instant::now() < until, "wf_list shows {listed}");
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
+        anyhow::ensure!(counts.0 == 2, "wf_list shows {listed}");
+        Ok(())
+    })
+    .await
 }

@@ -1,20 +1,16 @@
 //! Two kernels with a registrar each in one cluster, and people who ask both.
 
-use std::time::{Duration, Instant};
-
-use anyhow::{bail, ensure};
+use anyhow::bail;
 use serde_json::{Value, json};
 use tentacular_test_harness::{
     Installation, Stack, background,
     mcp::{Era, Mcp, ToolFailed},
     stack::Options,
+    until,
 };
 use tokio::sync::OnceCell;
 
 use crate::support::{self, provider, unique};
-
-/// Only a hang reaches it.
-const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The two stacks, which all tests of enclaves share.
 pub(crate) async fn stacks() -> anyhow::Result<&'static [Stack; 2]> {
@@ -118,28 +114,20 @@ impl Team {
 
 /// Calls a tool again while the kernel, whose watch may be some milliseconds behind, refuses it by what was before.
 pub(crate) async fn soon(mcp: &Mcp, tool: &str, arguments: Value) -> anyhow::Result<Value> {
-    let until = Instant::now() + PATIENCE;
-    loop {
-        match mcp.call(tool, arguments.clone()).await {
-            Err(error) if error.downcast_ref::<ToolFailed>().is_some_and(is_denial) => {
-                ensure!(Instant::now() < until, "{tool} stays refused: {error}");
-            }
-            answer => return answer,
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    let called = until(format!("{tool} is permitted"), async || match mcp.call(tool, arguments.clone()).await {
+        Err(error) if error.downcast_ref::<ToolFailed>().is_some_and(is_denial) => Err(error),
+        answer => Ok(answer),
+    });
+    called.await?
 }
 
 /// Calls a tool that only reads until it is refused, and returns the sentence.
 pub(crate) async fn soon_refused(mcp: &Mcp, tool: &str, arguments: Value) -> anyhow::Result<String> {
-    let until = Instant::now() + PATIENCE;
-    loop {
-        match mcp.call(tool, arguments.clone()).await {
-            Err(error) => return error.downcast::<ToolFailed>().map(|failed| failed.0),
-            Ok(answer) if Instant::now() > until => bail!("{tool} is not refused: {answer}"),
-            Ok(_) => tokio::time::sleep(Duration::from_millis(20)).await,
-        }
-    }
+    until(format!("{tool} is refused"), async || match mcp.call(tool, arguments.clone()).await {
+        Err(error) => error.downcast::<ToolFailed>().map(|failed| failed.0),
+        Ok(answer) => bail!("{answer}"),
+    })
+    .await
 }
 
 fn is_denial(ToolFailed(text): &ToolFailed) -> bool {

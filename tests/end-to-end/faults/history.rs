@@ -4,7 +4,6 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
-    time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, bail, ensure};
@@ -13,6 +12,7 @@ use kube::{
     Api, ResourceExt as _,
     api::{DynamicObject, ListParams, WatchEvent, WatchParams},
 };
+use tentacular_test_harness::until;
 use tokio::task::JoinSet;
 
 use super::{
@@ -23,8 +23,6 @@ use super::{
 const RELEASE: &str = "tentacular.io/release";
 /// Objects of a release.
 const OBJECTS: usize = 6;
-/// Longest time until the watches have told everything; only a hang reaches it.
-const CAUGHT_UP: Duration = Duration::from_mins(1);
 
 /// A point in the history of the cluster.
 pub(super) type Revision = u64;
@@ -91,14 +89,14 @@ impl History {
     /// The states of each tentacle that was written, in their order. Fails when two calls' writes interleave, or when a
     /// tentacle is left in no state at all.
     pub(super) async fn end(mut self) -> anyhow::Result<BTreeMap<String, Vec<Settled>>> {
-        let until = Instant::now() + CAUGHT_UP;
-        while !self.has_caught_up().await? {
-            if let Some(ended) = self.watches.try_join_next() {
-                ended??;
-                bail!("a watch ended");
-            }
-            ensure!(Instant::now() < until, "the watches do not show what is there");
-            tokio::time::sleep(Duration::from_millis(50)).await;
+        let mut watches = std::mem::take(&mut self.watches);
+        let caught_up = until("the watches show what is there", async || {
+            ensure!(self.has_caught_up().await?);
+            Ok(())
+        });
+        tokio::select! {
+            caught_up = caught_up => caught_up?,
+            Some(ended) = watches.join_next() => bail!("a watch ended: {ended:?}"),
         }
         let mut changes = self.changes.lock().unwrap_or_else(PoisonError::into_inner).clone();
         changes.sort_by_key(|change| change.revision);

@@ -1,13 +1,11 @@
 //! The calls that are disturbed, and what each comes to when nobody disturbs it.
 
-use std::time::{Duration, Instant};
-
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 use http::Method;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{Api, DeleteParams};
 use serde_json::{Value, json};
-use tentacular_test_harness::{fault_proxy::Call, mcp::ToolFailed};
+use tentacular_test_harness::{fault_proxy::Call, mcp::ToolFailed, until};
 
 use super::{
     lane::Lane,
@@ -15,9 +13,6 @@ use super::{
     release::{changed, six},
 };
 use crate::support::{enclave, unique};
-
-/// Longest time until a repeated call is through; only a hang reaches it.
-const CONVERGES: Duration = Duration::from_mins(2);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Scenario {
@@ -105,21 +100,19 @@ impl Scenario {
 
     /// Repeats the call until it is through.
     pub(super) async fn repeat(self, lane: &Lane, place: &Place) -> anyhow::Result<()> {
-        let until = Instant::now() + CONVERGES;
-        loop {
+        until(format!("{self:?} of {place:?} gets through"), async || {
             let Err(sentence) = self.call(lane, place).await else { return Ok(()) };
             let name = &place.enclave;
             match self {
                 // It is all there already, as the comparison shows.
-                Self::Provision if sentence.contains("already exists, active, of the same owner") => return Ok(()),
-                Self::Deprovision if sentence.contains(&format!("there is no enclave {name}")) => return Ok(()),
+                Self::Provision if sentence.contains("already exists, active, of the same owner") => Ok(()),
+                Self::Deprovision if sentence.contains(&format!("there is no enclave {name}")) => Ok(()),
                 // What was begun is taken back, and the sentence asks to wait for that.
-                Self::Provision if sentence.contains("is still being deleted") => {}
-                _ => anyhow::bail!("{self:?} of {place:?}, repeated: {sentence}"),
+                Self::Provision if sentence.contains("is still being deleted") => bail!(sentence),
+                _ => panic!("{self:?} of {place:?}, repeated: {sentence}"),
             }
-            ensure!(Instant::now() < until, "{self:?} of {place:?} does not get through: {sentence}");
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
+        })
+        .await
     }
 
     /// What the call is about, as it stands.

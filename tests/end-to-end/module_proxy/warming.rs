@@ -1,13 +1,12 @@
 //! After an apply the module proxy is asked for the modules of the contract, in the background.
 
-use std::{
-    collections::BTreeMap,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
-use tentacular_test_harness::{Installation, Part, Stack, background, mcp::Era, part::logged, stack::Options, tls};
+use tentacular_test_harness::{
+    Installation, Part, Stack, background, mcp::Era, part::logged, stack::Options, tls, until,
+};
 
 use super::asked::Asked;
 use crate::support::{enclave, word_count};
@@ -36,15 +35,6 @@ fn with_dependencies(enclave: &str, dependencies: &Value) -> anyhow::Result<Valu
 
 fn npm(name: &str, version: &str) -> Value {
     json!({ "protocol": "npm", "host": name, "version": version })
-}
-
-async fn until(what: &str, is_so: impl AsyncFn() -> anyhow::Result<bool>) -> anyhow::Result<()> {
-    let until = Instant::now() + PATIENCE;
-    while !is_so().await? {
-        ensure!(Instant::now() < until, "not yet: {what}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    Ok(())
 }
 
 async fn metrics(stack: &Stack) -> anyhow::Result<String> {
@@ -102,10 +92,18 @@ async fn e2e_module_proxy_that_never_answers_holds_up_neither_an_apply_nor_the_e
     let dependencies: BTreeMap<_, _> =
         (0..60).map(|number| (format!("d{number}"), npm("silent", &number.to_string()))).collect();
     mcp.call("wf_apply", with_dependencies(&enclave, &json!(dependencies))?).await?;
-    until("modules are asked for", async || Ok(proxy.paths().len() >= 3)).await?;
+    until("modules are asked for", async || {
+        ensure!(proxy.paths().len() >= 3);
+        Ok(())
+    })
+    .await?;
     let left_out = "tentacular_module_warmings_total{result=\"left_out\"} 10\n";
-    let metrics = metrics(&stack).await?;
-    ensure!(metrics.contains(left_out), "{metrics}");
+    until("ten are left out", async || {
+        let metrics = metrics(&stack).await?;
+        ensure!(metrics.contains(left_out), "{metrics}");
+        Ok(())
+    })
+    .await?;
 
     let registrar = stack.process(Part::Registrar)?;
     registrar.terminate()?;

@@ -1,22 +1,19 @@
 //! Each metric that a rule or the dashboard names is exposed by some process, with the labels that are asked for, and on a
 //! port that is scraped.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::{Duration, Instant},
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, ensure};
 use k8s_openapi::api::core::v1::Service;
 use kube::api::{Api, PostParams};
 use serde_json::{Value, json};
 use tentacular_test_harness::{
-    Child, Installation, Part, Stack, background, chart::render, mcp::Era, part::logged, stack::Options, tls,
+    Child, Installation, Part, Stack, background, chart::render, mcp::Era, part::logged, stack::Options, tls, until,
 };
 
 use super::{
     asked_by_dashboard, each,
-    expression::{Exposed, add, misfits},
+    expression::{Exposed, add, misfits, undescribed},
     object, rules,
 };
 use crate::support::{enclave, word_count};
@@ -84,26 +81,28 @@ async fn e2e_monitoring_every_metric_that_is_asked_for_is_exposed() -> anyhow::R
     ensure!(expressions.len() > 30 && !expressions.iter().any(String::is_empty), "{expressions:?}");
     let stack = stack().await?;
     use_it(&stack).await?;
-    let until = Instant::now() + Duration::from_mins(2);
-    loop {
+    // Modules are asked for in the background.
+    until("all is exposed", async || {
         let mut exposed = Exposed::new();
         add(&mut exposed, OF_PROMETHEUS)?;
+        let mut texts = vec![scraped(stack.installation().webhook().context("a webhook")?).await?];
         for part in Part::SIDECARS.into_iter().chain([Part::Kernel]) {
-            add(&mut exposed, &scraped(&*stack.process(part)?).await?).context(part.name())?;
+            texts.push(scraped(&*stack.process(part)?).await?);
         }
-        add(&mut exposed, &scraped(stack.installation().webhook().context("a webhook")?).await?)?;
+        for text in &texts {
+            add(&mut exposed, text)?;
+        }
         let misfits: Vec<_> = expressions
             .iter()
             .map(|text| (text, misfits(text, &exposed)))
             .filter(|(_, all)| !all.is_empty())
             .collect();
-        if misfits.is_empty() {
-            return Ok(());
-        }
-        // Modules are asked for in the background.
-        ensure!(Instant::now() < until, "{misfits:#?}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+        ensure!(misfits.is_empty(), "{misfits:#?}");
+        let undescribed: Vec<_> = texts.iter().flat_map(|text| undescribed(text)).collect();
+        ensure!(undescribed.is_empty(), "labels that docs/metrics.md does not tell of: {undescribed:#?}");
+        Ok(())
+    })
+    .await
 }
 
 /// The containers' ports that are scraped are those that they name.

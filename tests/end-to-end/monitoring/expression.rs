@@ -23,6 +23,23 @@ pub(super) fn add(exposed: &mut Exposed, text: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Labels that the text describing their metric does not name between backticks, from which docs/metrics.md is made.
+pub(super) fn undescribed(text: &str) -> BTreeSet<String> {
+    let (mut help, mut found) = ("", BTreeSet::new());
+    for line in text.lines() {
+        if let Some(described) = line.strip_prefix("# HELP ") {
+            help = described;
+        }
+        let labels = line.split_once('{').filter(|_| !line.starts_with('#')).map_or("", |(_, labels)| labels);
+        // A histogram has `le` by itself.
+        let own = matchers(labels).into_iter().map(|matcher| matcher.label).filter(|label| *label != "le");
+        found.extend(
+            own.filter(|label| !help.contains(&format!("`{label}`"))).map(|label| format!("{label}: {help}")),
+        );
+    }
+    found
+}
+
 /// What a label must be.
 struct Matcher<'a> {
     label: &'a str,
@@ -97,6 +114,14 @@ pub(super) fn misfits(expression: &str, exposed: &Exposed) -> Vec<String> {
     let unknown = grouped_by(expression).into_iter().filter(|label| !labels.contains(*label));
     misfits.extend(unknown.map(|label| format!("none of its metrics has a label {label}")));
     misfits
+}
+
+#[test]
+fn e2e_monitoring_a_label_that_is_not_described_is_found() {
+    let text =
+        |help: &str| format!("# HELP a_calls {help}\n# TYPE a_calls counter\na_calls_total{{x=\"1\",le=\"2\"}} 1\n");
+    assert!(undescribed(&text("Calls, by `x`")).is_empty());
+    assert_eq!(undescribed(&text("Calls, by {x}")).len(), 1);
 }
 
 #[test]

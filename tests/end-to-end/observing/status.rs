@@ -1,7 +1,6 @@
 //! `wf_status` with detail: why a tentacle is not ready.
 
-use std::time::Duration;
-
+use anyhow::ensure;
 use k8s_openapi::{
     api::core::v1::{Event, Namespace, Pod},
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
@@ -11,8 +10,10 @@ use kube::{
     api::{DeleteParams, Patch, PatchParams, PostParams},
 };
 use serde_json::{Value, json};
-use tentacular_test_harness::node::{IMAGE_PULL, READY};
-use tokio::time::{sleep, timeout};
+use tentacular_test_harness::{
+    node::{IMAGE_PULL, READY},
+    until,
+};
 
 use super::world::{HIDDEN, OPEN, World, deployment, each, with_pods};
 
@@ -101,12 +102,11 @@ async fn e2e_observe_status_says_that_the_pods_are_refused() -> anyhow::Result<(
     again.metadata = ObjectMeta { name: Some("again".to_owned()), ..ObjectMeta::default() };
     let dry_run = PostParams { dry_run: true, ..PostParams::default() };
     // The API server goes by a label some milliseconds after it was set.
-    let refused = async {
-        while pods.create(&dry_run, &again).await.is_ok() {
-            sleep(Duration::from_millis(20)).await;
-        }
-    };
-    timeout(Duration::from_mins(1), refused).await?;
+    until("the pod is refused", async || {
+        ensure!(pods.create(&dry_run, &again).await.is_err());
+        Ok(())
+    })
+    .await?;
     pods.delete(&pod, &DeleteParams::default()).await?;
     status(&world, "tuned", says(&["violates PodSecurity", "sysctl"])).await?;
     Ok(())

@@ -1,8 +1,6 @@
 //! An enclave with a tentacle that its member may read, and one that is the owner's alone.
 
-use std::time::{Duration, Instant};
-
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 use k8s_openapi::{NamespaceResourceScope, api::core::v1::Pod};
 use kube::{
     Api, Client, Resource, ResourceExt as _,
@@ -10,12 +8,9 @@ use kube::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, from_value, json};
-use tentacular_test_harness::{mcp::Mcp, node::ContainerLogs};
+use tentacular_test_harness::{mcp::Mcp, node::ContainerLogs, until};
 
 use crate::enclaves::world::{Team, soon, stacks};
-
-/// Only a hang reaches it.
-const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Readable by the enclave's members.
 pub(super) const OPEN: &str = "open";
@@ -77,15 +72,12 @@ impl World {
         arguments: Value,
         is_so: impl Fn(&Value) -> bool,
     ) -> anyhow::Result<Value> {
-        let until = Instant::now() + PATIENCE;
-        loop {
+        until(format!("{tool} answers what is wanted"), async || {
             let answer = self.ask(mcp, tool, arguments.clone()).await?;
-            if is_so(&answer) {
-                return Ok(answer);
-            }
-            ensure!(Instant::now() < until, "{tool} stays: {answer}");
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+            ensure!(is_so(&answer), "{answer}");
+            Ok(answer)
+        })
+        .await
     }
 
     fn with(&self, mut arguments: Value) -> Value {
@@ -122,18 +114,15 @@ impl World {
     /// The name of the tentacle's pod, once it is there and its node has looked at it, if any is to.
     pub(super) async fn pod(&self, tentacle: &str) -> anyhow::Result<String> {
         let of_it = ListParams::default().labels(&format!("tentacular.io/release={tentacle}"));
-        let until = Instant::now() + PATIENCE;
-        loop {
-            let is_settled = |pod: &Pod| {
-                let gated = pod.spec.as_ref().is_some_and(|spec| spec.scheduling_gates.is_some());
-                gated || pod.status.as_ref().is_some_and(|status| status.container_statuses.is_some())
-            };
-            if let Some(pod) = self.api::<Pod>().list(&of_it).await?.into_iter().find(is_settled) {
-                return Ok(pod.name_any());
-            }
-            ensure!(Instant::now() < until, "{tentacle} has no pod");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        let is_settled = |pod: &Pod| {
+            let gated = pod.spec.as_ref().is_some_and(|spec| spec.scheduling_gates.is_some());
+            gated || pod.status.as_ref().is_some_and(|status| status.container_statuses.is_some())
+        };
+        until(format!("{tentacle} has a pod"), async || {
+            let pod = self.api::<Pod>().list(&of_it).await?.into_iter().find(is_settled);
+            Ok(pod.context("there is none")?.name_any())
+        })
+        .await
     }
 }
 

@@ -1,21 +1,18 @@
 //! The provider's keys: fetched in the background, again when they change, and never so often that it hurts.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::ensure;
 use futures::future::join_all;
 use reqwest::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use serde_json::json;
-use tentacular_test_harness::{Part, Provider, background, mcp::Answer, part::logged, provider::key::Key};
+use tentacular_test_harness::{Part, Provider, background, mcp::Answer, part::logged, provider::key::Key, until};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpListener,
 };
 
 use super::{Attempt, Server, is_invalid_token, tells_nothing, why, with};
-
-/// The kernel asks again every few seconds; a loaded machine is slower.
-const AGAIN: Duration = Duration::from_mins(1);
 
 impl Server {
     fn person(&self) -> String {
@@ -41,11 +38,12 @@ impl Server {
     }
 
     async fn until_admitted(&self, token: &str) -> anyhow::Result<()> {
-        let until = Instant::now() + AGAIN;
-        while self.ask(token).await?.status != 200 {
-            ensure!(Instant::now() < until, "the token was never taken");
-        }
-        Ok(())
+        until("the token is taken", async || {
+            let answer = self.ask(token).await?;
+            ensure!(answer.status == 200, "HTTP {}: {}", answer.status, answer.text);
+            Ok(())
+        })
+        .await
     }
 }
 
@@ -83,11 +81,12 @@ async fn keys_that_are_known_go_on_counting_while_the_provider_is_down() -> anyh
     is_unavailable(&server.ask(&unknown).await?, &unknown)?;
     server.admits("the known key, after a fetch failed", &server.person()).await?;
     server.provider.set_up(true).await?;
-    let until = Instant::now() + AGAIN;
-    while server.ask(&unknown).await?.status != 401 {
-        ensure!(Instant::now() < until, "the provider is back and nobody noticed");
-    }
-    Ok(())
+    until("somebody notices that the provider is back", async || {
+        let answer = server.ask(&unknown).await?;
+        ensure!(answer.status == 401, "HTTP {}: {}", answer.status, answer.text);
+        Ok(())
+    })
+    .await
 }
 
 #[tokio::test]

@@ -1,14 +1,13 @@
 //! Whom a valid token is about: the owner, a member, somebody else, or somebody whose email counts for nothing.
 
-use std::time::Duration;
-
+use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
 use tentacular_test_harness::{
     Installation, Provider, Stack, background,
     mcp::{Era, Mcp},
     stack::Options,
+    until,
 };
-use tokio::time::{sleep, timeout};
 
 use super::with;
 use crate::support::unique;
@@ -27,23 +26,30 @@ pub(crate) async fn enclave(stack: &Stack, owner: &str, members: &[&str]) -> any
     let arguments = json!({ "name": name, "owner_email": owner, "members": members });
     let bearer = stack.client(Era::Stateless).await?;
     bearer.call("enclave_provision", arguments).await?;
-    let is_listed = async {
-        loop {
-            let listed = bearer.call("enclave_list", json!({ "limit": 500 })).await?;
-            if listed["enclaves"].as_array().unwrap().iter().any(|entry| entry["name"] == name) {
-                return anyhow::Ok(());
-            }
-            sleep(Duration::from_millis(50)).await;
-        }
-    };
-    timeout(Duration::from_mins(1), is_listed).await??;
+    until("the enclave is listed", async || {
+        ensure!(is_listed(&bearer, &name).await?);
+        Ok(())
+    })
+    .await?;
     Ok(name)
+}
+
+/// Whether it is on any page: other tests have many.
+async fn is_listed(mcp: &Mcp, enclave: &str) -> anyhow::Result<bool> {
+    let mut asked = json!({ "limit": 500 });
+    loop {
+        let page = mcp.call("enclave_list", asked.clone()).await?;
+        if page["enclaves"].as_array().context("a list")?.iter().any(|entry| entry["name"] == enclave) {
+            return Ok(true);
+        }
+        let Some(cursor) = page.get("next_cursor") else { return Ok(false) };
+        asked["cursor"] = cursor.clone();
+    }
 }
 
 /// Whether the enclave, which is ann's, is listed to a person, and its information is given; both or neither.
 pub(crate) async fn sees(mcp: &Mcp, enclave: &str) -> anyhow::Result<bool> {
-    let listed = mcp.call("enclave_list", json!({})).await?;
-    let listed = listed["enclaves"].as_array().unwrap().iter().any(|entry| entry["name"] == enclave);
+    let listed = is_listed(mcp, enclave).await?;
     let place = json!({ "name": enclave });
     if listed {
         assert_eq!(mcp.call("enclave_info", place).await?["owner"], "ann@example.com");

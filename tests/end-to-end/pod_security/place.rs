@@ -1,7 +1,5 @@
 //! A namespace that holds pods to a standard, and the question what the API server says to a pod there.
 
-use std::time::{Duration, Instant};
-
 use anyhow::{Context as _, bail, ensure};
 use http::{Method, Request};
 use kube::{Client, client::Body, core::Status};
@@ -10,15 +8,12 @@ use tentacular_contract::{
     Workload,
     pod_security::{ENFORCE, ENFORCE_VERSION, Level, Standard, Version},
 };
-use tentacular_test_harness::ControlPlane;
+use tentacular_test_harness::{ControlPlane, until};
 
 use super::{
     cases::changed,
     judgement::{Judgement, ours, theirs},
 };
-
-/// The API server hears of a label within milliseconds; a busy machine gets this much.
-const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Pods to which ephemeral containers are added: with and without what `restricted` asks for, and for Windows.
 const STANDING: [(&str, &str); 4] = [
@@ -102,15 +97,12 @@ impl Place {
         let pod = json!({ "metadata": { "name": "p" }, "spec": {
             "hostPID": true, "containers": [{ "name": "c", "image": "i" }],
         } });
-        let until = Instant::now() + PATIENCE;
-        loop {
+        until(format!("{} enforces {}", self.name, self.asked), async || {
             let answer = self.send(Method::POST, "/api/v1", "pods?dryRun=All", &pod).await?;
-            if answer.message.contains(&format!(" {:?}: ", self.asked)) {
-                return Ok(());
-            }
-            ensure!(Instant::now() < until, "{} does not enforce {}: {}", self.name, self.asked, answer.message);
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+            ensure!(answer.message.contains(&format!(" {:?}: ", self.asked)), "{}", answer.message);
+            Ok(())
+        })
+        .await
     }
 
     /// What the API server holds against `pod`, of which `standing` is there already, if that says so; `None` for what

@@ -2,18 +2,19 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
 use tentacular_test_harness::{
     FaultProxy, Installation, Part, Stack, background,
     fault_proxy::{Call, Fault},
     mcp::{Era, Mcp},
     stack::Options,
+    until,
 };
 use tokio::task::JoinHandle;
 
 use crate::{
-    schedules::world::{engine, eventually},
+    schedules::world::engine,
     support::{apply_word_count, enclave},
 };
 
@@ -55,7 +56,11 @@ impl Faulty {
         arguments["input"] = json!({ "sleep_ms": 2000 });
         let running = tokio::spawn(async move { mcp.call("wf_run", arguments).await });
         let enclave = self.place["enclave"].as_str().unwrap_or_default();
-        eventually(async || Ok(engine(&self.stack, enclave).await?["inFlight"] == 1)).await?;
+        until("it runs", async || {
+            ensure!(engine(&self.stack, enclave).await?["inFlight"] == 1);
+            Ok(())
+        })
+        .await?;
         Ok(running)
     }
 
@@ -92,7 +97,11 @@ async fn e2e_run_is_answered_before_its_end_could_be_written() -> anyhow::Result
     assert!(ran["success"] == true && warning.contains("ledger does not say yet"), "{ran}");
     assert_eq!(faulty.only().await?.context("a run")?["state"], "claimed");
     faulty.proxy.start_afresh();
-    eventually(async || Ok(faulty.only().await?.context("a run")?["state"] == "succeeded")).await?;
+    until("it succeeded", async || {
+        ensure!(faulty.only().await?.context("a run")?["state"] == "succeeded");
+        Ok(())
+    })
+    .await?;
     assert_eq!(faulty.only().await?.context("a run")?["run_id"], ran["run_id"]);
     Ok(())
 }

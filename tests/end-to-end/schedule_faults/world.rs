@@ -15,9 +15,8 @@ use serde_json::{Value, from_value, json};
 use tentacular_test_harness::{
     Child, ControlPlane, FaultProxy, Part, Scratch,
     installation::{self, SERVER_NAMESPACE},
-    part,
+    part, until,
 };
-use tokio::time::{Instant, sleep};
 
 use super::engine::Engine;
 
@@ -145,17 +144,15 @@ impl World {
     /// The scheduler that leads, and its term. Waits for one of `among`.
     pub(super) async fn leader(&self, among: impl Fn(usize) -> bool) -> anyhow::Result<(usize, i64)> {
         let leases: Api<Lease> = Api::namespaced(self.admin.clone(), SERVER_NAMESPACE);
-        let until = Instant::now() + LONG;
-        loop {
+        until("somebody leads", async || {
             let spec = leases.get_opt("tentacular-scheduler").await?.and_then(|lease| lease.spec).unwrap_or_default();
             let holder = spec.holder_identity.unwrap_or_default();
             let number = self.schedulers.iter().position(|scheduler| scheduler.identity == holder);
-            if let Some(number) = number.filter(|number| among(*number)) {
-                return Ok((number, spec.lease_transitions.unwrap_or_default().into()));
-            }
-            anyhow::ensure!(Instant::now() < until, "nobody leads, {holder:?} is the holder");
-            sleep(Duration::from_millis(20)).await;
-        }
+            let number =
+                number.filter(|number| among(*number)).with_context(|| format!("{holder:?} is the holder"))?;
+            Ok((number, spec.lease_transitions.unwrap_or_default().into()))
+        })
+        .await
     }
 
     /// The runs in a tentacle's ledger.
@@ -169,16 +166,13 @@ impl World {
 
     /// Waits until the ledgers of all tentacles are as wanted.
     pub(super) async fn until(&self, wanted: impl Fn(&[Value]) -> bool) -> anyhow::Result<()> {
-        let until = Instant::now() + LONG;
         for tentacle in TENTACLES {
-            loop {
+            until(format!("the runs of {tentacle} are as wanted"), async || {
                 let runs = self.ledger(tentacle).await?;
-                if wanted(&runs) {
-                    break;
-                }
-                anyhow::ensure!(Instant::now() < until, "{tentacle}: {runs:#?}");
-                sleep(Duration::from_millis(50)).await;
-            }
+                anyhow::ensure!(wanted(&runs), "{runs:#?}");
+                Ok(())
+            })
+            .await?;
         }
         Ok(())
     }

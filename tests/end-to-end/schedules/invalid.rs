@@ -1,5 +1,6 @@
 //! A schedule that cannot be read stops none beside it, and is told of where people look.
 
+use anyhow::ensure;
 use k8s_openapi::{
     api::{apps::v1::Deployment, core::v1::Event},
     jiff::Timestamp,
@@ -10,7 +11,9 @@ use kube::{
 };
 use serde_json::{Value, json};
 
-use super::world::{Place, eventually, world};
+use tentacular_test_harness::until;
+
+use super::world::{Place, world};
 
 const CRON: &str = "tentacular.io/cron-schedule";
 
@@ -42,10 +45,18 @@ async fn e2e_schedule_an_invalid_one_is_told_of_and_the_valid_one_beside_it_fire
         told.retain(|event| event.reason.as_deref() == Some("InvalidSchedule"));
         anyhow::Ok(told)
     };
-    eventually(async || Ok(!told().await?.is_empty())).await?;
+    until("it is told", async || {
+        ensure!(!told().await?.is_empty());
+        Ok(())
+    })
+    .await?;
     // It is taken up again, and says the same as before.
     annotate(&place, &json!({ "tentacular.io/cron-overlap": "allow" })).await?;
-    eventually(async || Ok(place.schedule().await?["overlap"] == "allow")).await?;
+    until("it is taken up", async || {
+        ensure!(place.schedule().await?["overlap"] == "allow");
+        Ok(())
+    })
+    .await?;
     place.fires("good", 2, Timestamp::now()).await?;
     let told = told().await?;
     assert_eq!(told.len(), 1, "{told:?}");

@@ -1,9 +1,12 @@
 //! `wf_schedule`: when a tentacle runs next, for whom it may tell.
 
+use anyhow::ensure;
 use k8s_openapi::jiff::Timestamp;
 use serde_json::json;
 
-use super::world::{Place, eventually, scheduled, time, world};
+use tentacular_test_harness::until;
+
+use super::world::{Place, scheduled, time, world};
 use crate::wire::ERAS;
 
 #[tokio::test]
@@ -43,9 +46,17 @@ async fn e2e_schedule_is_shown_with_its_next_instants_in_its_zone() -> anyhow::R
     }
     // What is accounted for goes on.
     let newest = async || anyhow::Ok(place.schedule().await?["schedules"][2]["newest"].clone());
-    eventually(async || anyhow::Ok(newest().await?.is_string())).await?;
+    until("a firing is shown", async || {
+        ensure!(newest().await?.is_string());
+        Ok(())
+    })
+    .await?;
     let first = time(&newest().await?);
-    eventually(async || anyhow::Ok(time(&newest().await?) > first)).await
+    until("the next one is shown", async || {
+        ensure!(time(&newest().await?) > first);
+        Ok(())
+    })
+    .await
 }
 
 #[tokio::test]

@@ -1,10 +1,7 @@
 //! An installation whose only scheduler leads: in the shared one there are several, and whichever leads may be another
 //! test's.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::sync::Arc;
 
 use anyhow::{Context as _, ensure};
 use k8s_openapi::{api::apps::v1::Deployment, jiff::Timestamp};
@@ -17,16 +14,11 @@ use tentacular_test_harness::{
     ControlPlane, Installation, Stack, background,
     mcp::{Era, Mcp},
     stack::Options,
-    tls,
+    tls, until,
 };
 use tokio::sync::OnceCell;
 
 use crate::support::{self, provider, unique, word_count};
-
-/// A wait that only a hang reaches.
-const LONG: Duration = Duration::from_mins(2);
-/// Between two looks.
-const LOOK: Duration = Duration::from_millis(50);
 
 /// The stack that all tests of runs and schedules share. Its control plane lives as long as they do, so that it is none
 /// of the few that tests take in turn.
@@ -134,15 +126,12 @@ impl Place {
 
     /// The runs, once they are as is waited for.
     pub(crate) async fn until(&self, wanted: impl Fn(&[Value]) -> bool) -> anyhow::Result<Vec<Value>> {
-        let until = Instant::now() + LONG;
-        loop {
+        until("the runs are as wanted", async || {
             let runs = self.runs().await?;
-            if wanted(&runs) {
-                return Ok(runs);
-            }
-            ensure!(Instant::now() < until, "it did not come about: {}", json!(runs));
-            tokio::time::sleep(LOOK).await;
-        }
+            ensure!(wanted(&runs), "{}", json!(runs));
+            Ok(runs)
+        })
+        .await
     }
 
     /// Waits until a schedule has succeeded so many times after `after`, and returns all runs.
@@ -161,16 +150,6 @@ pub(crate) async fn engine(stack: &Stack, enclave: &str) -> anyhow::Result<Value
     let address = said.lines().next().context("the engine has not said where it is")?;
     let url = format!("http://{address}/{enclave}/word-count/health?detail=1");
     Ok(tls::plain().build()?.get(url).send().await?.json().await?)
-}
-
-/// Waits until that holds.
-pub(crate) async fn eventually(condition: impl AsyncFn() -> anyhow::Result<bool>) -> anyhow::Result<()> {
-    let until = Instant::now() + LONG;
-    while !condition().await? {
-        ensure!(Instant::now() < until, "it did not come about");
-        tokio::time::sleep(LOOK).await;
-    }
-    Ok(())
 }
 
 /// The last instant that a run stands for.

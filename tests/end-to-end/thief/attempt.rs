@@ -1,19 +1,14 @@
 //! Requests as they go to the API server, and what it answers.
 
-use std::time::{Duration, Instant};
-
 use anyhow::{Context as _, bail, ensure};
 use futures::{StreamExt as _, stream};
 use http::Method;
 use kube::Client;
 use serde_json::Value;
-use tentacular_test_harness::{Part, installation::SERVER_NAMESPACE};
-use tokio::time::sleep;
+use tentacular_test_harness::{Part, installation::SERVER_NAMESPACE, until};
 
 /// Requests under way at the same time.
 const AT_ONCE: usize = 16;
-/// A second or two are usual.
-const TAKEN_UP: Duration = Duration::from_mins(1);
 /// As much of a body is shown, in characters.
 const SHOWN: usize = 300;
 
@@ -185,12 +180,7 @@ pub(crate) async fn all_refused(
 
 /// Waits until the attempt is refused so: the API server takes up a policy some time after it stored it.
 pub(crate) async fn until_refused(client: &Client, by: By, attempt: &Attempt) -> anyhow::Result<()> {
-    let until = Instant::now() + TAKEN_UP;
-    while let Err(error) = attempt.refused(client, by).await {
-        ensure!(Instant::now() < until, "{by:?} is not in force after {} s: {error:#}", TAKEN_UP.as_secs());
-        sleep(Duration::from_millis(50)).await;
-    }
-    Ok(())
+    until(format!("{by:?} is in force"), async || attempt.refused(client, by).await).await
 }
 
 /// Every attempt would succeed for this client, which may do it.

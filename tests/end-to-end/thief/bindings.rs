@@ -1,16 +1,13 @@
 //! The server's accounts bind the three roles of an enclave, each to its own account, in enclaves, and nothing else.
 
-use std::time::Instant;
-
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail};
 use serde_json::{Value, json};
-use tentacular_test_harness::{Part, installation::SERVER_NAMESPACE};
-use tokio::time::sleep;
+use tentacular_test_harness::{Part, installation::SERVER_NAMESPACE, until};
 
 use super::{
     attempt::{Attempt, By, all_possible, all_refused, apply, create, delete, get, json_patch, merge, replace},
     kinds::RBAC,
-    place::{ACCOUNTS, COUNTS, LOOK, Place, admin, place, refused_by_rbac, refused_to, thief},
+    place::{ACCOUNTS, Place, admin, place, refused_by_rbac, refused_to, thief},
 };
 
 const POLICY: By = By::Policy("tentacular-bindings");
@@ -175,11 +172,11 @@ async fn a_role_of_the_same_name(place: &Place) -> anyhow::Result<()> {
             made => drop(made?),
         }
         let bound = create(path(namespace), binding("Role", "tentacular-enclave-registrar", &[]));
-        let until = Instant::now() + COUNTS;
-        while matches!(bound.send(&registrar).await, Err(kube::Error::Api(status)) if status.code == 404) {
-            ensure!(Instant::now() < until, "the role in {namespace} is still not found");
-            sleep(LOOK).await;
-        }
+        until(format!("the role in {namespace} is found"), async || match bound.send(&registrar).await {
+            Err(kube::Error::Api(status)) if status.code == 404 => bail!("{}", status.message),
+            _ => Ok(()),
+        })
+        .await?;
     }
     Ok(())
 }

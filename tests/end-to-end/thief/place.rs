@@ -1,12 +1,10 @@
 //! Where the thief goes: an enclave and a namespace that is none, with an object of each kind in both.
 
-use std::time::{Duration, Instant};
-
 use anyhow::{Context as _, ensure};
 use kube::Client;
 use serde_json::{Value, json};
-use tentacular_test_harness::{Part, background, installation::SERVER_NAMESPACE};
-use tokio::{sync::OnceCell, time::sleep};
+use tentacular_test_harness::{Part, background, installation::SERVER_NAMESPACE, until};
+use tokio::sync::OnceCell;
 
 use super::{
     attempt::{Attempt, By, all_possible, all_refused, create, get},
@@ -16,11 +14,6 @@ use crate::support::{client, enclave, stack};
 
 /// One part of each account; the auditor shares the kernel's.
 pub(super) const ACCOUNTS: [Part; 4] = [Part::Kernel, Part::Registrar, Part::Scheduler, Part::Webhook];
-
-/// A binding counts some milliseconds after it was made, on a loaded machine later.
-pub(super) const COUNTS: Duration = Duration::from_mins(1);
-/// Between two looks.
-pub(super) const LOOK: Duration = Duration::from_millis(20);
 
 /// The places.
 pub(super) struct Place {
@@ -66,12 +59,12 @@ async fn make() -> anyhow::Result<Place> {
 pub(crate) async fn until_allowed(admin: &Client, user: &str, what: &Value) -> anyhow::Result<()> {
     let review = json!({ "spec": { "user": user, "resourceAttributes": what } });
     let ask = create("/apis/authorization.k8s.io/v1/subjectaccessreviews", review);
-    let until = Instant::now() + COUNTS;
-    while ask.send_for_real(admin).await?["status"]["allowed"] != true {
-        ensure!(Instant::now() < until, "{user} is still not allowed to {what}");
-        sleep(LOOK).await;
-    }
-    Ok(())
+    until(format!("{user} is allowed to {what}"), async || {
+        let status = ask.send_for_real(admin).await?["status"].take();
+        ensure!(status["allowed"] == true, "{status}");
+        Ok(())
+    })
+    .await
 }
 
 /// The victim as it is stored.

@@ -12,12 +12,9 @@ use k8s_openapi::{
 };
 use kube::api::{Api, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
-use tentacular_test_harness::{installation::SERVER_NAMESPACE, part, tls::Authority};
+use tentacular_test_harness::{installation::SERVER_NAMESPACE, part, tls::Authority, until};
 
-use super::{
-    load::Load,
-    place::{Place, until},
-};
+use super::{load::Load, place::Place};
 
 /// Looks every second, so that what is put back is put back within the test.
 const SHORT: &str = "--certificate-life-seconds=60";
@@ -27,8 +24,10 @@ const PROVIDED: &str = "provided-webhook-certificate";
 async fn e2e_webhook_a_replica_that_is_there_before_its_secret_waits_for_it() -> anyhow::Result<()> {
     let place = Place::new().await?;
     let replica = place.start("early", &[]).await?;
-    until("it says what is missing", || async {
-        Ok(replica.child.log().contains("Secret tentacular-webhook-tls does not exist"))
+    until("it says what is missing", async || {
+        let log = replica.child.log();
+        ensure!(log.contains("Secret tentacular-webhook-tls does not exist"), "{log}");
+        Ok(())
     })
     .await?;
     ensure!(replica.child.is_running(), "{}", replica.child.last_lines(3));
@@ -45,16 +44,20 @@ async fn e2e_webhook_what_somebody_takes_away_is_put_back() -> anyhow::Result<()
     let ca = place.secret("ca.crt").await?;
     for gone in [Value::Null, json!("")] {
         place.set_bundles(gone).await?;
-        let back = || async { Ok(place.bundles().await?.iter().all(|bundle| bundle.contains(ca.trim()))) };
-        until("the CA is back", back).await?;
+        until("the CA is back", async || {
+            ensure!(place.bundles().await?.iter().all(|bundle| bundle.contains(ca.trim())));
+            Ok(())
+        })
+        .await?;
     }
     place.asks("the CA is back").await?;
 
     let load = Load::start(&place.admin, &[&replica]);
     let empty = Patch::Merge(json!({ "data": null }));
     place.secrets().patch("tentacular-webhook-tls", &PatchParams::default(), &empty).await?;
-    until("another certificate is issued", || async {
-        Ok(![String::new(), ca.clone()].contains(&place.secret("ca.crt").await?))
+    until("another certificate is issued", async || {
+        ensure!(![String::new(), ca.clone()].contains(&place.secret("ca.crt").await?));
+        Ok(())
     })
     .await?;
     let new = place.secret("ca.crt").await?;
@@ -98,8 +101,10 @@ async fn e2e_webhook_a_provided_certificate_is_served_and_its_renewal_seen() -> 
     allow(&place).await?;
     let (old, new) = (Authority::new()?, Authority::new()?);
     let replica = place.start("one", &[&format!("--certificate-secret={PROVIDED}")]).await?;
-    until("it says what is missing", || async {
-        Ok(replica.child.log().contains(&format!("Secret {PROVIDED} does not exist")))
+    until("it says what is missing", async || {
+        let log = replica.child.log();
+        ensure!(log.contains(&format!("Secret {PROVIDED} does not exist")), "{log}");
+        Ok(())
     })
     .await?;
     // Its life says how fast a change goes: this one is looked at every two seconds.

@@ -4,9 +4,9 @@ use anyhow::ensure;
 use k8s_openapi::api::{core::v1::Namespace, rbac::v1::ClusterRoleBinding};
 use kube::api::{Api, PostParams};
 use serde_json::json;
-use tentacular_test_harness::{FaultProxy, installation::Replica, part, tls};
+use tentacular_test_harness::{FaultProxy, installation::Replica, part, tls, until};
 
-use super::place::{ENCLAVE, Place, deployment, enclave, figure, until, write_in};
+use super::place::{ENCLAVE, Place, deployment, enclave, figure, write_in};
 
 /// Enclaves that are made one after the other.
 const ENCLAVES: usize = 30;
@@ -60,8 +60,12 @@ async fn e2e_webhook_what_nobody_confirms_is_refused_and_never_guessed() -> anyh
     place.asks("a replica is ready").await?;
 
     empower(&place).await?;
-    let allowed = || async { Ok(answer(&place, ENCLAVE).await?.contains("\"containers\"")) };
-    until("the account may write", allowed).await?;
+    until("the account may write", async || {
+        let answer = answer(&place, ENCLAVE).await?;
+        ensure!(answer.contains("\"containers\""), "{answer}");
+        Ok(())
+    })
+    .await?;
 
     proxy.set_up(false).await?;
     let namespaces = Api::<Namespace>::all(place.admin.clone());
@@ -69,7 +73,11 @@ async fn e2e_webhook_what_nobody_confirms_is_refused_and_never_guessed() -> anyh
     let refused = answer(&place, "unseen").await?;
     ensure!(refused.contains("does not know namespace unseen yet: try again"), "{refused}");
 
-    until("it is asked no more", || async { Ok(!is_ready(&replica).await?) }).await?;
+    until("it is asked no more", async || {
+        ensure!(!is_ready(&replica).await?);
+        Ok(())
+    })
+    .await?;
     // The connection that the API server has goes on.
     let refused = answer(&place, ENCLAVE).await?;
     ensure!(refused.contains("has not heard of the API server for 30 s"), "{refused}");
@@ -77,7 +85,11 @@ async fn e2e_webhook_what_nobody_confirms_is_refused_and_never_guessed() -> anyh
     ensure!(figure(&replica, "tentacular_watch_age_seconds{watch=\"namespaces\"}").await? >= 30);
 
     proxy.set_up(true).await?;
-    until("it is ready again", || async { is_ready(&replica).await }).await?;
+    until("it is ready again", async || {
+        ensure!(is_ready(&replica).await?);
+        Ok(())
+    })
+    .await?;
     place.asks("the API server is back").await?;
     write_in(&place.admin, "unseen").await?;
     Ok(())

@@ -1,10 +1,5 @@
 //! A control plane of its own with one enclave, and an address at which replicas of the webhook are reached.
 
-use std::{
-    future::Future,
-    time::{Duration, Instant},
-};
-
 use anyhow::{Context as _, ensure};
 use k8s_openapi::{
     ByteString,
@@ -22,14 +17,9 @@ use serde_json::{Value, json};
 use tentacular_test_harness::{
     ControlPlane, Installation, Service,
     installation::{Replica, SERVER_NAMESPACE},
-    part, tls,
+    part, tls, until,
 };
-use tokio::time::sleep;
 
-/// Long enough for a loaded machine; only what hangs reaches it.
-pub(super) const DEADLINE: Duration = Duration::from_mins(3);
-/// Between two looks.
-const LOOK: Duration = Duration::from_millis(100);
 /// The enclave.
 pub(super) const ENCLAVE: &str = "served";
 
@@ -72,8 +62,7 @@ impl Place {
     /// Waits until a write in the enclave passes: the API server takes up the configuration, and the Service an endpoint,
     /// a moment later.
     pub(super) async fn asks(&self, what: &str) -> anyhow::Result<()> {
-        let allowed = || async { Ok(write(&self.admin).await.is_ok()) };
-        until(&format!("writes pass when {what}"), allowed).await
+        until(format!("writes pass when {what}"), async || Ok(write(&self.admin).await?)).await
     }
 
     pub(super) fn secrets(&self) -> Api<Secret> {
@@ -91,8 +80,11 @@ impl Place {
 
     /// Waits until each entry has these CAs alone.
     pub(super) async fn until_trusted(&self, pem: &str) -> anyhow::Result<()> {
-        let alone = || async { Ok(self.bundles().await?.iter().all(|bundle| bundle.trim() == pem.trim())) };
-        until("no other CA is trusted", alone).await
+        until("no other CA is trusted", async || {
+            ensure!(self.bundles().await?.iter().all(|bundle| bundle.trim() == pem.trim()));
+            Ok(())
+        })
+        .await
     }
 
     /// A member of the Secret that the webhook issues into, as text.
@@ -159,19 +151,6 @@ pub(super) fn refusal(result: Result<(), kube::Error>) -> anyhow::Result<String>
         Err(kube::Error::Api(status)) => Ok(status.message),
         other => anyhow::bail!("not refused: {other:?}"),
     }
-}
-
-/// Waits until `holds`.
-pub(super) async fn until<F>(what: &str, holds: impl Fn() -> F) -> anyhow::Result<()>
-where
-    F: Future<Output = anyhow::Result<bool>>,
-{
-    let end = Instant::now() + DEADLINE;
-    while !holds().await? {
-        ensure!(Instant::now() < end, "not after {} s: {what}", DEADLINE.as_secs());
-        sleep(LOOK).await;
-    }
-    Ok(())
 }
 
 /// A figure that the replica shows, its whole part; 0 where it shows none of that name.

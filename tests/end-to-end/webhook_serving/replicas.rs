@@ -6,12 +6,15 @@ use anyhow::{Context as _, ensure};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use kube::api::{Api, DeleteParams, PostParams};
 use serde_json::json;
-use tentacular_test_harness::installation::{Replica, SERVER_NAMESPACE};
+use tentacular_test_harness::{
+    installation::{Replica, SERVER_NAMESPACE},
+    until,
+};
 use tokio::time::sleep;
 
 use super::{
     load::Load,
-    place::{ENCLAVE, Place, answered, refusal, until, write},
+    place::{ENCLAVE, Place, answered, refusal, write},
 };
 
 /// A moment in which the load goes on.
@@ -40,10 +43,14 @@ async fn e2e_webhook_a_replica_that_is_told_to_end_is_not_missed() -> anyhow::Re
     let before = answered(&other).await?;
     asked.child.terminate()?;
     assert_eq!(asked.child.wait().await?.code(), Some(0), "{}", asked.child.last_lines(5));
+    until("the other one is asked", async || {
+        ensure!(answered(&other).await? > before);
+        Ok(())
+    })
+    .await?;
     sleep(MOMENT).await;
     let report = load.stop().await?;
     ensure!(report.failed.is_empty(), "{} of {} failed: {:?}", report.failed.len(), report.sent, report.failed);
-    ensure!(answered(&other).await? > before, "the other one was asked");
     Ok(())
 }
 
@@ -59,13 +66,17 @@ async fn e2e_webhook_a_killed_replica_loses_what_it_was_answering_and_nothing_el
     asked.child.kill()?;
     asked.child.wait().await?;
     // The API server hears of it a moment later.
+    until("the other one is asked", async || {
+        ensure!(answered(&other).await? > before);
+        Ok(())
+    })
+    .await?;
     let over = Instant::now() + MOMENT;
     sleep(MOMENT * 3).await;
     let report = load.stop().await?;
     // A review that was being answered is lost with its connection, as the API server sends none twice.
     let lost = report.failed.iter().filter(|failed| failed.begun < over && failed.error.contains("EOF")).count();
     ensure!(lost == report.failed.len(), "{} of {} failed: {:?}", report.failed.len(), report.sent, report.failed);
-    ensure!(answered(&other).await? > before, "the other one was asked");
     Ok(())
 }
 
@@ -90,11 +101,15 @@ async fn e2e_webhook_without_a_replica_only_enclaves_wait_and_an_uninstall_frees
     );
 
     // The one command of whoever has to get out, and a chart that is applied again after it.
-    let passes = || async { Ok(write(&place.admin).await.is_ok()) };
+    let passes = async || Ok(write(&place.admin).await?);
     place.configurations().delete("tentacular-webhook", &DeleteParams::default()).await?;
     until("writes in the enclave pass without the configuration", passes).await?;
     place.register().await?;
-    until("the webhook is asked again", || async { Ok(write(&place.admin).await.is_err()) }).await?;
+    until("the webhook is asked again", async || {
+        ensure!(write(&place.admin).await.is_err());
+        Ok(())
+    })
+    .await?;
 
     place.installation.uninstall().await?;
     until("writes in the enclave pass after the uninstall", passes).await?;
@@ -107,7 +122,10 @@ async fn e2e_webhook_without_a_replica_only_enclaves_wait_and_an_uninstall_frees
     }
     let namespaces = Api::<Namespace>::all(place.admin.clone());
     namespaces.delete(ENCLAVE, &DeleteParams::default()).await?;
-    until("the enclave goes", || async { Ok(namespaces.get_opt(ENCLAVE).await?.is_none()) })
-        .await
-        .context("something holds the enclave")
+    until("the enclave goes", async || {
+        ensure!(namespaces.get_opt(ENCLAVE).await?.is_none());
+        Ok(())
+    })
+    .await
+    .context("something holds the enclave")
 }

@@ -5,11 +5,11 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context as _, ensure};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
-use tentacular_test_harness::installation::Replica;
+use tentacular_test_harness::{installation::Replica, until};
 
 use super::{
     load::Load,
-    place::{Place, answered, figure, until},
+    place::{Place, answered, figure},
 };
 
 /// The shortest life that a certificate may have: two thirds of it, and the change, are over within the test.
@@ -45,15 +45,20 @@ async fn e2e_webhook_a_certificate_changes_under_load_without_one_failed_write()
     assert_eq!(expiry(&two).await?, first, "both serve the one in the Secret");
     let (before, load) = (answered(&one).await? + answered(&two).await?, Load::start(&place.admin, &[&one, &two]));
 
-    let both = || async {
+    until("the new CA is trusted beside the old one", async || {
         let bundles = place.bundles().await?;
-        Ok(bundles.iter().all(|bundle| bundle.contains(old.trim()) && bundle.trim().len() > old.trim().len()))
-    };
-    until("the new CA is trusted beside the old one", both).await?;
+        let both = |bundle: &String| bundle.contains(old.trim()) && bundle.trim().len() > old.trim().len();
+        ensure!(bundles.iter().all(both));
+        Ok(())
+    })
+    .await?;
     let new = place.secret("ca.crt").await?;
     ensure!(new != old, "no other certificate was issued");
-    let served = || async { Ok(expiry(&one).await? > first && expiry(&two).await? > first) };
-    until("both serve the new one", served).await?;
+    until("both serve the new one", async || {
+        ensure!(expiry(&one).await? > first && expiry(&two).await? > first);
+        Ok(())
+    })
+    .await?;
     place.until_trusted(&new).await?;
     tokio::time::sleep(Duration::from_secs(2)).await;
 

@@ -6,7 +6,7 @@ use anyhow::{Context as _, ensure};
 use serde_json::Value;
 use tokio::process::Command;
 
-use crate::{binaries, installation::SERVER_NAMESPACE, services::packages::GoPackage};
+use crate::{Scratch, binaries, installation::SERVER_NAMESPACE, services::packages::GoPackage};
 
 /// The chart's folder.
 pub const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../charts/tentacular-mcp");
@@ -24,19 +24,41 @@ pub async fn helm() -> anyhow::Result<Command> {
     Ok(command)
 }
 
+/// The chart's values as they are when nobody sets any.
+///
+/// # Errors
+/// When values.yaml cannot be read.
+pub fn values() -> anyhow::Result<Value> {
+    let text = std::fs::read_to_string(format!("{CHART}/values.yaml")).context("the chart's values.yaml")?;
+    Ok(serde_saphyr::from_str(&text)?)
+}
+
+/// The objects in some of the chart's templates, with all values as given. The chart's schema does not see these, so that they
+/// may be marks that tell where each value goes.
+///
+/// # Errors
+/// What helm says.
+pub async fn render_unchecked(templates: &[&str], values: &Value) -> anyhow::Result<Vec<Value>> {
+    let scratch = Scratch::new()?;
+    let file = scratch.path().join("values.json");
+    std::fs::write(&file, values.to_string())?;
+    run(templates, &["--skip-schema-validation".to_owned(), format!("--values={}", file.display())]).await
+}
+
 /// The objects in some of the chart's templates (all where `templates` is empty), with values set as `--set` takes them.
 ///
 /// # Errors
 /// What helm says: that a value is missing or wrong.
 pub async fn render(templates: &[&str], values: &[&str]) -> anyhow::Result<Vec<Value>> {
+    run(templates, &values.iter().map(|value| format!("--set={value}")).collect::<Vec<_>>()).await
+}
+
+async fn run(templates: &[&str], args: &[String]) -> anyhow::Result<Vec<Value>> {
     let mut helm = helm().await?;
-    helm.args(["template", "tentacular-mcp", CHART, "--namespace", SERVER_NAMESPACE]);
+    helm.args(["template", "tentacular-mcp", CHART, "--namespace", SERVER_NAMESPACE]).args(args);
     helm.args(["--kube-version", binaries::version()?]);
     for template in templates {
         helm.arg(format!("--show-only=templates/{template}"));
-    }
-    for value in values {
-        helm.arg(format!("--set={value}"));
     }
     let output = helm.output().await.context("cannot run helm")?;
     ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr).trim());

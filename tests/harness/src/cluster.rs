@@ -92,12 +92,6 @@ impl Cluster {
         try_join_all(self.workers.iter().map(|worker| worker.import(archive))).await?;
         Ok(())
     }
-
-    /// Gives an image that the workers have another name too.
-    pub async fn tag(&self, image: &str, name: &str) -> anyhow::Result<()> {
-        try_join_all(self.workers.iter().map(|worker| worker.tag(image, name))).await?;
-        Ok(())
-    }
 }
 
 fn address() -> anyhow::Result<Ipv4Addr> {

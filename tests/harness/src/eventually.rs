@@ -1,6 +1,9 @@
-//! Waits for the cluster without sleeping and hoping.
+//! Waits for what comes about by itself, without sleeping and hoping.
 
-use std::{fmt::Debug, time::Duration};
+use std::{
+    fmt::{Debug, Display},
+    time::{Duration, Instant},
+};
 
 use anyhow::Context as _;
 use kube::{
@@ -8,19 +11,43 @@ use kube::{
     runtime::wait::{Condition, await_condition},
 };
 use serde::{Serialize, de::DeserializeOwned};
+use tokio::time::{sleep, timeout};
 
-/// Things take a second or two here; a busy machine gets this much.
-const DEADLINE: Duration = Duration::from_mins(1);
+/// Things take a second or two here; only a hang reaches this, on a busy machine too.
+const DEADLINE: Duration = Duration::from_mins(3);
+/// Between two looks.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Looks until it succeeds, and gives what was found. The error of a look says what is there instead.
+///
+/// Fails with the error of the last look when that takes more than three minutes.
+pub async fn until<T, Look>(what: impl Display, look: impl Fn() -> Look) -> anyhow::Result<T>
+where
+    // No `AsyncFn`: of that nobody could tell whether it may be sent to another thread.
+    Look: Future<Output = anyhow::Result<T>>,
+{
+    // The time of the machine, as tests stop that of the runtime.
+    let begun = Instant::now();
+    loop {
+        match look().await {
+            Ok(found) => return Ok(found),
+            Err(error) if begun.elapsed() > DEADLINE => {
+                return Err(error).with_context(|| format!("not after {} s: {what}", DEADLINE.as_secs()));
+            }
+            Err(_) => sleep(PAUSE).await,
+        }
+    }
+}
 
 /// Watches the object `name` until `condition` holds, and gives the object as it was then: nothing when the condition
 /// holds for an object that is not there.
 ///
-/// Fails when that takes more than a minute, with the object as it is instead, and when the watch fails.
+/// Fails when that takes more than three minutes, with the object as it is instead, and when the watch fails.
 pub async fn eventually<K>(api: &Api<K>, name: &str, condition: impl Condition<K>) -> anyhow::Result<Option<K>>
 where
     K: kube::Resource + Clone + Debug + Send + Serialize + DeserializeOwned + 'static,
 {
-    if let Ok(object) = tokio::time::timeout(DEADLINE, await_condition(api.clone(), name, condition)).await {
+    if let Ok(object) = timeout(DEADLINE, await_condition(api.clone(), name, condition)).await {
         return object.with_context(|| format!("cannot watch {name}"));
     }
     let object = match api.get_opt(name).await? {

@@ -62,8 +62,9 @@ impl Keycloak {
         distribution.copy_to(home.path())?;
         let process = distribution.server(home.path()).start(&home.path().join("keycloak.log"))?;
         let base = listening(&process).await?;
-        // Its cookies are for TLS only, so a jar would not send them here; redirections set some.
-        let http = tls::plain().redirect(Policy::none()).build()?;
+        // Its cookies are for TLS only, so a jar would not send them here; redirections set some. A connection that is kept
+        // would end with the runtime of the test that opened it.
+        let http = tls::plain().redirect(Policy::none()).pool_max_idle_per_host(0).build()?;
         Ok(Some(Self { base, http, _process: process, _home: home }))
     }
 

@@ -34,7 +34,7 @@ mod say;
 pub use child::{Child, Program};
 pub use cluster::Cluster;
 pub use control_plane::ControlPlane;
-pub use eventually::eventually;
+pub use eventually::{eventually, until};
 pub use fault_proxy::FaultProxy;
 pub use installation::Installation;
 pub use keycloak::Keycloak;

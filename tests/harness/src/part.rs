@@ -12,7 +12,7 @@ use tokio::time::sleep;
 use crate::{Child, Program, tls};
 
 /// How long a program may take to start; a loaded machine is slow.
-const START: Duration = Duration::from_mins(1);
+const START: Duration = Duration::from_mins(3);
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(5);
 

@@ -1,28 +1,16 @@
 //! Waits until the chart's admission policies are in force: the API server takes them up some time after it stored them.
 
-use std::time::{Duration, Instant};
-
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail};
 use http::{Request, header::CONTENT_TYPE, request::Builder};
 use kube::Client;
 use serde_json::{Value, json};
-use tokio::time::sleep;
 
-use crate::{installation::SERVER_NAMESPACE, part::Part};
-
-/// A second or two are usual.
-const DEADLINE: Duration = Duration::from_mins(1);
-/// Between two looks.
-const LOOK: Duration = Duration::from_millis(50);
+use crate::{installation::SERVER_NAMESPACE, part::Part, until};
 
 /// Waits until each policy refuses what it is there to refuse. `admin` may do everything, impersonation included.
 pub(crate) async fn in_force(admin: &Client) -> anyhow::Result<()> {
-    let until = Instant::now() + DEADLINE;
     for probe in probes()? {
-        while !probe.is_refused(admin).await? {
-            ensure!(Instant::now() < until, "policy {} is not in force after {} s", probe.policy, DEADLINE.as_secs());
-            sleep(LOOK).await;
-        }
+        until(format!("policy {} is in force", probe.policy), async || probe.refused(admin).await).await?;
     }
     Ok(())
 }
@@ -34,11 +22,11 @@ struct Probe {
 }
 
 impl Probe {
-    async fn is_refused(&self, client: &Client) -> anyhow::Result<bool> {
+    async fn refused(&self, client: &Client) -> anyhow::Result<()> {
         let policy = self.policy;
         match client.request_text(self.request.clone()).await {
-            Ok(_) => Ok(false),
-            Err(kube::Error::Api(status)) if status.message.contains(&format!("'{policy}'")) => Ok(true),
+            Ok(_) => bail!("the probe is allowed"),
+            Err(kube::Error::Api(status)) if status.message.contains(&format!("'{policy}'")) => Ok(()),
             Err(error) => Err(error).with_context(|| format!("the probe of policy {policy} fails by another cause")),
         }
     }

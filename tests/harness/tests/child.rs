@@ -110,9 +110,9 @@ fn owner_to_be_killed() {
 }
 
 fn until(condition: impl Fn() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(30);
+    let deadline = Instant::now() + Duration::from_mins(2);
     while !condition() {
-        assert!(Instant::now() < deadline, "waited 30 s in vain");
+        assert!(Instant::now() < deadline, "waited two minutes in vain");
         std::thread::sleep(Duration::from_millis(10));
     }
 }

@@ -13,9 +13,10 @@ use crate::{
 };
 
 const TIMES: ElectionTimes = ElectionTimes {
-    duration: Duration::from_secs(3),
+    duration: Duration::from_secs(10),
     pause: Duration::from_millis(100),
-    give_up: Duration::from_secs(2),
+    // A busy machine is slower than one would think.
+    give_up: Duration::from_secs(8),
 };
 
 fn candidate(place: &Place, identity: &str) -> Election {
@@ -42,7 +43,7 @@ async fn one_leads_at_a_time_and_each_has_a_higher_term() {
         assert!(leader.is_valid() && leader.term() > before, "{} after {before}", leader.term());
         before = leader.term();
         leader.resign(0).await;
-        assert_eq!(place.holder().await.as_deref(), Some(""), "it is left to whoever comes");
+        until("it is left to whoever comes", async || place.holder().await.as_deref() == Some("")).await;
     }
 }
 
@@ -65,17 +66,10 @@ async fn a_leader_that_is_cut_off_ends_before_another_begins() {
     let cut_off = way.cluster(control_plane.admin_kubeconfig(), control_plane.url()).await;
     let leader = leads(&Election::new(&cut_off, &place.namespace, NAME, "one", TIMES)).await;
     way.open.send_replace(false);
-    let ended = async {
-        leader.lost().await;
-        assert!(!leader.is_valid());
-        Instant::now()
-    };
-    let begun = async {
-        let next = leads(&candidate(&place, "two")).await;
-        (Instant::now(), next)
-    };
-    let (ended, (begun, next)) = tokio::join!(ended, begun);
-    assert!(ended < begun, "the second began while the first could still lead");
+    let next = leads(&candidate(&place, "two")).await;
+    // By the first one's own watch: when this test looks at it is another matter.
+    assert!(*leader.until().borrow() < Instant::now(), "the second began while the first could still lead");
+    timeout(Duration::from_mins(2), leader.lost()).await.unwrap();
     assert!(next.term() > leader.term());
     next.resign(0).await;
 }
@@ -85,7 +79,7 @@ async fn a_leader_whose_lease_is_taken_or_deleted_knows_and_terms_go_on() {
     let place = Place::new().await;
     let leader = leads(&candidate(&place, "one")).await;
     place.steal().await;
-    timeout(Duration::from_mins(1), leader.lost()).await.unwrap();
+    timeout(Duration::from_mins(2), leader.lost()).await.unwrap();
     assert!(!leader.is_valid());
     leader.resign(0).await;
     assert_eq!(place.holder().await.as_deref(), Some("thief"), "it gives nothing away that is not its own");
@@ -100,5 +94,6 @@ async fn a_leader_whose_lease_is_taken_or_deleted_knows_and_terms_go_on() {
     assert!(third.term() >= term, "a Lease that is made anew counts on");
     let above = third.term() + 1000;
     third.resign(above).await;
+    until("it is given back", async || place.holder().await.as_deref() == Some("")).await;
     assert!(leads(&candidate(&place, "two")).await.term() > above);
 }

@@ -23,8 +23,7 @@ async fn an_outage_is_seen_and_heals() {
     let way = Way::to(server).await;
     let cluster = way.cluster(&world.kubeconfig().await, server).await;
     let (enclaves, deployments) = watch::<Deployment>(&cluster).await;
-    assert!(deployments.has_synced(&name));
-    assert_eq!(deployments.freshness(&name).failing_since, None);
+    until("the enclave is watched", async || deployments.has_synced(&name)).await;
 
     way.open.send_replace(false);
     until("the outage is seen", async || {

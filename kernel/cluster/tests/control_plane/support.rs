@@ -1,7 +1,8 @@
 //! Enclaves, and an account that may watch them.
 
-use std::{path::PathBuf, time::Duration};
+use std::path::PathBuf;
 
+use anyhow::ensure;
 use k8s_openapi::api::{
     apps::v1::Deployment,
     core::v1::{Namespace, ServiceAccount},
@@ -12,7 +13,6 @@ use serde_json::{Value, json};
 use tentacular_cluster::{Cluster, Delete, Enclaves, Error, PerEnclave};
 use tentacular_contract::{EnclaveName, Platform, keys};
 use tentacular_test_harness::ControlPlane;
-use tokio::time::{Instant, sleep};
 
 const GROUP: &str = "rbac.authorization.k8s.io";
 const ACCOUNT: &str = "watcher";
@@ -136,11 +136,12 @@ pub(crate) async fn watch<K: tentacular_cluster::Namespaced>(cluster: &Cluster) 
     (enclaves, objects)
 }
 
-/// Waits for what the cluster does in its own time, a busy machine's minute at most.
+/// Waits for what the cluster does in its own time.
 pub(crate) async fn until(what: &str, condition: impl AsyncFn() -> bool) {
-    let deadline = Instant::now() + Duration::from_mins(1);
-    while !condition().await {
-        assert!(Instant::now() < deadline, "not within a minute: {what}");
-        sleep(Duration::from_millis(20)).await;
-    }
+    tentacular_test_harness::until(what, async || {
+        ensure!(condition().await, "it is not so");
+        Ok(())
+    })
+    .await
+    .unwrap();
 }

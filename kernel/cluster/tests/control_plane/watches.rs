@@ -23,7 +23,7 @@ async fn a_new_enclaves_deployment_appears() {
 
     until("the Deployment is seen", async || full.get(&name, "report").is_some()).await;
     until("its metadata is seen", async || metadata.get(&name, "report").is_some()).await;
-    timeout(Duration::from_secs(1), changes.changed()).await.unwrap();
+    timeout(Duration::from_mins(2), changes.changed()).await.unwrap();
     let seen = full.get(&name, "report").unwrap();
     assert_eq!(seen.spec.as_ref().unwrap().replicas, Some(0));
     assert_eq!(seen.metadata.managed_fields, None);
@@ -36,6 +36,18 @@ async fn a_new_enclaves_deployment_appears() {
     assert!(enclaves.list().contains(&enclave));
     assert_eq!(enclaves.read(&name).await.unwrap().as_ref(), Some(&*enclave));
     assert_eq!(enclaves.metadata(&name).unwrap().annotations.as_ref().unwrap()[keys::ENCLAVE], name.as_str());
+}
+
+#[tokio::test]
+async fn who_asks_before_the_first_list_waits_for_it_and_is_not_told_that_there_is_nothing() {
+    let world = World::new().await;
+    let (enclaves, follow) = Enclaves::new(world.scoped().await, Platform::default());
+    assert!(enclaves.trusted(Duration::ZERO).await.is_err());
+    let name = world.name("early");
+    world.enclave(&name).await;
+    tokio::spawn(follow);
+    let listed = enclaves.trusted(Duration::from_mins(2)).await.unwrap();
+    assert!(listed.iter().any(|enclave| enclave.name == name));
 }
 
 #[tokio::test]
@@ -79,9 +91,9 @@ async fn an_enclave_without_binding_stops_no_other_and_heals_when_the_binding_co
     assert!(matches!(deployments.read(&unbound, "report").await, Err(Error::Forbidden { .. })));
 
     world.bind(&unbound).await;
-    until("the watch heals", async || deployments.has_synced(&unbound)).await;
+    until("the watch heals", async || deployments.freshness(&unbound).failing_since.is_none()).await;
+    assert!(deployments.has_synced(&unbound));
     assert!(deployments.get(&unbound, "report").is_some());
-    assert_eq!(deployments.freshness(&unbound).failing_since, None);
 }
 
 #[tokio::test]

@@ -150,7 +150,7 @@ fn the_worst_text_takes_no_time() {
         let _ = parse(&text);
         let _ = parse(&format!("{} * * * *", &text[..text.len() - 8]));
     }
-    assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
+    assert!(started.elapsed() < Duration::from_mins(1), "{:?}", started.elapsed());
 }
 
 proptest! {

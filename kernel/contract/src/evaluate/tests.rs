@@ -3,7 +3,7 @@
 use proptest::{option, prelude::*, sample::select};
 
 use super::*;
-use crate::caller::Owner;
+use crate::{caller::Owner, mode::Mode};
 
 const PEOPLE: [(&str, &str); 3] = [("s-ann", "ann@x.io"), ("s-bob", "bob@x.io"), ("s-cy", "cy@x.io")];
 

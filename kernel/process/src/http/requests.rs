@@ -12,7 +12,6 @@ use std::{
 };
 
 use bytes::Bytes;
-use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::{Body, Frame, SizeHint};
 use tentacular_contract::limits::HEADER_TIME;
 use tokio::{
@@ -20,7 +19,7 @@ use tokio::{
     time::{Instant, sleep, sleep_until, timeout},
 };
 
-use super::BoxError;
+use super::{BoxBody, BoxError};
 
 /// How long a connection may stay without a request after its first one. Longer than clients keep theirs (90 s is usual),
 /// so that it is they who end it.
@@ -115,13 +114,13 @@ impl Drop for Running {
 
 /// The body of an answer, which ends its request.
 pub(super) struct Counted {
-    body: UnsyncBoxBody<Bytes, BoxError>,
+    body: BoxBody,
     running: Running,
 }
 
 impl Counted {
     /// `body` as the end of `running`.
-    pub(super) fn new(body: UnsyncBoxBody<Bytes, BoxError>, running: Running) -> Self {
+    pub(super) fn new(body: BoxBody, running: Running) -> Self {
         running.offer();
         Self { body, running }
     }

@@ -73,6 +73,31 @@ async fn the_drain_waits_for_requests_and_not_for_connections() {
     assert!(begun.elapsed() <= requests::END * 2, "only a silent connection was left");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_request_on_a_kept_connection_is_answered_while_the_server_ends_and_is_its_last() {
+    let handler = Slow::default();
+    let (address, draining, served) = serving(handler.clone()).await;
+    let mut stream = TcpStream::connect(address).await.expect("connected");
+    let mut answers = Vec::new();
+    for ends in [false, true] {
+        if ends {
+            draining.cancel();
+            // The server has heard of it.
+            sleep(requests::END / 2).await;
+        }
+        handler.go_on.notify_one();
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.expect("written");
+        while !answers.ends_with(b"done") {
+            let count = stream.read_buf(&mut answers).await.expect("an answer");
+            assert!(count > 0, "closed after {:?}", String::from_utf8_lossy(&answers));
+        }
+        let answer = String::from_utf8(std::mem::take(&mut answers)).expect("text");
+        assert_eq!(answer.contains("connection: close\r\n"), ends, "{answer}");
+    }
+    assert_eq!(stream.read_buf(&mut answers).await.expect("the end"), 0);
+    served.await.expect("served");
+}
+
 /// Answers with the address that the request came from.
 #[derive(Debug, Clone)]
 struct Address;

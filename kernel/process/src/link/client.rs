@@ -12,12 +12,9 @@ use std::{
 use ::http::{Request, Response, Uri};
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::{body::Incoming, rt::ReadBufCursor};
+use hyper::body::Incoming;
 use hyper_util::{
-    client::legacy::{
-        Client,
-        connect::{Connected, Connection},
-    },
+    client::legacy::Client,
     rt::{TokioExecutor, TokioIo, TokioTimer},
 };
 use tentacular_contract::limits::{CALLS_AT_ONCE_IN_A_SIDECAR, SIDECAR_PATIENCE};
@@ -33,6 +30,9 @@ use crate::http::root_cause;
 
 /// Connections that are kept without a request on them.
 const IDLE_CONNECTIONS: usize = 32;
+/// Most bytes of an answer that are read at once, and most bytes of its head: pieces of many answers wait for callers who read
+/// slowly.
+const BUFFER: usize = 64 * 1024;
 
 /// Why a request got no answer.
 #[derive(Debug, thiserror::Error)]
@@ -83,6 +83,7 @@ impl LinkClient {
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_max_idle_per_host(IDLE_CONNECTIONS)
+            .http1_max_buf_size(BUFFER)
             // hyper sends again by itself only what it had not begun to write.
             .retry_canceled_requests(true)
             .build(connector);
@@ -122,9 +123,9 @@ struct Connector {
 }
 
 impl Service<Uri> for Connector {
-    type Response = Socket;
+    type Response = TokioIo<UnixStream>;
     type Error = io::Error;
-    type Future = Pin<Box<dyn Future<Output = io::Result<Socket>> + Send>>;
+    type Future = Pin<Box<dyn Future<Output = io::Result<TokioIo<UnixStream>>> + Send>>;
 
     fn poll_ready(&mut self, _: &mut task::Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
@@ -137,45 +138,7 @@ impl Service<Uri> for Connector {
             if let Some(uid) = uid {
                 peer::require_uid(&stream, uid)?;
             }
-            Ok(Socket(TokioIo::new(stream)))
+            Ok(TokioIo::new(stream))
         })
-    }
-}
-
-/// A connection to a sidecar, for hyper.
-#[derive(Debug)]
-struct Socket(TokioIo<UnixStream>);
-
-impl Connection for Socket {
-    fn connected(&self) -> Connected {
-        Connected::new()
-    }
-}
-
-impl hyper::rt::Read for Socket {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut task::Context<'_>,
-        buffer: ReadBufCursor<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(context, buffer)
-    }
-}
-
-impl hyper::rt::Write for Socket {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut task::Context<'_>,
-        buffer: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(context, buffer)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut task::Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut task::Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(context)
     }
 }

@@ -4,14 +4,12 @@
 //! disagree on repeated member names (first or last wins) and on their case (Go matches them loosely): both are
 //! refused in the envelope, in `params`, and along every pointer to a name that decides.
 
-use std::{borrow::Cow, fmt};
+mod members;
 
-use serde::{
-    Deserialize, Deserializer,
-    de::{Error as _, MapAccess, Visitor},
-};
 use serde_json::value::RawValue;
 use tentacular_contract::authz::pointer_members;
+
+use self::members::{Members, fold};
 
 /// A message that is refused, in JSON-RPC terms.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -36,6 +34,9 @@ pub const HEADER_MISMATCH: i32 = -32020;
 
 /// Levels of nesting: as many as the parsers behind the kernel take.
 const DEPTH: usize = 120;
+/// Values in one message. In memory a value may take a hundred times its text: 4 MiB of zeros would be some 360 MiB in a sidecar, and
+/// this many are some 40 MiB.
+const VALUES: usize = 200_000;
 
 fn invalid(message: impl Into<String>) -> Refused {
     Refused { code: INVALID_REQUEST, message: message.into() }
@@ -71,90 +72,6 @@ pub struct Envelope<'a> {
     pub bare: bool,
 }
 
-/// The members of one JSON object, in order, values unparsed.
-struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
-
-/// A member's name, borrowed where it has no escapes.
-#[derive(Deserialize)]
-#[serde(transparent)]
-struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
-
-impl<'de> Deserialize<'de> for Members<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Collect;
-        impl<'de> Visitor<'de> for Collect {
-            type Value = Members<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
-                let mut members = Vec::new();
-                while let Some(Name(key)) = map.next_key::<Name<'de>>()? {
-                    members.push((key, map.next_value::<&RawValue>().map_err(A::Error::custom)?));
-                }
-                Ok(Members(members))
-            }
-        }
-        deserializer.deserialize_map(Collect)
-    }
-}
-
-/// Whether loosely matching parsers take two names for the same.
-fn look_alike(one: &str, other: &str) -> bool {
-    if one.is_ascii() && other.is_ascii() { one.eq_ignore_ascii_case(other) } else { fold(one) == fold(other) }
-}
-
-/// How loosely matching parsers see a name: upper then lower case also unifies 'ſ' with 's' and 'K' (Kelvin) with 'k'.
-fn fold(name: &str) -> Cow<'_, str> {
-    if name.is_ascii() {
-        let upper = name.bytes().any(|byte| byte.is_ascii_uppercase());
-        return if upper { name.to_ascii_lowercase().into() } else { name.into() };
-    }
-    name.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect()
-}
-
-impl<'a> Members<'a> {
-    /// The members of a whole message.
-    fn of_message(body: &'a [u8]) -> Result<Self, Refused> {
-        serde_json::from_slice(body).map_err(|_| match serde_json::from_slice::<&RawValue>(body) {
-            Ok(_) => invalid("the body must be one JSON-RPC message, an object"),
-            Err(error) => Refused { code: PARSE_ERROR, message: format!("the body is not JSON: {error}") },
-        })
-    }
-
-    fn parse(raw: &'a RawValue, what: &str) -> Result<Self, Refused> {
-        serde_json::from_str(raw.get())
-            .map_err(|_| Refused { code: INVALID_PARAMS, message: format!("{what} must be an object") })
-    }
-
-    /// The value of `name`; refuses it repeated or in another case.
-    fn get(&self, name: &str, place: &str) -> Result<Option<&'a RawValue>, Refused> {
-        let mut found = None;
-        for (key, value) in &self.0 {
-            if key == name {
-                if found.replace(*value).is_some() {
-                    return Err(invalid(format!("member {name:?} stands twice in {place}")));
-                }
-            } else if look_alike(key, name) {
-                return Err(invalid(format!("member {key:?} in {place} differs from {name:?} in case alone")));
-            }
-        }
-        Ok(found)
-    }
-
-    /// Refuses any two members whose names differ in case alone or not at all.
-    fn refuse_lookalikes(&self, place: &str) -> Result<(), Refused> {
-        let mut names: Vec<_> = self.0.iter().map(|(key, _)| fold(key)).collect();
-        names.sort_unstable();
-        match names.windows(2).find(|pair| pair[0] == pair[1]) {
-            Some(pair) => Err(invalid(format!("member {:?} stands twice in {place}, or in two spellings", pair[0]))),
-            None => Ok(()),
-        }
-    }
-}
-
 fn string(value: &RawValue) -> Option<String> {
     serde_json::from_str(value.get()).ok()
 }
@@ -162,8 +79,13 @@ fn string(value: &RawValue) -> Option<String> {
 impl<'a> Envelope<'a> {
     /// Parses one message. Batches are refused: no protocol version that is served has them over HTTP.
     pub fn parse(body: &'a [u8]) -> Result<Self, Refused> {
+        let (depth, values) = extent(body);
+        if values > VALUES {
+            let fix = "send less at once, or large data as text";
+            return Err(invalid(format!("the body holds more than {VALUES} values; {fix}")));
+        }
         let members = Members::of_message(body)?;
-        if is_deeper_than(body, DEPTH) {
+        if depth > DEPTH {
             return Err(invalid(format!("the body is nested more than {DEPTH} levels deep")));
         }
         members.refuse_lookalikes("the message")?;
@@ -204,6 +126,9 @@ impl<'a> Envelope<'a> {
     /// The id of a message that [`Self::parse`] refuses, where it has one that can be told, so that its sender can match
     /// the refusal.
     pub fn id_of(body: &'a [u8]) -> Option<&'a RawValue> {
+        if extent(body).1 > VALUES {
+            return None;
+        }
         let Members(members) = serde_json::from_slice(body).ok()?;
         let mut ids = members.into_iter().filter(|(name, _)| fold(name) == "id");
         let (_, id) = ids.next()?;
@@ -285,23 +210,27 @@ fn is_id(id: &RawValue) -> bool {
     string(id).is_some() || (id.get() != "-0" && id.get().parse::<i64>().is_ok())
 }
 
-/// Whether JSON is nested deeper than `limit`. `body` is JSON.
-fn is_deeper_than(body: &[u8], limit: usize) -> bool {
-    let (mut depth, mut in_string, mut escaped) = (0, false, false);
+/// How many levels deep JSON is nested, and how many values it holds at most.
+fn extent(body: &[u8]) -> (usize, usize) {
+    let (mut depth, mut deepest, mut values) = (0_usize, 0, 1);
+    let (mut in_string, mut escaped) = (false, false);
     for byte in body {
         match byte {
             _ if escaped => escaped = false,
             b'\\' if in_string => escaped = true,
             b'"' => in_string = !in_string,
-            b'{' | b'[' if !in_string => depth += 1,
-            b'}' | b']' if !in_string => depth -= 1,
+            b'{' | b'[' if !in_string => {
+                depth += 1;
+                deepest = deepest.max(depth);
+                values += 1;
+            }
+            // What is no JSON may close more than it opened.
+            b'}' | b']' if !in_string => depth = depth.saturating_sub(1),
+            b',' if !in_string => values += 1,
             _ => {}
         }
-        if depth > limit {
-            return true;
-        }
     }
-    false
+    (deepest, values)
 }
 
 #[cfg(test)]

@@ -15,6 +15,8 @@ pub(crate) fn require_uid(stream: &UnixStream, expected: u32) -> io::Result<()> 
     if uid == expected {
         return Ok(());
     }
-    let text = format!("the peer runs as uid {uid}, not as {expected}");
+    let text = format!(
+        "the peer runs as uid {uid}, not as {expected}: see --kernel-uid of the sidecars, and --registrar-uid and so on of the kernel"
+    );
     Err(io::Error::new(io::ErrorKind::PermissionDenied, text))
 }

@@ -46,12 +46,12 @@ impl Permitted {
 
     /// The enclave of the call. An error where the tool declares none, which is a defect of the declaration.
     pub fn enclave(&self) -> Result<&EnclaveName, ToolError> {
-        self.permit.enclave().ok_or_else(|| ToolError::new("this tool was called without an enclave"))
+        self.permit.enclave().ok_or_else(|| ToolError::new("this tool was called without an enclave: name one"))
     }
 
     /// The tentacle of the call. An error where the tool declares none, which is a defect of the declaration.
     pub fn tentacle(&self) -> Result<&TentacleName, ToolError> {
-        self.permit.tentacle().ok_or_else(|| ToolError::new("this tool was called without a tentacle"))
+        self.permit.tentacle().ok_or_else(|| ToolError::new("this tool was called without a tentacle: name one"))
     }
 
     /// Decides again, against the live objects, before a write: the permit, and what the tool declares of frozen

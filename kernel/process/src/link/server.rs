@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, convert::Infallible, future::Future, path::PathBuf, pin::Pin, sync::Arc};
 
-use ::http::{Request, Response, request::Parts};
+use ::http::{Request, request::Parts};
 use clap::Args;
 use hyper::body::Incoming;
 use prometheus_client::{
@@ -24,13 +24,13 @@ use rmcp::{
 use schemars::JsonSchema;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
-use tentacular_contract::{Caller, Permit, keys, limits};
+use tentacular_contract::{Caller, Permit, keys, limits, text};
 use tokio::time::Instant;
 
 use super::{Permitted, ToolError, ToolSpec, peer, socket::SocketListener};
 use crate::{
     Context,
-    http::{self, BoxResponse, Handler, boxed},
+    http::{self, BoxBody, BoxResponse, Handler, boxed},
 };
 
 /// Where a sidecar listens, and to whom.
@@ -111,8 +111,9 @@ impl Sidecar {
         let LinkArgs { run_dir, kernel_uid } = link;
         let listener = SocketListener::bind(&run_dir, self.name, kernel_uid.unwrap_or_else(peer::own_uid))?;
         context.metrics.register(|registry| {
-            registry.register("tool_calls", "Calls of tools", self.calls.clone());
-            registry.register("tool_seconds", "Seconds a call of a tool took", self.seconds.clone());
+            registry.register("tool_calls", "Calls by `tool` and `outcome`: `ok` or `error`", self.calls.clone());
+            let help = "Seconds that a call took, by `tool` and `outcome`";
+            registry.register("tool_seconds", help, self.seconds.clone());
         });
         tracing::info!(sidecar = self.name, run_dir = %run_dir.display(), "listening");
         let endpoint = Endpoint::new(Arc::new(self));
@@ -171,20 +172,11 @@ impl Endpoint {
 }
 
 impl Handler for Endpoint {
-    type Body = <BoxResponse as IntoBody>::Body;
+    type Body = BoxBody;
 
-    async fn handle(&self, request: Request<Incoming>) -> Result<Response<Self::Body>, Infallible> {
+    async fn handle(&self, request: Request<Incoming>) -> Result<BoxResponse, Infallible> {
         Ok(boxed(self.0.handle(request).await))
     }
-}
-
-/// Names the body type of a response.
-trait IntoBody {
-    type Body;
-}
-
-impl<B> IntoBody for Response<B> {
-    type Body = B;
 }
 
 /// The MCP face of a sidecar.
@@ -241,7 +233,8 @@ impl ServerHandler for Surface {
             Ok(value) => CallToolResult::structured(value),
             Err(error) => {
                 tracing::info!(tool = tool.spec.name(), %error, "a tool answered with an error");
-                CallToolResult::error(vec![ContentBlock::text(error.to_string())])
+                // It may quote whatever the caller, a tentacle or the cluster said.
+                CallToolResult::error(vec![ContentBlock::text(text::block(&error.to_string()))])
             }
         };
         Ok(result.into())

@@ -7,6 +7,7 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
+use rustix::net::SocketFlags;
 use tokio::net::{UnixListener, UnixStream};
 
 use super::peer;
@@ -27,10 +28,10 @@ pub enum SocketError {
         source: io::Error,
     },
     /// Something else stands where the socket belongs; it is left alone.
-    #[error("{0} is there and is no socket; it is left as it is")]
+    #[error("{0} is there and is no socket; remove it, or choose another folder (--run-dir)")]
     NotASocket(PathBuf),
     /// The socket could not be made.
-    #[error("cannot listen on {path}: {source}")]
+    #[error("cannot listen on {path}: {source} (--run-dir)")]
     Bind {
         /// The socket.
         path: PathBuf,
@@ -72,6 +73,17 @@ impl SocketListener {
         let listener = bound().map_err(|source| SocketError::Bind { path, source })?;
         Ok(Self { listener, peer_uid, refused: AtomicU64::new(0) })
     }
+
+    /// Whether it is the kernel who connected.
+    fn admits(&self, stream: &UnixStream) -> bool {
+        let Err(error) = peer::require_uid(stream, self.peer_uid) else { return true };
+        // At once and almost silently: whoever floods the socket must not keep the kernel waiting, nor fill the log.
+        let count = self.refused.fetch_add(1, Ordering::Relaxed) + 1;
+        if count.is_power_of_two() {
+            tracing::warn!(%error, count, "refused a connection");
+        }
+        false
+    }
 }
 
 fn refuse_what_is_no_socket(path: &Path) -> Result<(), SocketError> {
@@ -87,13 +99,22 @@ impl Accept for SocketListener {
     async fn accept(&mut self) -> io::Result<(UnixStream, Option<Peer>)> {
         loop {
             let (stream, _) = self.listener.accept().await?;
-            let Err(error) = peer::require_uid(&stream, self.peer_uid) else { return Ok((stream, None)) };
-            // At once and almost silently: whoever floods the socket must not keep the kernel waiting, nor fill the log.
-            let count = self.refused.fetch_add(1, Ordering::Relaxed) + 1;
-            if count.is_power_of_two() {
-                tracing::warn!(%error, count, "refused a connection");
+            if self.admits(&stream) {
+                return Ok((stream, None));
             }
         }
+    }
+
+    fn last(&mut self) -> Vec<(UnixStream, Option<Peer>)> {
+        // Linux refuses to connect from now on, and still gives out who waits (net/unix/af_unix.c).
+        if rustix::net::shutdown(&self.listener, rustix::net::Shutdown::Read).is_err() {
+            return Vec::new();
+        }
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        // tokio would wait for more.
+        let waiting = std::iter::from_fn(|| rustix::net::accept_with(&self.listener, flags).ok());
+        let streams = waiting.filter_map(|stream| UnixStream::from_std(stream.into()).ok());
+        streams.filter(|stream| self.admits(stream)).map(|stream| (stream, None)).collect()
     }
 }
 
@@ -116,6 +137,25 @@ mod tests {
         let mut got = [0];
         server.expect("accepted").0.read_exact(&mut got).await.expect("read");
         assert_eq!(fs::read_dir(folder.path()).expect("a listing").count(), 1, "no temporary name is left");
+    }
+
+    #[tokio::test]
+    async fn who_came_before_the_end_is_accepted_and_who_comes_later_is_told() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut listener = SocketListener::bind(folder.path(), "part", peer::own_uid()).expect("a socket");
+        let path = folder.path().join("part.sock");
+        let mut waiting = Vec::new();
+        for _ in 0..3 {
+            waiting.push(UnixStream::connect(&path).await.expect("connected"));
+        }
+        let last = listener.last();
+        assert_eq!(last.len(), waiting.len());
+        let refused = UnixStream::connect(&path).await.expect_err("refused");
+        assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
+        for (client, (mut accepted, _)) in waiting.iter_mut().zip(last) {
+            client.write_all(b"x").await.expect("written");
+            assert_eq!(accepted.read_u8().await.expect("read"), b'x');
+        }
     }
 
     #[tokio::test]

@@ -34,7 +34,7 @@ use super::{
 use crate::Context;
 
 /// How long something may take that takes no time.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

@@ -14,7 +14,7 @@ use tentacular_process::files::Files;
 pub(crate) struct StaticToken {
     path: PathBuf,
     files: Files,
-    token: ArcSwap<Vec<u8>>,
+    token: ArcSwap<String>,
 }
 
 impl StaticToken {
@@ -26,7 +26,7 @@ impl StaticToken {
 
     /// Whether `given` is the token; takes as long for a wrong one as for the right one of the same length.
     pub(crate) fn matches(&self, given: &str) -> bool {
-        self.token.load().ct_eq(given.as_bytes()).into()
+        self.token.load().as_bytes().ct_eq(given.as_bytes()).into()
     }
 
     /// Reads the file again whenever it has changed. One that cannot be read, or is empty, changes nothing: whoever has
@@ -42,12 +42,16 @@ impl StaticToken {
     }
 }
 
-fn load(path: &Path) -> anyhow::Result<Vec<u8>> {
+/// The token in the file, white space around it removed.
+///
+/// # Errors
+/// When there is none. The file is named.
+pub(crate) fn load(path: &Path) -> anyhow::Result<String> {
     let text = fs::read_to_string(path)
         .with_context(|| format!("cannot read the token file {} (--token-path)", path.display()))?;
     let token = text.trim();
     ensure!(!token.is_empty(), "the token file {} is empty (--token-path)", path.display());
-    Ok(token.as_bytes().to_vec())
+    Ok(token.to_owned())
 }
 
 impl fmt::Debug for StaticToken {

@@ -1,6 +1,6 @@
 //! Authentication: who calls. The static bearer token, and beside it access tokens of an identity provider.
 
-mod bearer;
+pub(crate) mod bearer;
 mod oidc;
 
 use std::{path::Path, sync::Arc, time::SystemTime};

@@ -4,7 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use k8s_openapi::api::apps::v1::Deployment;
-use tentacular_cluster::{Cluster, Enclaves, Error, Freshness, Metadata, PerEnclave};
+use tentacular_cluster::{Cluster, Enclaves, Error, Freshness, Metadata, PerEnclave, Stale};
 use tentacular_contract::{Enclave, EnclaveName, Place, Platform, Tentacle, TentacleName, facts::Pairs, keys};
 use tentacular_process::Context;
 use tokio::time::{Instant, sleep};
@@ -19,9 +19,9 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// Why nothing can be decided.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Unknown {
-    #[error("authorization data is stale: the API server has not been reachable for a while; try again later")]
-    Stale,
-    #[error("authorization data cannot be read: {0}")]
+    #[error(transparent)]
+    Stale(#[from] Stale),
+    #[error("authorization data cannot be read: {0}; try again")]
     Unreadable(#[from] Error),
 }
 
@@ -84,9 +84,9 @@ impl Facts {
         (self.enclaves.freshness(), tentacles)
     }
 
-    /// All enclaves that the watch has seen.
-    pub(crate) fn enclaves(&self) -> Vec<Arc<Enclave>> {
-        self.enclaves.list()
+    /// All enclaves, while the watch can be trusted.
+    pub(crate) async fn enclaves(&self) -> Result<Vec<Arc<Enclave>>, Unknown> {
+        Ok(self.enclaves.trusted(Duration::ZERO).await?)
     }
 
     /// What stands at the place that a call names.
@@ -100,7 +100,7 @@ impl Facts {
             return Ok((Stands::Protected, None));
         }
         if self.enclaves.freshness().is_stale(Instant::now()) {
-            return Err(Unknown::Stale);
+            return Err(Stale.into());
         }
         let seen = match self.enclaves.get(name) {
             Some(enclave) => Some(enclave),
@@ -116,7 +116,7 @@ impl Facts {
 
     async fn tentacle(&self, enclave: &EnclaveName, name: &TentacleName) -> Result<Option<Tentacle>, Unknown> {
         if self.tentacles.has_synced(enclave) && self.tentacles.freshness(enclave).is_stale(Instant::now()) {
-            return Err(Unknown::Stale);
+            return Err(Stale.into());
         }
         let mut attempt = 1;
         loop {
@@ -134,4 +134,26 @@ fn tentacle(deployment: Metadata<Deployment>) -> Option<Tentacle> {
     let none = Pairs::new();
     let (labels, annotations) = (deployment.metadata.labels, deployment.metadata.annotations);
     Tentacle::from_metadata(labels.as_ref()?, annotations.as_ref().unwrap_or(&none))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn before_the_first_list_nobody_is_told_that_there_is_no_enclave() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        let config = json!({ "apiVersion": "v1", "kind": "Config", "current-context": "c",
+            "clusters": [{ "name": "c", "cluster": { "server": "http://127.0.0.1:1" } }],
+            "users": [{ "name": "c", "user": {} }],
+            "contexts": [{ "name": "c", "context": { "cluster": "c", "user": "c" } }] });
+        std::fs::write(file.path(), config.to_string()).expect("written");
+        let cluster = Cluster::from_kubeconfig("kernel", file.path()).await.expect("a configuration");
+        let (enclaves, _) = Enclaves::new(cluster.clone(), Platform::default());
+        let (tentacles, _) = PerEnclave::keeping(cluster, enclaves.clone(), None, tentacle);
+        let facts = Facts { platform: Arc::default(), enclaves, tentacles };
+        assert!(matches!(facts.enclaves().await, Err(Unknown::Stale(_))));
+    }
 }

@@ -4,13 +4,12 @@ mod facts;
 mod watch_age;
 
 use tentacular_contract::{
-    Caller, EnclaveName, On, Permit, Policy, Question, TentacleName, evaluate,
-    evaluate::{LeftOut, left_out},
-    names::InvalidName,
+    Caller, EnclaveName, On, Permit, Policy, Question, TentacleName, evaluate, evaluate::left_out, names::InvalidName,
 };
 use tentacular_process::link::envelope::Envelope;
 
 pub(crate) use self::facts::Facts;
+use self::facts::Unknown;
 use crate::{
     audit::Record,
     refusal::{Refusal, Told},
@@ -45,12 +44,9 @@ impl Authorizer {
             return Err(Refusal::sentence("invalid-arguments", message));
         }
         record.place(enclave.as_ref(), tentacle.as_ref());
-        let enclave = self
-            .place(caller, tool, enclave, tentacle.is_some())
-            .map_err(|why| Refusal::sentence("left-out", why.to_string()))?;
+        let enclave = self.place(caller, tool, enclave, tentacle.is_some()).await?;
         record.place(enclave.as_ref(), tentacle.as_ref());
-        let facts = self.facts.of(enclave.as_ref(), tentacle.as_ref()).await;
-        let (stands, facts) = facts.map_err(|error| Refusal::sentence("unknown-facts", error.to_string()))?;
+        let (stands, facts) = self.facts.of(enclave.as_ref(), tentacle.as_ref()).await?;
         let question = Question {
             caller,
             policy: self.policy,
@@ -65,21 +61,26 @@ impl Authorizer {
     }
 
     /// The enclave of a call: the one that is named; else, where the tool cannot do without, the caller's only one.
-    fn place(
+    async fn place(
         &self,
         caller: &Caller,
         tool: &Tool,
         named: Option<EnclaveName>,
         tentacle: bool,
-    ) -> Result<Option<EnclaveName>, LeftOut> {
+    ) -> Result<Option<EnclaveName>, Refusal> {
         let needed = matches!(tool.authz.on, On::Tentacle | On::Enclave) || tentacle;
-        match named {
-            None if needed => {
-                let enclaves = self.facts.enclaves();
-                left_out(caller, enclaves.iter().map(AsRef::as_ref)).map(Some)
-            }
-            named => Ok(named),
+        if named.is_some() || !needed {
+            return Ok(named);
         }
+        let enclaves = self.facts.enclaves().await?;
+        let only = left_out(caller, enclaves.iter().map(AsRef::as_ref));
+        only.map(Some).map_err(|why| Refusal::sentence("left-out", why.to_string()))
+    }
+}
+
+impl From<Unknown> for Refusal {
+    fn from(unknown: Unknown) -> Self {
+        Self::sentence("unknown-facts", unknown.to_string())
     }
 }
 

@@ -1,19 +1,22 @@
 //! One call of a tool, by a real MCP client.
 
-use std::{fs, io::Write as _, process::ExitCode};
+use std::{error::Error, io::Write as _, iter::successors, path::PathBuf, process::ExitCode};
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, anyhow};
 use clap::Args as ClapArgs;
 use reqwest::redirect::Policy;
 use rmcp::{
     model::{CallToolRequestParams, CallToolResult, ClientConfig, Implementation, ProtocolVersion},
-    service::{ClientLifecycleMode, serve_client_with_lifecycle},
-    transport::{StreamableHttpClientTransport, streamable_http_client::StreamableHttpClientTransportConfig},
+    service::{ClientInitializeError, ClientLifecycleMode, ServiceError, serve_client_with_lifecycle},
+    transport::{
+        DynamicTransportError, StreamableHttpClientTransport,
+        streamable_http_client::{StreamableHttpClientTransportConfig, StreamableHttpError},
+    },
 };
 use serde_json::{Map, Value};
-use tentacular_process::trust;
 
-use crate::args::Args;
+use super::trusted;
+use crate::{args::Args, authn::bearer};
 
 /// Which tool, and with what.
 #[derive(Debug, Clone, ClapArgs)]
@@ -26,6 +29,10 @@ pub(crate) struct Call {
     /// URL of the endpoint [default: this container's].
     #[arg(long)]
     url: Option<String>,
+    /// PEM file of certificates that are trusted beside the system's authorities: the server's own, whatever name it has, or
+    /// those of its authorities [default: the file of --tls-cert-file].
+    #[arg(long)]
+    trust: Option<PathBuf>,
 }
 
 fn object(text: &str) -> Result<Map<String, Value>, String> {
@@ -35,14 +42,11 @@ fn object(text: &str) -> Result<Map<String, Value>, String> {
 impl Call {
     /// Calls, and prints the result's texts. The status says whether the tool did what it was asked for.
     pub(super) fn run(self, server: &Args) -> anyhow::Result<ExitCode> {
-        let path = server.token_path.display();
-        let token =
-            fs::read_to_string(&server.token_path).with_context(|| format!("cannot read {path} (--token-path)"))?;
-        ensure!(!token.trim().is_empty(), "{path} is empty (--token-path)");
+        let token = bearer::load(&server.token_path)?;
         let url = self.url.clone().unwrap_or_else(|| own_url(server));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let result =
-            runtime.block_on(self.ask(&url, token.trim())).with_context(|| format!("no result from {url}"))?;
+            runtime.block_on(self.ask(server, &url, &token)).with_context(|| format!("no result from {url}"))?;
         let mut out = std::io::stdout().lock();
         for text in result.content.iter().filter_map(|block| block.as_text()) {
             writeln!(out, "{}", text.text)?;
@@ -50,27 +54,48 @@ impl Call {
         Ok(if result.is_error == Some(true) { ExitCode::FAILURE } else { ExitCode::SUCCESS })
     }
 
-    async fn ask(self, url: &str, token: &str) -> anyhow::Result<CallToolResult> {
+    async fn ask(self, server: &Args, url: &str, token: &str) -> anyhow::Result<CallToolResult> {
+        let tls = trusted::client_config(self.trust.as_deref().or(server.tls.certificate()))?;
+        // A redirection would take the token along.
+        let http = reqwest::Client::builder().tls_backend_preconfigured(tls).redirect(Policy::none()).build()?;
         let config = StreamableHttpClientTransportConfig::with_uri(url).auth_header(token);
-        let transport = StreamableHttpClientTransport::with_client(client()?, config);
+        let transport = StreamableHttpClientTransport::with_client(http, config);
         let lifecycle = ClientLifecycleMode::Discover { preferred_versions: vec![ProtocolVersion::V_2026_07_28] };
         let mut info = ClientConfig::default();
         info.client_info = Implementation::new("tentacular-kernel", env!("CARGO_PKG_VERSION"));
-        let mcp = serve_client_with_lifecycle(info, transport, lifecycle).await?;
-        Ok(mcp.call_tool(CallToolRequestParams::new(self.tool).with_arguments(self.arguments)).await?)
+        let mcp = serve_client_with_lifecycle(info, transport, lifecycle).await.map_err(|error| match error {
+            ClientInitializeError::TransportError { error, .. } => unsent(&error),
+            error => anyhow!(error),
+        })?;
+        let call = CallToolRequestParams::new(self.tool).with_arguments(self.arguments);
+        mcp.call_tool(call).await.map_err(|error| match error {
+            ServiceError::TransportSend(error) => unsent(&error),
+            ServiceError::McpError(error) => anyhow!("the server refuses the call: {}", error.message),
+            error => anyhow!(error),
+        })
+    }
+}
+
+/// Why nothing was answered: down to the first cause, which the library does not tell, and without the library's own types, which
+/// it does.
+fn unsent(error: &DynamicTransportError) -> anyhow::Error {
+    match error.error.downcast_ref::<StreamableHttpError<reqwest::Error>>() {
+        Some(StreamableHttpError::Client(error)) => {
+            let causes: Vec<_> =
+                successors(error.source(), |&cause| cause.source()).map(ToString::to_string).collect();
+            anyhow!(if causes.is_empty() { error.to_string() } else { causes.join(": ") })
+        }
+        Some(StreamableHttpError::AuthRequired(_)) => {
+            anyhow!("it does not accept the token; give the file of the one that it has (--token-path)")
+        }
+        _ => anyhow!("{}", error.error),
     }
 }
 
 /// Where the server of the same container listens.
 fn own_url(server: &Args) -> String {
-    let scheme = if server.tls.is_set() { "https" } else { "http" };
+    let scheme = if server.tls.certificate().is_some() { "https" } else { "http" };
     format!("{scheme}://localhost:{}/mcp", server.listen.port())
-}
-
-/// Trusts the system's authorities (those of `SSL_CERT_FILE`), and follows no redirection with the token.
-fn client() -> anyhow::Result<reqwest::Client> {
-    let tls = trust::client_config(trust::system_roots())?;
-    Ok(reqwest::Client::builder().tls_backend_preconfigured(tls).redirect(Policy::none()).build()?)
 }
 
 #[cfg(test)]

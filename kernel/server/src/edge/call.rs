@@ -50,8 +50,8 @@ impl Inner {
             return Err(invalid("invalid-params", "params.arguments must be an object".to_owned()));
         }
         message.check_headers(&tool.param_headers)?;
-        let running = self.concurrency.begin(caller);
-        let running = running.map_err(|many| Refusal::sentence("too-many-calls", many.to_string()))?;
+        let running = self.concurrency.begin(caller, message.body.len());
+        let running = running.map_err(|much| Refusal::sentence("too-many-calls", much.to_string()))?;
         let permit = self.authorizer.permit(caller, tool, name, &message.envelope, record).await?;
         let call = Call {
             tool: tool.clone(),

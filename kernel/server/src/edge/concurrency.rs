@@ -1,40 +1,64 @@
-//! How many calls of one caller run at once, so that nobody takes all sidecars for himself.
+//! How many calls of one caller run at once, and how large they are, so that nobody takes all sidecars, or all of the memory,
+//! for himself.
 
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
 };
 
-use tentacular_contract::{Caller, limits::CALLS_AT_ONCE};
+use tentacular_contract::{
+    Caller,
+    limits::{CALL_BYTES_AT_ONCE, CALLS_AT_ONCE},
+};
 
 /// The calls that run, by caller. Callers without one take no room. Cheap to clone.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Concurrency(Arc<Mutex<HashMap<String, usize>>>);
+pub(crate) struct Concurrency(Arc<Mutex<HashMap<String, Load>>>);
 
-/// A caller has too many calls running.
+/// What runs of one caller.
+#[derive(Debug, Default)]
+struct Load {
+    calls: usize,
+    bytes: usize,
+}
+
+/// A caller has too much running.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{CALLS_AT_ONCE} calls of yours are running, which is the limit; wait for one to end and try again")]
-pub(crate) struct TooMany;
+pub(crate) enum TooMuch {
+    #[error("{CALLS_AT_ONCE} calls of yours are running, which is the limit; wait for one to end and try again")]
+    Calls,
+    #[error(
+        "with this one, calls of yours with more than {} MiB would be running, which is the limit; wait for one to end and try \
+         again",
+        CALL_BYTES_AT_ONCE / 1024 / 1024
+    )]
+    Bytes,
+}
 
 /// One running call. It ends when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Running {
     calls: Concurrency,
     caller: String,
+    bytes: usize,
 }
 
 impl Concurrency {
-    /// Begins a call of `caller`.
-    pub(crate) fn begin(&self, caller: &Caller) -> Result<Running, TooMany> {
+    /// Begins a call of `caller` with a body of that many bytes.
+    pub(crate) fn begin(&self, caller: &Caller, bytes: usize) -> Result<Running, TooMuch> {
         let caller = key(caller);
-        let mut calls = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let running = calls.entry(caller.clone()).or_default();
-        if *running >= CALLS_AT_ONCE {
-            return Err(TooMany);
+        let mut callers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let load = callers.entry(caller.clone()).or_default();
+        if load.calls >= CALLS_AT_ONCE {
+            return Err(TooMuch::Calls);
         }
-        *running += 1;
-        drop(calls);
-        Ok(Running { calls: self.clone(), caller })
+        if load.bytes + bytes > CALL_BYTES_AT_ONCE {
+            return Err(TooMuch::Bytes);
+        }
+        load.calls += 1;
+        load.bytes += bytes;
+        drop(callers);
+        Ok(Running { calls: self.clone(), caller, bytes })
     }
 }
 
@@ -46,11 +70,12 @@ fn key(caller: &Caller) -> String {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let mut calls = self.calls.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(running) = calls.get_mut(&self.caller) {
-            *running -= 1;
-            if *running == 0 {
-                calls.remove(&self.caller);
+        let mut callers = self.calls.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(load) = callers.get_mut(&self.caller) {
+            load.calls -= 1;
+            load.bytes -= self.bytes;
+            if load.calls == 0 {
+                callers.remove(&self.caller);
             }
         }
     }
@@ -58,7 +83,7 @@ impl Drop for Running {
 
 #[cfg(test)]
 mod tests {
-    use tentacular_contract::Identity;
+    use tentacular_contract::{Identity, limits::BODY_BYTES};
 
     use super::*;
 
@@ -67,13 +92,26 @@ mod tests {
         let calls = Concurrency::default();
         let person = Caller::Oidc(Identity { sub: Some("s1".to_owned()), ..Identity::default() });
         let mut running: Vec<_> =
-            (0..CALLS_AT_ONCE).map(|_| calls.begin(&Caller::Bearer).expect("below the limit")).collect();
-        assert_eq!(calls.begin(&Caller::Bearer).map(drop), Err(TooMany));
-        let other = calls.begin(&person).expect("another caller");
+            (0..CALLS_AT_ONCE).map(|_| calls.begin(&Caller::Bearer, 1000).expect("below the limit")).collect();
+        assert_eq!(calls.begin(&Caller::Bearer, 0).map(drop), Err(TooMuch::Calls));
+        let other = calls.begin(&person, BODY_BYTES).expect("another caller");
         running.pop();
-        drop(calls.begin(&Caller::Bearer).expect("one has ended"));
+        drop(calls.begin(&Caller::Bearer, 1000).expect("one has ended"));
         running.clear();
         drop(other);
         assert!(calls.0.lock().expect("the map").is_empty());
+    }
+
+    #[test]
+    fn large_calls_of_one_caller_are_fewer() {
+        let calls = Concurrency::default();
+        let mut running = Vec::new();
+        while let Ok(call) = calls.begin(&Caller::Bearer, BODY_BYTES) {
+            running.push(call);
+        }
+        assert_eq!(running.len() * BODY_BYTES, CALL_BYTES_AT_ONCE);
+        assert_eq!(calls.begin(&Caller::Bearer, 1).map(drop), Err(TooMuch::Bytes));
+        running.pop();
+        drop(calls.begin(&Caller::Bearer, BODY_BYTES).expect("one has ended"));
     }
 }

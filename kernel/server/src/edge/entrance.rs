@@ -55,7 +55,10 @@ impl Entrance {
         let metadata = external_url.zip(authenticator.oidc()).map(|(url, oidc)| ResourceMetadata::new(url, oidc));
         let authentications = Family::default();
         context.metrics.register(|registry| {
-            registry.register("authentications", "Requests by how authentication ended", authentications.clone());
+            let help = "Requests by how authentication ended, the `result`: `bearer` or `oidc` for a caller that is known; \
+                        `missing`, `malformed-header`, `scope`, `foreign` (a host or origin that is not allowed), `unavailable` (no \
+                        key of the identity provider is known), or what is wrong with the token";
+            registry.register("authentications", help, authentications.clone());
         });
         Ok(Self {
             origins: Origins::from_args(args)?,

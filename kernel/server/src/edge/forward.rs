@@ -51,8 +51,8 @@ const ANSWERED: [HeaderName; 3] = [CONTENT_TYPE, CACHE_CONTROL, HeaderName::from
 const RECONNECT: Duration = Duration::from_millis(25);
 /// How often a call may break its connection: one that crashes its sidecar must not do so again and again.
 const BROKEN_AT_MOST: u32 = 3;
-/// Pieces of an answer that wait for a caller who reads slowly.
-const WAITING: usize = 16;
+/// Pieces of an answer, of up to 64 KiB, that wait for a caller who reads slowly: he may have 64 such calls.
+const WAITING: usize = 4;
 /// The statuses with which a sidecar answers a call; what else it says is not the client's to act on.
 const ANSWERS: [StatusCode; 6] = [
     StatusCode::OK,

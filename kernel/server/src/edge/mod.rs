@@ -35,7 +35,7 @@ pub(crate) use surface::{listed, listed_for_handshake};
 use tentacular_contract::{Caller, limits::CALLS_AT_ONCE};
 use tentacular_process::{
     Context,
-    http::{BoxResponse, Handler, boxed},
+    http::{BoxBody, BoxResponse, Handler, boxed},
     link::envelope::{Envelope, INVALID_REQUEST, Kind, Refused},
 };
 use tokio_util::sync::CancellationToken;
@@ -96,9 +96,9 @@ impl Edge {
 impl Handler for Edge {
     const PUBLIC: bool = true;
 
-    type Body = http_body_util::combinators::UnsyncBoxBody<Bytes, tentacular_process::http::BoxError>;
+    type Body = BoxBody;
 
-    async fn handle(&self, request: Request<Incoming>) -> Result<Response<Self::Body>, Infallible> {
+    async fn handle(&self, request: Request<Incoming>) -> Result<BoxResponse, Infallible> {
         let (arrival, version) = (Arrival::now(), request.version());
         let mut response = self.0.answer(arrival, request).await;
         arrival.mark(&mut response);
@@ -164,7 +164,7 @@ impl Inner {
             Ok(Some(body)) => Ok(answer::json(StatusCode::OK, body)),
             Ok(None) => {
                 let listening = match message.envelope.method.as_str() {
-                    "subscriptions/listen" => Some(self.listening.begin(caller)),
+                    "subscriptions/listen" => Some(self.listening.begin(caller, 0)),
                     _ => None,
                 };
                 let listening = listening.transpose().map_err(|_| {

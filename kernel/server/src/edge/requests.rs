@@ -39,7 +39,9 @@ impl Requests {
     pub(super) fn new(context: &Context) -> Self {
         let requests = Self::default();
         context.metrics.register(|registry| {
-            registry.register("requests", "Requests to /mcp by method and result", requests.0.clone());
+            let help = "Requests to /mcp of callers that are known, by `method` (`other` for all that are not of MCP) and `result`: \
+                        `answered`, `refused` by the kernel, or `abandoned` by the client";
+            registry.register("requests", help, requests.0.clone());
         });
         requests
     }

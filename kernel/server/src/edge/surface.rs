@@ -22,7 +22,7 @@ use rmcp::{
 use tentacular_contract::limits;
 use tentacular_process::{
     http::{BoxResponse, boxed},
-    link::envelope::{INVALID_PARAMS, METHOD_NOT_FOUND, Refused},
+    link::envelope::{INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, Refused},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -34,6 +34,8 @@ use crate::{
 
 /// The methods that are answered here.
 const METHODS: [&str; 5] = ["initialize", "server/discover", "ping", "tools/list", "subscriptions/listen"];
+/// Largest request that is answered here, in bytes: none has much to say.
+const REQUEST_BYTES: usize = 64 * 1024;
 /// Characters of an unknown method that are told back.
 const METHOD_SHOWN: usize = 128;
 /// How long a client may keep the list and the discovery, in milliseconds.
@@ -79,6 +81,10 @@ impl Surface {
             return Err(not_served(method));
         }
         message.check_headers(&[])?;
+        if message.body.len() > REQUEST_BYTES {
+            let what = format!("a request of method {method} has at most {REQUEST_BYTES} bytes");
+            return Err(Refusal::error("too-large", INVALID_REQUEST, what));
+        }
         let prepared = match (method, message.era) {
             _ if !message.is_plain() => None,
             ("server/discover", Era::Stateless) => Some(self.discovery.answer(message.id)),

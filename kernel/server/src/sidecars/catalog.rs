@@ -5,7 +5,12 @@ use std::{
     sync::Arc,
 };
 
-use tentacular_contract::{Authz, keys};
+use serde_json::Value;
+use tentacular_contract::{
+    Authz, keys,
+    limits::SHOWN_CHARACTERS,
+    text::{self, is_shown},
+};
 use tentacular_process::link::client::LinkClient;
 
 use crate::edge::{
@@ -14,9 +19,14 @@ use crate::edge::{
     listed, listed_for_handshake,
 };
 
-/// Tools of one sidecar that is not built in, and how large the description of each may be.
+/// Tools of one sidecar that is not built in, how large the description of each may be, and how many aliases it may have.
 const FOREIGN_TOOLS: usize = 100;
 const FOREIGN_TOOL_BYTES: usize = 32 * 1024;
+const FOREIGN_ALIASES: usize = 16;
+/// Longest name of a tool, in characters (MCP, Tools, tool names).
+const NAME: usize = 128;
+/// What is told of all that is left out of one sidecar.
+const TOLD: usize = 20;
 
 /// What one sidecar offers, as it said when it joined.
 #[derive(Debug, Clone)]
@@ -64,10 +74,16 @@ impl Catalog {
     pub(crate) fn merge<'a>(offers: impl Iterator<Item = &'a Offer>, reserved: &Reserved) -> Self {
         let mut catalog = Self::default();
         for offer in offers {
+            let before = catalog.refused.len();
             for tool in &offer.tools {
                 if let Err(why) = catalog.add(offer, tool, reserved) {
-                    catalog.refused.push(format!("tool {} of {}: {why}", tool.name, offer.sidecar));
+                    catalog.refuse(&format!("tool {} of {}: {why}", tool.name, offer.sidecar));
                 }
+            }
+            let more = (catalog.refused.len() - before).saturating_sub(TOLD);
+            if more > 0 {
+                catalog.refused.truncate(before + TOLD);
+                catalog.refuse(&format!("{more} more of {}", offer.sidecar));
             }
         }
         catalog.handshake = Prepared::new(&listed_for_handshake(&catalog));
@@ -82,12 +98,12 @@ impl Catalog {
             Some(aliases) => serde_json::from_value(aliases.clone()).map_err(|error| format!("aliases: {error}"))?,
             None => Vec::new(),
         };
+        if !offer.built_in {
+            self.check_foreign(offer, listed, &aliases)?;
+        }
         let mut listed = listed.clone();
         if let Some(meta) = &mut listed.meta {
             meta.remove(keys::ALIASES_META);
-        }
-        if !offer.built_in {
-            self.check_size(offer, &listed)?;
         }
         let name = listed.name.to_string();
         if let Some(owner) = self.owner(&name, offer, reserved) {
@@ -108,7 +124,7 @@ impl Catalog {
         for alias in aliases {
             match self.owner(&alias, offer, reserved) {
                 Some(owner) => {
-                    self.refused.push(format!("alias {alias} of {}: the name is taken by {owner}", tool.name));
+                    self.refuse(&format!("alias {alias} of {}: the name is taken by {owner}", tool.name));
                 }
                 None => {
                     self.by_name.insert(alias, Arc::clone(&tool));
@@ -118,15 +134,28 @@ impl Catalog {
         Ok(())
     }
 
-    /// Everybody gets the whole list: nobody who joined makes it long for all.
-    fn check_size(&self, offer: &Offer, listed: &rmcp::model::Tool) -> Result<(), String> {
+    /// Notes what is left out, for the log: a sidecar may say anything.
+    fn refuse(&mut self, what: &str) {
+        self.refused.push(text::line(what, SHOWN_CHARACTERS));
+    }
+
+    /// Everybody gets the whole list, and their models read it: nobody who joined makes it long for all, has a name that
+    /// looks like another's, or hides in it what a person does not see.
+    fn check_foreign(&self, offer: &Offer, listed: &rmcp::model::Tool, aliases: &[String]) -> Result<(), String> {
+        if !aliases.iter().map(String::as_str).chain([listed.name.as_ref()]).all(is_name) {
+            return Err(format!("its name or an alias is none: use 1 to {NAME} of A-Z, a-z, 0-9, '_', '-' and '.'"));
+        }
         if self.tools.iter().filter(|tool| tool.sidecar == offer.sidecar).count() >= FOREIGN_TOOLS {
             return Err(format!("a sidecar has at most {FOREIGN_TOOLS} tools"));
         }
-        match serde_json::to_vec(listed) {
-            Ok(json) if json.len() <= FOREIGN_TOOL_BYTES => Ok(()),
-            _ => Err(format!("its description is larger than {FOREIGN_TOOL_BYTES} bytes")),
+        if aliases.len() > FOREIGN_ALIASES {
+            return Err(format!("a tool has at most {FOREIGN_ALIASES} aliases"));
         }
+        let json = serde_json::to_value(listed).map_err(|error| error.to_string())?;
+        if json.to_string().len() > FOREIGN_TOOL_BYTES {
+            return Err(format!("its description is larger than {FOREIGN_TOOL_BYTES} bytes"));
+        }
+        if hides(&json) { Err("its description has characters that do not show".to_owned()) } else { Ok(()) }
     }
 
     /// Who has `name` already, so that `offer` cannot.
@@ -169,10 +198,26 @@ impl Catalog {
     }
 }
 
+fn is_name(name: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
+    (1..=NAME).contains(&name.len()) && name.bytes().all(allowed)
+}
+
+/// Whether any text in it has characters that do not show, other than line ends and tabs.
+fn hides(json: &Value) -> bool {
+    let hidden = |text: &str| text.chars().any(|letter| !is_shown(letter) && !"\n\r\t".contains(letter));
+    match json {
+        Value::String(text) => hidden(text),
+        Value::Array(values) => values.iter().any(hides),
+        Value::Object(members) => members.iter().any(|(name, value)| hidden(name) || hides(value)),
+        _ => false,
+    }
+}
+
 #[cfg(test)]
 impl Offer {
     /// An offer of these tools, at `path`.
-    pub(crate) fn of(sidecar: &str, path: &std::path::Path, tools: serde_json::Value) -> Self {
+    pub(crate) fn of(sidecar: &str, path: &std::path::Path, tools: Value) -> Self {
         Self {
             sidecar: sidecar.to_owned(),
             client: LinkClient::new(path, None),
@@ -186,7 +231,7 @@ impl Offer {
 mod tests {
     use std::path::Path;
 
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
 
@@ -222,11 +267,13 @@ mod tests {
     fn who_joined_makes_the_list_no_longer_than_others_can_bear() {
         let large = json!({"name": "large", "description": "x".repeat(FOREIGN_TOOL_BYTES),
             "inputSchema": {"type": "object"}, "_meta": {keys::AUTHZ_META: read()}});
+        let aliases: Vec<_> = (0..=FOREIGN_ALIASES).map(|number| format!("a{number}")).collect();
+        let renamed = tool("renamed", &json!({keys::AUTHZ_META: read(), keys::ALIASES_META: aliases}));
         let many = (0..=FOREIGN_TOOLS).map(|number| tool(&format!("t{number}"), &json!({keys::AUTHZ_META: read()})));
-        let tools: Vec<_> = [large].into_iter().chain(many).collect();
+        let tools: Vec<_> = [large, renamed].into_iter().chain(many).collect();
         let catalog = Catalog::merge([offer("part", json!(tools))].iter(), &Reserved::new());
-        assert_eq!((catalog.listed().len(), catalog.refused().len()), (FOREIGN_TOOLS, 2));
-        assert!(catalog.find("large").is_none());
+        assert_eq!((catalog.listed().len(), catalog.refused().len()), (FOREIGN_TOOLS, 3));
+        assert!(catalog.find("large").is_none() && catalog.find("a0").is_none());
     }
 
     #[test]

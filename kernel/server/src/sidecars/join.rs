@@ -8,18 +8,22 @@ use http::{
     HeaderValue, Request,
     header::{ACCEPT, CONTENT_TYPE, HOST},
 };
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use rmcp::model::Tool;
+use serde::Deserialize;
 use serde_json::{Value, json};
 use sse_stream::SseStream;
-use tentacular_contract::{keys, limits};
+use tentacular_contract::keys;
 use tentacular_process::link::client::{LinkClient, LinkError};
 use tokio::time::timeout;
 
 /// How long a sidecar may take to say what it offers.
 const JOIN_TIME: Duration = Duration::from_secs(5);
-/// Pages of tools that are read of one sidecar.
+/// Pages of tools that are read of one sidecar, and tools.
 const PAGES: usize = 20;
+const TOOLS: usize = 1000;
+/// Bytes that are read of all that one says of itself. In memory JSON takes many times as much.
+const SAID_BYTES: usize = 1024 * 1024;
 /// The protocol in which the kernel asks.
 const PROTOCOL: &str = "2026-07-28";
 
@@ -36,45 +40,88 @@ pub(crate) enum NotJoined {
     Contract(String),
 }
 
-/// Asks the sidecar at `path`, run by `uid` where that is given, what it offers.
-pub(crate) async fn join(path: &Path, uid: Option<u32>) -> Result<(LinkClient, Vec<Tool>), NotJoined> {
-    let client = LinkClient::new(path, uid);
-    let tools = timeout(JOIN_TIME, offered(&client)).await.map_err(|_| NotJoined::Silent)??;
-    Ok((client, tools))
+/// What a sidecar says of itself.
+#[derive(Debug)]
+pub(crate) struct Introduced {
+    pub(crate) client: LinkClient,
+    /// The version of the contract that it speaks.
+    pub(crate) contract: String,
+    pub(crate) tools: Vec<Tool>,
 }
 
-async fn offered(client: &LinkClient) -> Result<Vec<Tool>, NotJoined> {
-    let discovered = ask(client, "server/discover", json!({})).await?;
-    let contract = &discovered["_meta"][keys::CONTRACT_META];
-    if !contract.as_str().is_some_and(|theirs| same_major(keys::CONTRACT_VERSION, theirs)) {
-        return Err(NotJoined::Contract(contract.to_string()));
+/// Asks the sidecar at `path`, run by `uid` where that is given, what it offers.
+pub(crate) async fn join(path: &Path, uid: Option<u32>) -> Result<Introduced, NotJoined> {
+    let client = LinkClient::new(path, uid);
+    let asked = async {
+        let mut left = SAID_BYTES;
+        Ok::<_, NotJoined>((contract(&client, &mut left).await?, tools(&client, path, &mut left).await?))
+    };
+    let (contract, tools) = timeout(JOIN_TIME, asked).await.map_err(|_| NotJoined::Silent)??;
+    Ok(Introduced { client, contract, tools })
+}
+
+async fn contract(client: &LinkClient, left: &mut usize) -> Result<String, NotJoined> {
+    let discovered = ask(client, "server/discover", json!({}), left).await?;
+    match &discovered["_meta"][keys::CONTRACT_META] {
+        Value::String(theirs) if same_major(keys::CONTRACT_VERSION, theirs) => Ok(theirs.clone()),
+        other => Err(NotJoined::Contract(other.to_string())),
     }
-    let mut tools = Vec::new();
-    let mut params = json!({});
+}
+
+/// A page of a sidecar's list. What is in it may be anything.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Page {
+    tools: Vec<Value>,
+    next_cursor: Option<String>,
+}
+
+/// All tools that it lists; what is none is left out.
+async fn tools(client: &LinkClient, path: &Path, left: &mut usize) -> Result<Vec<Tool>, NotJoined> {
+    const METHOD: &str = "tools/list";
+    let wrong = |what: String| NotJoined::Answer { method: METHOD, what };
+    let (mut tools, mut left_out, mut params) = (Vec::new(), Vec::new(), json!({}));
     for _ in 0..PAGES {
-        let mut page = ask(client, "tools/list", params).await?;
-        for tool in page["tools"].take().as_array_mut().into_iter().flatten() {
-            match serde_json::from_value(tool.take()) {
+        let page = Page::deserialize(ask(client, METHOD, params, left).await?);
+        let Page { tools: listed, next_cursor } =
+            page.map_err(|error| wrong(format!("no list of tools: {error}")))?;
+        for tool in listed {
+            match serde_json::from_value(tool) {
                 Ok(tool) => tools.push(tool),
-                Err(error) => tracing::warn!(%error, "a sidecar lists something that is no tool"),
+                Err(error) => left_out.push(error),
             }
         }
-        match page["nextCursor"].take() {
-            Value::String(cursor) => params = json!({ "cursor": cursor }),
-            _ => return Ok(tools),
+        if tools.len() + left_out.len() > TOOLS {
+            return Err(wrong(format!("more than {TOOLS} tools")));
         }
+        let Some(cursor) = next_cursor else {
+            if let Some(error) = left_out.first() {
+                let path = path.display();
+                tracing::warn!(%path, %error, count = left_out.len(), "a sidecar lists what is no tool");
+            }
+            return Ok(tools);
+        };
+        params = json!({ "cursor": cursor });
     }
-    let what = format!("more than {PAGES} pages");
-    Err(NotJoined::Answer { method: "tools/list", what })
+    Err(wrong(format!("more than {PAGES} pages")))
 }
 
 /// Whether two contract versions `major.minor` work together.
 fn same_major(ours: &str, theirs: &str) -> bool {
-    let major = |version: &str| version.split_once('.').map(|(major, _)| major.to_owned());
+    let major = |version: &str| {
+        let (major, minor) = version.split_once('.')?;
+        minor.parse::<u16>().is_ok().then(|| major.to_owned())
+    };
     major(theirs).is_some() && major(theirs) == major(ours)
 }
 
-async fn ask(client: &LinkClient, method: &'static str, mut params: Value) -> Result<Value, NotJoined> {
+/// Asks, and takes what is read of the answer off the bytes that are `left`.
+async fn ask(
+    client: &LinkClient,
+    method: &'static str,
+    mut params: Value,
+    left: &mut usize,
+) -> Result<Value, NotJoined> {
     params["_meta"] = json!({
         "io.modelcontextprotocol/protocolVersion": PROTOCOL,
         "io.modelcontextprotocol/clientCapabilities": {},
@@ -94,11 +141,16 @@ async fn ask(client: &LinkClient, method: &'static str, mut params: Value) -> Re
     let streams =
         response.headers().get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
     let status = response.status();
-    let body = Limited::new(response.into_body(), limits::BODY_BYTES)
-        .collect()
-        .await
-        .map_err(|error| wrong(error.to_string()))?
-        .to_bytes();
+    let body = Limited::new(response.into_body(), *left).collect().await;
+    let body = body.map_err(|error| {
+        if error.is::<LengthLimitError>() {
+            wrong(format!("more than {SAID_BYTES} bytes, the rest of its answers included"))
+        } else {
+            wrong(error.to_string())
+        }
+    })?;
+    let body = body.to_bytes();
+    *left -= body.len();
     let message = if streams {
         last_message(body).await.ok_or_else(|| wrong("a stream without a response".to_owned()))?
     } else {
@@ -122,16 +174,4 @@ async fn last_message(body: Bytes) -> Option<Value> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_minor_more_or_less_works_both_ways_and_another_major_does_not() {
-        for (ours, theirs) in [("1.0", "1.0"), ("1.0", "1.1"), ("1.1", "1.0"), ("1.0", "1.12"), ("1.12", "1.0")] {
-            assert!(same_major(ours, theirs), "{ours} {theirs}");
-        }
-        for theirs in ["", "1", "2.0", "0.9", "10.0", "v1.0"] {
-            assert!(!same_major("1.0", theirs), "{theirs}");
-        }
-    }
-}
+mod tests;

@@ -11,11 +11,8 @@ use std::{
 
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
-use tentacular_process::{
-    Context,
-    health::Condition,
-    link::{SOCKET_SUFFIX, client::LinkClient},
-};
+use tentacular_contract::{keys, limits::SHOWN_CHARACTERS, text};
+use tentacular_process::{Context, health::Condition, link::SOCKET_SUFFIX};
 use tokio::{
     net::UnixStream,
     sync::watch,
@@ -25,7 +22,7 @@ use tokio::{
 
 use super::{
     catalog::{Catalog, Offer, Reserved},
-    join::{NotJoined, join},
+    join::{Introduced, NotJoined, join},
 };
 
 /// Between two looks at the folder.
@@ -34,6 +31,11 @@ const LOOK: Duration = Duration::from_secs(1);
 const EARLY_LOOK: Duration = Duration::from_millis(50);
 /// How long a start takes at most.
 const EARLY: Duration = Duration::from_secs(30);
+
+/// Sidecars beside the built-in ones that join or are asked at once: each may have as many tools as one may.
+const FOREIGN: usize = 32;
+/// Longest name of a sidecar, in characters.
+const NAME: usize = 63;
 
 /// A sidecar that belongs to every installation. Its names win over everybody else's.
 #[derive(Debug, Clone)]
@@ -108,7 +110,7 @@ struct Joined {
     offer: Offer,
 }
 
-type Answer = Result<(LinkClient, Vec<rmcp::model::Tool>), NotJoined>;
+type Answer = Result<Introduced, NotJoined>;
 
 struct Watcher {
     folder: PathBuf,
@@ -175,12 +177,26 @@ impl Watcher {
         if self.joined.len() != before {
             self.publish();
         }
+        let mut told = false;
         for (name, file) in sockets {
             let known = self.joined.get(&name).map(|joined| joined.file);
-            if known != Some(file) && !self.asked.contains_key(&name) {
+            if known == Some(file) || self.asked.contains_key(&name) {
+                continue;
+            }
+            if self.has_room(&name) {
                 self.ask(name, file);
+            } else if !told {
+                self.complain(&name, &format!("more than {FOREIGN} sidecars beside the built-in ones"));
+                told = true;
             }
         }
+    }
+
+    /// Whether it may join: who is built in, who joined before, and others as long as there is room.
+    fn has_room(&self, name: &str) -> bool {
+        let names: BTreeSet<_> = self.joined.keys().chain(self.asked.keys()).collect();
+        let foreign = names.iter().filter(|name| self.uid(name).is_none()).count();
+        self.uid(name).is_some() || self.joined.contains_key(name) || foreign < FOREIGN
     }
 
     fn ask(&mut self, name: String, file: FileId) {
@@ -200,8 +216,9 @@ impl Watcher {
     fn arrive(&mut self, name: String, file: FileId, answer: Answer) {
         self.asked.remove(&name);
         match answer {
-            Ok((client, tools)) => {
-                tracing::info!(sidecar = name, tools = tools.len(), "joined");
+            Ok(Introduced { client, contract, tools }) => {
+                let ours = keys::CONTRACT_VERSION;
+                tracing::info!(sidecar = name, contract, kernel_contract = ours, tools = tools.len(), "joined");
                 self.complaints.remove(&name);
                 let index = self.built_in.iter().position(|part| part.name == name);
                 let offer = Offer { sidecar: name.clone(), client, built_in: index.is_some(), tools };
@@ -211,7 +228,8 @@ impl Watcher {
                     self.conditions[index].set(true);
                 }
             }
-            Err(error) => self.complain(&name, &error.to_string()),
+            // It may hold whatever the sidecar answered.
+            Err(error) => self.complain(&name, &text::line(&error.to_string(), SHOWN_CHARACTERS)),
         }
     }
 
@@ -254,7 +272,14 @@ impl Watcher {
     }
 }
 
-/// The socket files of the folder by sidecar name. Hidden files are sockets that are still being made.
+/// Whether a sidecar may have this name, which people read in errors and logs: 1 to 63 of a-z, 0-9, '-' and '_'.
+fn is_name(name: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_".contains(&byte);
+    (1..=NAME).contains(&name.len()) && name.bytes().all(allowed)
+}
+
+/// The socket files of the folder by sidecar name. Hidden files are sockets that are still being made; others whose name
+/// is none are left alone.
 fn sockets(folder: &Path) -> io::Result<BTreeMap<String, FileId>> {
     let mut found = BTreeMap::new();
     for entry in fs::read_dir(folder)? {
@@ -262,7 +287,7 @@ fn sockets(folder: &Path) -> io::Result<BTreeMap<String, FileId>> {
         let file_name = entry.file_name();
         let Some(name) = file_name.to_str().and_then(|name| name.strip_suffix(SOCKET_SUFFIX)) else { continue };
         let Ok(metadata) = entry.metadata() else { continue };
-        if !name.is_empty() && !name.starts_with('.') && metadata.file_type().is_socket() {
+        if is_name(name) && metadata.file_type().is_socket() {
             found.insert(name.to_owned(), (metadata.ino(), metadata.ctime(), metadata.ctime_nsec()));
         }
     }

@@ -14,9 +14,10 @@ use tentacular_process::link::{Permitted, ToolError, ToolSpec};
 
 use self::shown::Policy;
 use crate::{
-    audit::{Finding, Visible, all_of, page},
+    audit::{Finding, all_of, narrow, page},
     observed::Observed,
     text::Untrusted,
+    view::View,
 };
 
 /// The arguments of `audit_netpol`.
@@ -88,14 +89,15 @@ impl AuditNetpol {
         arguments: Arguments,
     ) -> Result<Audit, ToolError> {
         let enclave = permitted.enclave()?.as_str();
-        let visible = Visible::of(&permitted, &self.observed).await?;
+        let mut view = View::open(&self.observed, &permitted).await?;
         let mut policies = all_of::<NetworkPolicy>(&self.observed, enclave).await?;
         policies.sort_by(|one, other| one.metadata.name.cmp(&other.metadata.name));
         let default_deny = judge::is_closed(&policies);
         let mut findings: Vec<_> = judge::default_deny(enclave, &policies).into_iter().collect();
 
         let mut warnings = Vec::new();
-        let policies = visible.narrow(policies, |policy| &policy.metadata, &mut warnings);
+        view.tentacles_of(&self.observed, policies.iter().map(|policy| &policy.metadata)).await?;
+        let policies = narrow(&view, policies, |policy| ("NetworkPolicy", &policy.metadata), &mut warnings);
         findings.extend(policies.iter().flat_map(|policy| judge::policy(enclave, policy)));
         let mut shown = Vec::new();
         if arguments.cursor.is_none() {

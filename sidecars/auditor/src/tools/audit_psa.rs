@@ -20,11 +20,12 @@ use tentacular_contract::{
 };
 use tentacular_process::link::{Permitted, ToolError, ToolSpec};
 
-use self::templates::{Maker, Template};
+use self::templates::Maker;
 use crate::{
-    audit::{Finding, Visible, all_of, page},
+    audit::{Finding, all_of, narrow, page},
     observed::Observed,
     text::Untrusted,
+    view::View,
 };
 
 /// The arguments of `audit_psa`.
@@ -103,13 +104,15 @@ impl AuditPsa {
     ) -> Result<Audit, ToolError> {
         let enclave = permitted.enclave()?;
         let namespaces = self.observed.cluster.all::<Metadata<Namespace>>();
-        let (visible, namespace, server, makers) = tokio::try_join!(
-            Visible::of(&permitted, &self.observed),
+        let (mut view, namespace, server, makers) = tokio::try_join!(
+            View::open(&self.observed, &permitted),
             async { Ok(namespaces.get(enclave.as_str()).await?) },
             async { Ok(Version::of_server(&self.observed.cluster.version().await?)) },
             self.makers(enclave.as_str()),
         )?;
-        let namespace = namespace.ok_or_else(|| ToolError::new(format_args!("there is no enclave {enclave}")))?;
+        let namespace = namespace.ok_or_else(|| {
+            ToolError::new(format_args!("there is no enclave {enclave}; enclave_list shows those that you may read"))
+        })?;
         let labels = namespace.metadata.labels.unwrap_or_default();
         let enforced = Standard::enforced(&labels, server);
         let templates: Vec<_> = makers.iter().filter_map(Maker::template).collect();
@@ -120,7 +123,9 @@ impl AuditPsa {
         let keep_to_it = judged.iter().all(|(_, findings)| findings.is_empty());
 
         let mut warnings = Vec::new();
-        let shown = visible.narrow(judged, |(template, _): &(&Template<'_>, _)| template.metadata, &mut warnings);
+        makers.iter().map(Maker::object).for_each(|(kind, metadata)| view.add(kind, metadata));
+        view.tentacles_of(&self.observed, makers.iter().map(|maker| maker.object().1)).await?;
+        let shown = narrow(&view, judged, |(template, _)| template.owner(), &mut warnings);
         let mut findings = labels::findings(enclave.as_str(), &labels, server);
         findings.extend(shown.into_iter().flat_map(|(_, findings)| findings));
         let (findings, next_cursor) = page(findings, Finding::place, arguments.limit, arguments.cursor)?;

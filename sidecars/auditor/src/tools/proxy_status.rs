@@ -171,5 +171,4 @@ fn storage(pod: &PodSpec) -> Option<&'static str> {
 }
 
 #[cfg(test)]
-#[path = "proxy_status/tests.rs"]
 mod tests;

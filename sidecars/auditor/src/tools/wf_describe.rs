@@ -19,7 +19,7 @@ use self::{
 use crate::{
     clock::{Clock, age},
     observed::Observed,
-    tentacle::Seen,
+    tentacle::{Seen, absent},
     text::{self, Untrusted},
 };
 
@@ -68,10 +68,8 @@ impl<C: Clock> WfDescribe<C> {
         let (name, tentacle) = (permitted.enclave()?, permitted.tentacle()?);
         let enclave = self.observed.enclave(name).await?;
         let deployment = self.observed.deployment_now(name, tentacle).await?;
-        let absent =
-            || ToolError::new(format_args!("tentacle {name}/{tentacle} does not exist; wf_list names those that do"));
-        let deployment = deployment.filter(|deployment| Seen::of(deployment).is_some()).ok_or_else(absent)?;
-        let seen = Seen::of(&deployment).ok_or_else(absent)?;
+        let deployment = deployment.ok_or_else(|| absent(name, tentacle))?;
+        let seen = Seen::of(&deployment).ok_or_else(|| absent(name, tentacle))?;
         let (code, metadata) = self.beside(name, tentacle, &seen).await?;
         let mut description = self.plain(&enclave, &seen, &deployment);
         of_workflow(&mut description, seen.annotations(), &code);

@@ -11,6 +11,7 @@ use crate::{
     health::{Light, judge},
     observed::Observed,
     probe::Probe,
+    tentacle::absent,
     text::Untrusted,
 };
 
@@ -80,10 +81,8 @@ impl<P: Probe> WfHealth<P> {
         arguments: Arguments,
     ) -> Result<Health, ToolError> {
         let (enclave, tentacle) = (permitted.enclave()?, permitted.tentacle()?);
-        let absent = || {
-            ToolError::new(format_args!("tentacle {enclave}/{tentacle} does not exist; wf_list names those that do"))
-        };
-        let replicas = self.observed.tentacle(enclave, tentacle).await?.ok_or_else(absent)?.replicas;
+        let found = self.observed.tentacle(enclave, tentacle).await?;
+        let replicas = found.ok_or_else(|| absent(enclave, tentacle))?.replicas;
         let verdict = judge(&self.probe, &self.url.health_url(enclave, tentacle), replicas).await;
         Ok(Health {
             name: tentacle.to_string(),

@@ -12,7 +12,7 @@ use tentacular_contract::{Authz, Needs, On};
 use tentacular_process::link::{Permitted, ToolError, ToolSpec};
 
 use crate::{
-    clock::{Clock, age},
+    clock::{Clock, age, utc},
     observed::Observed,
     page::{self, Page},
     text::{self, Untrusted},
@@ -217,5 +217,5 @@ fn cron_job(belongs: Belongs, job: &LiveCronJob) -> CronJob {
 }
 
 fn written(time: &Time) -> String {
-    time.0.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+    utc(time.0)
 }

@@ -7,6 +7,7 @@ use std::{
 };
 
 use clap::Parser as _;
+use futures::future::join_all;
 use tentacular_test_harness::{
     TcpFault, TcpProxy,
     services::{Access, Minio, Nats, Postgres, Versitygw},
@@ -75,8 +76,8 @@ async fn postgres() -> Option<Place<Postgres>> {
         ]);
         Box::new(super::Postgres::from_args(args.postgres).unwrap().unwrap())
     };
-    // Its registrations wait for each other.
-    Some(Place { at_once: 1, ..Place::new(vec![address], to, secrets, server) })
+    // Registrations wait for each other there, ten seconds at most.
+    Some(Place { at_once: 4, ..Place::new(vec![address], to, secrets, server) })
 }
 
 async fn nats() -> Option<Place<Nats>> {

@@ -81,11 +81,7 @@ pub(crate) fn furnish(
         return Ok(());
     }
     let tentacle = scope.tentacle.as_str();
-    if let Some((index, file)) = dependencies::file(scope.tentacle, manifests) {
-        let completed = contract::complete(file, shares);
-        let completed = completed.map_err(|error| format!("{}: data[{FILE:?}]: {error}", manifests[index]))?;
-        manifests[index].body["data"][FILE] = completed.into();
-    }
+    complete_contract(scope.tentacle, manifests, shares)?;
     let own = secret_name(tentacle);
     let identity = [
         ("principal", tenant.principal()),
@@ -122,11 +118,7 @@ pub(crate) fn renew(
 ) -> Result<Record, String> {
     let tentacle = scope.tentacle.as_str();
     let record = recorded(Some(secret), shares, now);
-    if let Some((index, file)) = dependencies::file(scope.tentacle, manifests) {
-        let completed = contract::complete(file, shares);
-        let completed = completed.map_err(|error| format!("{}: data[{FILE:?}]: {error}", manifests[index]))?;
-        manifests[index].body["data"][FILE] = completed.into();
-    }
+    complete_contract(scope.tentacle, manifests, shares)?;
     let shares = shares.iter().map(|share| (named(share.service), &share.fields));
     for (manifest, live) in manifests.iter_mut().zip(standing) {
         let data = if manifest.is_secret(&secret_name(tentacle)) {
@@ -143,6 +135,16 @@ pub(crate) fn renew(
         }
     }
     Ok(record)
+}
+
+/// Puts what the shares say into the contract, where there is one among the manifests.
+fn complete_contract(tentacle: &TentacleName, manifests: &mut [Manifest], shares: &[Share]) -> Result<(), String> {
+    if let Some((index, file)) = dependencies::file(tentacle, manifests) {
+        let completed = contract::complete(file, shares);
+        let completed = completed.map_err(|error| format!("{}: data[{FILE:?}]: {error}", manifests[index]))?;
+        manifests[index].body["data"][FILE] = completed.into();
+    }
+    Ok(())
 }
 
 /// What is recorded of the credentials in the Secret, once it has those of the shares.

@@ -1,4 +1,4 @@
-//! The backing services: what tentacles are given of a database, and later of other services, and by whose word.
+//! The backing services: the shares that tentacles are given of PostgreSQL, NATS and S3, and their identities by SPIRE.
 //!
 //! A share is offered, which changes nothing, registered, which makes it so, and unregistered. Each service fails alone.
 
@@ -229,17 +229,21 @@ impl Backing {
         Ok(tenants.collect())
     }
 
-    /// Removes what the tenant has of these services, with its data. Returns what was done, one entry a service.
-    pub(crate) async fn unregister(&self, tenant: &Tenant, used: &Used) -> Result<Vec<String>, ToolError> {
-        let mut done = Vec::new();
-        for backend in &self.services {
-            let service = backend.service();
-            let Some(current) = used.get(&service) else { continue };
-            let removed = backend.unregister(tenant, current).await;
-            let removed = removed.map_err(|failure| refused(service, " cleanup", &failure))?;
-            done.push(format!("{} {}", service.as_str(), removed.unwrap_or("had nothing")));
+    /// Removes what the tenant has of these services, with its data. Returns what was done, one entry a service, and why one of
+    /// them still has something. One that fails does not hold up the others.
+    pub(crate) async fn unregister(&self, tenant: &Tenant, used: &Used) -> (Vec<String>, Option<ToolError>) {
+        let removals = self.services.iter().filter_map(|backend| {
+            let (service, current) = (backend.service(), used.get(&backend.service())?);
+            Some(async move { (service, backend.unregister(tenant, current).await) })
+        });
+        let (mut done, mut failed) = (Vec::new(), None);
+        for (service, removed) in join_all(removals).await {
+            match removed {
+                Ok(removed) => done.push(format!("{} {}", service.as_str(), removed.unwrap_or("had nothing"))),
+                Err(failure) => failed = failed.or(Some(refused(service, " cleanup", &failure))),
+            }
         }
-        Ok(done)
+        (done, failed)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::{fmt, time::Duration};
 
+use backon::{ConstantBuilder, Retryable as _};
 use chrono::{DateTime, Utc};
 use futures::future::{BoxFuture, FutureExt as _};
 use tentacular_contract::backing::{Isolation, Service};
@@ -24,6 +25,13 @@ pub(crate) enum Failure {
     /// It refuses this, and will again.
     #[error("{0}")]
     Refused(String),
+}
+
+impl Failure {
+    /// That a service cannot say who has something of it.
+    pub(super) fn no_record() -> Self {
+        Self::Refused("it keeps no record of who has something of it".to_owned())
+    }
 }
 
 impl From<tentacular_cluster::Error> for Failure {
@@ -83,7 +91,7 @@ pub(crate) trait Backend: fmt::Debug + Send + Sync {
 
     /// The tentacles that have something of it, by what it records itself.
     fn holders(&self) -> BoxFuture<'_, Result<Vec<Holder>, Failure>> {
-        async { Err(Failure::Refused("it keeps no record of who has something of it".to_owned())) }.boxed()
+        async { Err(Failure::no_record()) }.boxed()
     }
 }
 
@@ -91,6 +99,27 @@ pub(crate) trait Backend: fmt::Debug + Send + Sync {
 pub(super) async fn in_time<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     let late = |_| Failure::Unavailable(format!("it was not done within {} s", WITHIN.as_secs()));
     timeout(WITHIN, work).await.map_err(late)?
+}
+
+/// Asks until there is an answer, so often at most, with this pause in between. Some services take a moment to know what they were
+/// told.
+pub(super) async fn ask_again<T, Answer>(
+    (attempts, pause): (usize, Duration),
+    ask: impl Fn() -> Answer,
+) -> Result<Option<T>, Failure>
+where
+    Answer: Future<Output = Result<Option<T>, Failure>>,
+{
+    let pauses = ConstantBuilder::default().with_delay(pause).with_max_times(attempts - 1);
+    let attempt = || {
+        let answer = ask();
+        async { answer.await.map_err(Some)?.ok_or(None) }
+    };
+    match attempt.retry(pauses).when(Option::is_none).await {
+        Ok(answer) => Ok(Some(answer)),
+        Err(None) => Ok(None),
+        Err(Some(failure)) => Err(failure),
+    }
 }
 
 /// Why a call was not answered, in a test where nothing else is right.

@@ -50,6 +50,7 @@ impl Backing {
         loop {
             probe.tick().await;
             let found = self.probe().await;
+            tell(&self.status.now(), &found);
             self.status.set(found.clone());
             since += 1;
             match write(&cluster, &namespace, &found, since >= WRITE).await {
@@ -70,13 +71,13 @@ impl Backing {
         let mut found: BTreeMap<_, _> = Service::ALL.map(|service| (service, off.clone())).into();
         let probes = self.services.iter().map(|backend| (backend.service(), backend.probe()));
         let identities = self.spire.iter().map(|spire| (Service::Spire, spire.probe().boxed()));
-        let probes = probes.chain(identities).map(async |(service, probe)| (service, probed(service, probe).await));
+        let probes = probes.chain(identities).map(async |(service, probe)| (service, probed(probe).await));
         found.extend(join_all(probes).await);
         found
     }
 }
 
-async fn probed(service: Service, probe: impl Future<Output = Result<Kept, Failure>>) -> Found {
+async fn probed(probe: impl Future<Output = Result<Kept, Failure>>) -> Found {
     let probe = probe.await;
     let time = Some(Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true));
     match probe {
@@ -84,9 +85,23 @@ async fn probed(service: Service, probe: impl Future<Output = Result<Kept, Failu
             Found { enabled: true, available: true, isolation: Some(kept.isolation), reason: kept.reason, time }
         }
         Err(failure) => {
-            let reason = Some(failure.to_string());
-            tracing::warn!(service = service.as_str(), reason, "a backing service cannot be used");
-            Found { enabled: true, available: false, isolation: None, reason, time }
+            Found { enabled: true, available: false, isolation: None, reason: Some(failure.to_string()), time }
+        }
+    }
+}
+
+/// Logs which services can, or cannot, be used otherwise than before.
+fn tell(before: &BTreeMap<Service, Found>, found: &BTreeMap<Service, Found>) {
+    let use_of = |found: Option<&Found>| found.map(|found| (found.available, found.reason.clone()));
+    for (service, now) in found.iter().filter(|(_, now)| now.enabled) {
+        if use_of(before.get(service)) == use_of(Some(now)) {
+            continue;
+        }
+        let (service, reason) = (service.as_str(), now.reason.as_deref());
+        if now.available {
+            tracing::info!(service, reason, "a backing service can be used");
+        } else {
+            tracing::warn!(service, reason, "a backing service cannot be used; it is tried again");
         }
     }
 }

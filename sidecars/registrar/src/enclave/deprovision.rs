@@ -5,6 +5,7 @@ use std::{
     time::Duration,
 };
 
+use futures::{StreamExt as _, stream};
 use k8s_openapi::api::core::v1::Namespace;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -23,6 +24,8 @@ use crate::{
 const DEADLINE_SECONDS: u64 = 330;
 /// Longest wait for the namespace to go, in seconds; the rest is for deleting and answering.
 const WAIT_SECONDS: u64 = 270;
+/// Tentacles of which what they have in backing services is removed at the same time.
+const AT_ONCE: usize = 8;
 /// How long an enclave that others write at the same time, or that cannot be reached, is tried again.
 const CONTENDED: Duration = Duration::from_secs(30);
 /// Pause between two looks.
@@ -103,20 +106,14 @@ pub(crate) async fn deprovision(
         )));
     }
     let Doomed { uid, tentacles, tenants } = delete(&registrar, &permitted).await?;
-    let mut warnings = Vec::new();
+    let until = Instant::now() + Duration::from_secs(wait);
     // From here on nothing takes the deletion back. What the enclave's objects would say is gone before the namespace is.
-    let mut cleaned_up = Vec::new();
-    for (tenant, used) in tenants {
-        match registrar.backing.unregister(&tenant, &used).await {
-            Ok(done) => cleaned_up.extend(done.into_iter().map(|done| format!("{tenant}: {done}"))),
-            Err(error) => warnings.push(format!("what {tenant} has in backing services is still there: {error}")),
-        }
-    }
+    let (cleaned_up, mut warnings) = clean_up(&registrar, tenants).await;
     if tentacles.is_none() {
         warnings
             .push("how many tentacles there were is not known, as the enclave's objects are out of reach".to_owned());
     }
-    let remaining = wait_for(&registrar, &permitted, &uid, Duration::from_secs(wait)).await?;
+    let remaining = wait_for(&registrar, &permitted, &uid, until).await?;
     if !remaining.is_empty() {
         warnings.push(format!("enclave {name} is being deleted and not gone yet; call again to go on waiting"));
     }
@@ -133,6 +130,23 @@ pub(crate) async fn deprovision(
         exo_cleanup_details: (!cleaned_up.is_empty()).then(|| cleaned_up.join(", ")),
         warnings,
     })
+}
+
+/// Removes what the tentacles have in backing services. Returns what was done, and a warning for each that still has something:
+/// a repeat of the call does not know of it any more.
+async fn clean_up(registrar: &Registrar, tenants: Vec<(Tenant, Used)>) -> (Vec<String>, Vec<String>) {
+    let removals = stream::iter(tenants).map(|(tenant, used)| async move {
+        let (done, failed) = registrar.backing.unregister(&tenant, &used).await;
+        (tenant, done, failed)
+    });
+    let (mut cleaned_up, mut warnings) = (Vec::new(), Vec::new());
+    for (tenant, done, failed) in removals.buffered(AT_ONCE).collect::<Vec<_>>().await {
+        cleaned_up.extend(done.into_iter().map(|done| format!("{tenant}: {done}")));
+        warnings.extend(failed.map(|error| {
+            format!("what {tenant} has in backing services is still there, and exo_orphans removes it: {error}")
+        }));
+    }
+    (cleaned_up, warnings)
 }
 
 /// An enclave whose namespace is being deleted.
@@ -190,13 +204,13 @@ async fn delete(registrar: &Registrar, permitted: &Permitted) -> Result<Doomed, 
     })??)
 }
 
-/// Waits until the namespace with `uid` is gone, and returns what remains when it is not within `wait`. The right to look
+/// Waits until the namespace with `uid` is gone, and returns what remains when it is not at `until`. The right to look
 /// into the enclave may be gone; the one to look at its namespace stays.
 async fn wait_for(
     registrar: &Registrar,
     permitted: &Permitted,
     uid: &str,
-    wait: Duration,
+    until: Instant,
 ) -> Result<Vec<String>, ToolError> {
     let name = permitted.enclave()?;
     let namespaces = registrar.impatient().all::<Namespace>();
@@ -209,7 +223,7 @@ async fn wait_for(
             Err(error) => vec![error.to_string()],
         };
         let now = Instant::now();
-        if now >= begun + wait {
+        if now >= until {
             return Ok(remaining);
         }
         if now >= tell {

@@ -147,7 +147,9 @@ pub(crate) async fn info(
     let enclave = namespace.as_ref().and_then(|namespace| registrar.facts(&namespace.metadata));
     permitted.recheck(enclave.as_ref().map_or(Place::NoEnclave, Place::Enclave), None)?;
     let (Some(namespace), Some(enclave)) = (namespace, enclave) else {
-        return Err(ToolError::new(format_args!("namespace {name} is not an enclave")));
+        return Err(ToolError::new(format_args!(
+            "namespace {name} is not an enclave; enclave_list shows those that you may read"
+        )));
     };
     Ok(Info::of(&registrar, permitted.caller(), &namespace.metadata, &enclave, contents))
 }

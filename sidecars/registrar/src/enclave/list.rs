@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tentacular_contract::{
     Authz, Caller, Email, Enclave, EnclaveName, Identity, Needs, On, Status, evaluate::may, keys,
+    limits::SIDECAR_PATIENCE,
 };
 use tentacular_process::link::{Permitted, ToolError, ToolSpec};
 use tokio::time::{Instant, timeout_at};
@@ -116,18 +117,12 @@ pub(crate) async fn list(
     permitted: Permitted,
     arguments: Arguments,
 ) -> Result<Page, ToolError> {
-    if registrar.enclaves.freshness().is_stale(Instant::now()) {
-        return Err(ToolError::new(
-            "authorization data is stale: the Kubernetes API is out of reach; try again soon",
-        ));
-    }
+    let enclaves = registrar.enclaves.trusted(SIDECAR_PATIENCE).await.map_err(ToolError::new)?;
     let (viewer, authorization) = viewer(&permitted, arguments.caller_email.as_deref())?;
     let status = arguments.status.as_deref().map(status).transpose()?;
     let after = arguments.cursor.as_deref().map(after).transpose()?;
     let limit = limit(arguments.limit)?;
-    let visible: Vec<_> = registrar
-        .enclaves
-        .list()
+    let visible: Vec<_> = enclaves
         .into_iter()
         .filter(|enclave| !enclave.terminating && status.is_none_or(|status| enclave.status == status))
         .filter(|enclave| may(&viewer, authorization, Needs::Read, enclave, None))

@@ -8,6 +8,7 @@ pub(crate) mod deprovision;
 mod furnish;
 pub(crate) mod info;
 pub(crate) mod list;
+pub(crate) mod name_pattern;
 mod objects;
 pub(crate) mod provision;
 mod quota;

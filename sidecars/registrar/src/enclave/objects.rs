@@ -19,8 +19,8 @@ use k8s_openapi::{
         util::intstr::IntOrString,
     },
 };
-use tentacular_contract::keys;
 pub(crate) use tentacular_contract::platform::ENCLAVE_BINDINGS as BINDINGS;
+use tentacular_contract::{keys, reach::ENCLAVE_POLICIES};
 
 use super::quota::QuotaPreset;
 
@@ -29,6 +29,9 @@ pub(crate) const WORKFLOW_ACCOUNT: &str = "tentacular-workflow";
 
 /// The enclave's quota.
 pub(crate) const QUOTA: &str = "tentacular-quota";
+
+/// What containers of the enclave get that name no resources.
+pub(crate) const LIMITS: &str = "tentacular-limits";
 
 type Pairs = BTreeMap<String, String>;
 
@@ -81,7 +84,8 @@ pub(crate) fn default_deny() -> NetworkPolicy {
         policy_types: Some(vec!["Ingress".to_owned(), "Egress".to_owned()]),
         ..NetworkPolicySpec::default()
     };
-    NetworkPolicy { metadata: metadata("default-deny"), spec: Some(spec) }
+    let [name, _] = ENCLAVE_POLICIES;
+    NetworkPolicy { metadata: metadata(name), spec: Some(spec) }
 }
 
 /// Every pod may ask the cluster's DNS.
@@ -105,7 +109,8 @@ pub(crate) fn allow_dns() -> NetworkPolicy {
         egress: Some(vec![rule]),
         ..NetworkPolicySpec::default()
     };
-    NetworkPolicy { metadata: metadata("allow-dns"), spec: Some(spec) }
+    let [_, name] = ENCLAVE_POLICIES;
+    NetworkPolicy { metadata: metadata(name), spec: Some(spec) }
 }
 
 /// What all pods and volumes of the enclave together may ask for. Limits are four times the requests, so that
@@ -137,10 +142,10 @@ pub(crate) fn limit_range() -> LimitRange {
         default: amounts("500m", "256Mi"),
         ..LimitRangeItem::default()
     };
-    LimitRange { metadata: metadata("tentacular-limits"), spec: Some(LimitRangeSpec { limits: vec![item] }) }
+    LimitRange { metadata: metadata(LIMITS), spec: Some(LimitRangeSpec { limits: vec![item] }) }
 }
 
-/// The account of [`WORKFLOW_ACCOUNT`]. Its token is not mounted, as nothing in an enclave speaks to the API server.
+/// The [`WORKFLOW_ACCOUNT`]. Its token is not mounted, as nothing in an enclave speaks to the API server.
 pub(crate) fn workflow_account() -> ServiceAccount {
     ServiceAccount {
         metadata: metadata(WORKFLOW_ACCOUNT),

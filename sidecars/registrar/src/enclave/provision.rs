@@ -7,7 +7,7 @@ use chrono::{SecondsFormat, Utc};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use schemars::JsonSchema;
 use serde::Serialize;
-use tentacular_contract::{Authz, EnclaveName, Needs, On, Status, keys};
+use tentacular_contract::{Authz, EnclaveName, Needs, On, Status, keys, reach::ENCLAVE_POLICIES};
 use tentacular_process::link::{Permitted, ToolError, ToolSpec};
 use tokio::time::{Instant, timeout};
 
@@ -73,7 +73,8 @@ pub(crate) async fn provision(
     permitted: Permitted,
     arguments: Arguments,
 ) -> Result<Provisioned, ToolError> {
-    let request = Request::read(&arguments, permitted.caller(), &registrar.platform)?;
+    let request =
+        Request::read(&arguments, permitted.caller(), &registrar.platform, registrar.name_pattern.as_ref())?;
     let limited = permitted.caller().identity().is_some();
     let now = &Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true);
     let until = Instant::now() + MADE_WITHIN;
@@ -129,15 +130,13 @@ impl Registrar {
         let removed = || ToolError::new(format_args!("enclave {name} was made, and somebody took its label away"));
         let enclave = self.facts(metadata).ok_or_else(removed)?;
         let bindings = objects::BINDINGS.map(|(role, _)| format!("rolebinding/{role}"));
+        let policies = ENCLAVE_POLICIES.map(|name| format!("networkpolicy/{name}"));
         let others = [
-            "networkpolicy/default-deny",
-            "networkpolicy/allow-dns",
-            "resourcequota/tentacular-quota",
-            "limitrange/tentacular-limits",
-            "serviceaccount/tentacular-workflow",
+            format!("resourcequota/{}", objects::QUOTA),
+            format!("limitrange/{}", objects::LIMITS),
+            format!("serviceaccount/{}", objects::WORKFLOW_ACCOUNT),
         ];
         let namespace = [format!("namespace/{name}"), "annotation/enclave-metadata".to_owned()];
-        let others = others.into_iter().map(str::to_owned);
         let text = |key| annotation(metadata, key).unwrap_or_default();
         Ok(Provisioned {
             name: name.to_string(),
@@ -150,7 +149,7 @@ impl Registrar {
             preset: enclave.mode.preset(),
             default_mode: enclave.default_mode.to_string(),
             created_at: text(keys::ENCLAVE_CREATED_AT),
-            resources_created: namespace.into_iter().chain(bindings).chain(others).collect(),
+            resources_created: namespace.into_iter().chain(bindings).chain(policies).chain(others).collect(),
         })
     }
 }

@@ -10,9 +10,10 @@ use tentacular_contract::{
     caller::{InvalidEmail, Owner},
     facts::Pairs,
     keys, limits,
+    text::is_shown,
 };
 
-use super::quota::QuotaPreset;
+use super::{name_pattern::NamePattern, quota::QuotaPreset};
 
 /// Characters of a channel's id or name, or of a subject.
 const TEXT: usize = 255;
@@ -86,9 +87,14 @@ impl fmt::Display for Refused {
 
 impl Request {
     /// Reads the arguments of `caller`.
-    pub(crate) fn read(arguments: &Arguments, caller: &Caller, platform: &Platform) -> Result<Self, Refused> {
+    pub(crate) fn read(
+        arguments: &Arguments,
+        caller: &Caller,
+        platform: &Platform,
+        pattern: Option<&NamePattern>,
+    ) -> Result<Self, Refused> {
         let mut problems = Problems::default();
-        let name = problems.take(name(&arguments.name, platform));
+        let name = problems.take(name(&arguments.name, platform, pattern));
         let owner = problems.take(owner(arguments, caller));
         let members = members(arguments, owner.as_ref(), &mut problems);
         let mode = problems.parse("mode", arguments.mode.as_deref()).unwrap_or(Mode::ENCLAVE_DEFAULT);
@@ -97,7 +103,8 @@ impl Request {
         let quota = problems.parse("quota_preset", arguments.quota_preset.as_deref()).unwrap_or_default();
         let platform = arguments.platform.clone().unwrap_or_default();
         if !matches!(platform.as_str(), "" | "slack") {
-            problems.0.push(format!("platform: {platform:?} is not known; give slack, or leave it out"));
+            let shown: String = platform.chars().take(64).collect();
+            problems.0.push(format!("platform: {shown:?} is not known; give slack, or leave it out"));
         }
         let channel_id = problems.text("channel_id", arguments.channel_id.as_deref());
         let channel_name = problems.text("channel_name", arguments.channel_name.as_deref());
@@ -172,20 +179,23 @@ impl Problems {
     pub(super) fn text(&mut self, argument: &str, text: Option<&str>) -> String {
         let text = text.unwrap_or_default().trim();
         if !is_plain(text) {
-            self.0.push(format!("{argument}: give at most {TEXT} characters without control characters"));
+            self.0.push(format!("{argument}: give at most {TEXT} characters, all of which show"));
         }
         text.to_owned()
     }
 }
 
 fn is_plain(text: &str) -> bool {
-    text.chars().count() <= TEXT && !text.chars().any(char::is_control)
+    text.chars().count() <= TEXT && text.chars().all(is_shown)
 }
 
-fn name(text: &str, platform: &Platform) -> Result<EnclaveName, String> {
+fn name(text: &str, platform: &Platform, pattern: Option<&NamePattern>) -> Result<EnclaveName, String> {
     let name: EnclaveName = text.parse().map_err(|error| format!("name: {error}"))?;
     if platform.is_protected(name.as_str()) {
         return Err(format!("name: {name} is reserved and never an enclave; choose another name"));
+    }
+    if let Some(pattern) = pattern.filter(|pattern| !pattern.matches(&name)) {
+        return Err(format!("name: {name} is not what names of enclaves have to match here, which is {pattern}"));
     }
     Ok(name)
 }
@@ -203,7 +213,7 @@ fn owner(arguments: &Arguments, caller: &Caller) -> Result<Owner, String> {
     let email = email.parse().map_err(|error| format!("owner_email: {error}"))?;
     let sub = arguments.owner_sub.as_deref().map(str::trim).filter(|sub| !sub.is_empty());
     if sub.is_some_and(|sub| !is_plain(sub)) {
-        return Err(format!("owner_sub: give at most {TEXT} characters without control characters"));
+        return Err(format!("owner_sub: give at most {TEXT} characters, all of which show"));
     }
     Ok(Owner { sub: sub.map(str::to_owned), email: Some(email) })
 }

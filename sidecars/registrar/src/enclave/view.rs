@@ -4,7 +4,9 @@ use k8s_openapi::{api::apps::v1::Deployment, apimachinery::pkg::apis::meta::v1::
 use schemars::JsonSchema;
 use serde::Serialize;
 use tentacular_cluster::{Cluster, Error, Metadata, Selector};
-use tentacular_contract::{Caller, Enclave, Tentacle, TentacleName, facts::Pairs, keys};
+use tentacular_contract::{
+    Caller, Enclave, Tentacle, TentacleName, facts::Pairs, keys, limits::SHOWN_CHARACTERS, text,
+};
 
 /// What the caller is to an enclave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
@@ -31,9 +33,10 @@ impl CallerRole {
     }
 }
 
-/// An annotation that is there and not empty.
+/// An annotation that is there and not empty, as it may be shown: whoever may write to the namespace wrote it.
 pub(crate) fn annotation(metadata: &ObjectMeta, key: &str) -> Option<String> {
-    metadata.annotations.as_ref()?.get(key).filter(|text| !text.trim().is_empty()).cloned()
+    let text = metadata.annotations.as_ref()?.get(key)?;
+    Some(text::line(text, SHOWN_CHARACTERS)).filter(|text| !text.is_empty())
 }
 
 /// The owner's email address, empty where there is none.

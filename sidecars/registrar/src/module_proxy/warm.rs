@@ -88,7 +88,9 @@ impl Warmer {
         let (queue, mut waiting) = mpsc::channel(WAITING);
         let results = Family::default();
         context.metrics.register(|registry| {
-            let help = "Modules that the module proxy was to be asked for after an apply, by what came of it";
+            let help = "Modules that the module proxy was to be asked for after an apply, by `result`: `warm`; `http_error`, `no_answer` \
+                        or `too_long` of the proxy; `late`, 30 s for one or a minute for all were over; `left_out`, there were \
+                        more than it is asked for";
             registry.register("module_warmings", help, results.clone());
         });
         let asker = Arc::new(Asker { client: client()?, url, results: results.clone() });

@@ -24,12 +24,12 @@ use super::{
     progress::Writing,
     prune,
     release::{self, Live},
-    retire, rollout,
+    retire, rollout, shares,
     standing::{self, Standing},
     validate::{self, Checked, Violations},
 };
 use crate::{
-    backing::{self, Share, Tenant},
+    backing::{Share, Tenant},
     locks::Held,
     registrar::Registrar,
 };
@@ -216,7 +216,8 @@ async fn locked(
         return Err(left_behind(&release, enclave.as_str(), tentacle.as_str()));
     }
     let tenant = Tenant { enclave: enclave.clone(), tentacle: tentacle.clone() };
-    let (checked, mut shares) = furnished(registrar, (scope, &tenant), checked, &release, asked.renew).await?;
+    let (checked, mut shares) =
+        shares::furnished(registrar, (scope, &tenant), checked, &release, asked.renew).await?;
     let Checked { manifests, objects, mut names, mut warnings, mut violations, .. } = checked;
     let standard = Standard::enforced(&standing.labels, Version::of_server(&cluster.version().await?));
     violations.extend(manifests.iter().flat_map(|manifest| pod_security::violations(manifest, standard)));
@@ -246,63 +247,13 @@ async fn locked(
     }
     plan.rehearse(&stamp).await?;
     if let Some(held) = held {
-        // All that can be checked has been, and what is written next says what this makes.
-        held.require()?;
-        registrar.backing.register(&tenant, &mut shares).await.map_err(|error| nothing_applied(&error))?;
-        if !shares.is_empty() {
-            warnings.extend(registrar.backing.identify(&tenant).await);
-        }
-        backing::complete(tentacle.as_str(), plan.manifests(), &shares);
-        plan.write(&Writing { registrar, permitted, held, stamp: &stamp }).await?;
+        let writing = Writing { registrar, permitted, held, stamp: &stamp };
+        warnings.extend(shares::written(&mut plan, &tenant, &mut shares, &writing).await?);
     }
     warnings.extend(plan.warnings());
     let (name, enclave) = (tentacle.to_string(), enclave.to_string());
     let changes = plan.changes(asked.dry_run);
     Ok((Outcome::of((name, enclave), (new, asked.dry_run), changes, plan.kept(), warnings), shares))
-}
-
-/// Looks up what the tentacle has or will have of the services that its contract asks for, and adds that to the manifests. What
-/// something speaks against stays as it is.
-async fn furnished(
-    registrar: &Registrar,
-    (scope, tenant): (&Scope<'_>, &Tenant),
-    mut checked: Checked,
-    release: &[Live],
-    renew: bool,
-) -> Result<(Checked, Vec<Share>), ToolError> {
-    checked.violations.extend(backing::forged(scope.tentacle, &checked.manifests));
-    if checked.services.is_empty() || !checked.violations.is_empty() {
-        return Ok((checked, Vec::new()));
-    }
-    let secret = backing::secret(release, scope.tentacle.as_str());
-    let now = Utc::now();
-    let offers = registrar.backing.offers(tenant, &checked.services, secret, (renew, now)).await;
-    let shares = offers.into_iter().collect::<Result<Vec<_>, _>>().map_err(|error| nothing_applied(&error))?;
-    let mut warnings = Vec::new();
-    let identified = registrar.backing.identifies(&mut warnings).await.map_err(|error| nothing_applied(&error))?;
-    let furnish = |manifests: &mut Vec<_>| {
-        if identified {
-            backing::mount(scope.tentacle, manifests);
-        }
-        backing::furnish(scope, tenant, manifests, &shares, (secret, now))
-    };
-    let mut checked = checked.furnished(scope, furnish);
-    checked.warnings.extend(warnings);
-    if renew {
-        checked.warnings.extend(shares.iter().filter(|share| !share.fresh).map(|share| {
-            let service = share.service.as_str();
-            if backing::Record::of(secret).is_pending(share.service) {
-                format!("{service}: its credentials are new already, and are kept until no pod uses the former ones")
-            } else {
-                format!("{service}: the tentacle has no credential of its own there that could be renewed")
-            }
-        }));
-    }
-    Ok((checked, shares))
-}
-
-fn nothing_applied(error: &ToolError) -> ToolError {
-    ToolError::new(format_args!("nothing was applied: {error}"))
 }
 
 /// Whoever may create a tentacle may not thereby get at what an earlier one left.

@@ -25,7 +25,9 @@ pub(crate) async fn change<T>(
         let standing = Standing::read(registrar, permitted).await?;
         let live = standing.require_deployment(permitted)?;
         if is_terminating(live) {
-            return Err(ToolError::new(format_args!("tentacle {enclave}/{tentacle} is being removed")));
+            return Err(ToolError::new(format_args!(
+                "tentacle {enclave}/{tentacle} is being removed; when it is gone, wf_apply makes another"
+            )));
         }
         let (patch, outcome) = decide(&standing, live)?;
         Ok((patch.map(|patch| exactly(live, patch)), outcome))

@@ -31,6 +31,7 @@ pub(crate) mod renew;
 pub(crate) mod restart;
 mod retire;
 mod rollout;
+mod shares;
 mod standing;
 pub(crate) mod telemetry;
 mod typed;

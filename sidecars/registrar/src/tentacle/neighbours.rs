@@ -41,7 +41,10 @@ pub(crate) async fn read(
     for (kind, objects) in whole {
         for object in objects.into_iter().filter(|object| counts(&object.metadata)) {
             let read = Object::read(kind.as_str(), name(&object.metadata), &object.data).map_err(|unread| {
-                ToolError::new(format_args!("{} stands in the enclave and cannot be read: {unread}", unread.object))
+                ToolError::new(format_args!(
+                    "{} stands in the enclave and cannot be read: {unread}; an administrator has to mend or remove it",
+                    unread.object
+                ))
             })?;
             neighbours.add(&read, release(&object.metadata));
         }

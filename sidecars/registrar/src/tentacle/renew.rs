@@ -73,10 +73,10 @@ async fn locked(
     held: &Held,
 ) -> Result<Looked, ToolError> {
     let Some(found) = Found::read(registrar, tenant).await? else { return Ok(Looked::Settled) };
-    let (mut shares, mut failures) = found.shares(registrar, tenant, wanted, now).await;
+    let (shares, mut failures) = found.shares(registrar, tenant, wanted, now).await;
     // One that fails does not hold up the others.
     let mut made = Vec::new();
-    for mut share in shares.drain(..) {
+    for mut share in shares {
         held.require()?;
         match registrar.backing.register(tenant, std::slice::from_mut(&mut share)).await {
             Ok(()) => made.push(share),

@@ -1,9 +1,8 @@
 //! Shares of backing services: what an apply gives a tentacle of a real PostgreSQL, and what a removal takes away.
 
-use std::{
-    collections::BTreeMap,
-    time::{Duration, Instant},
-};
+mod hindered;
+
+use std::collections::BTreeMap;
 
 use k8s_openapi::api::{
     apps::v1::Deployment,
@@ -16,9 +15,8 @@ use tentacular_test_harness::{
     installation::SERVER_NAMESPACE,
     services::{Login, Postgres},
 };
-use tokio::time::sleep;
 
-use crate::world::{World, person, unique};
+use crate::world::{World, person, unique, until};
 
 /// A contract that asks for a database, with all that an edit could lose.
 pub(crate) const WORKFLOW: &str = "# rows\nname: report\ncontract:\n  version: \"1\"\n  dependencies:\n    # where they go\n    \
@@ -259,25 +257,18 @@ async fn everybody_can_see_which_services_there_are() {
     let world = world(&postgres, &[]).await;
     let maps = world.admin.namespaced::<ConfigMap>(SERVER_NAMESPACE);
     // Registrars of other tests, which have no services, say so when they start. This one's probes put that right.
-    let until = Instant::now() + Duration::from_mins(3);
-    let data = loop {
-        let data = maps.get(keys::BACKING_SERVICES).await.unwrap().and_then(|map| map.data).unwrap_or_default();
-        let found = |name: &str| data.get(name).and_then(|entry| serde_json::from_str::<Found>(entry).ok());
-        if found("postgres").is_some_and(|found| found.available) {
-            break data;
-        }
-        assert!(Instant::now() < until, "{data:?}");
-        sleep(Duration::from_millis(100)).await;
+    let available = async || {
+        let data = maps.get(keys::BACKING_SERVICES).await.unwrap()?.data?;
+        let found: Found = serde_json::from_str(data.get("postgres")?).ok()?;
+        found.available.then_some(data)
     };
+    let data = until("the database is available", available).await;
     assert_eq!(data["nats"], r#"{"enabled":false,"available":false}"#);
-    let status = loop {
+    let probed = async || {
         let status = world.call(&person("rob@x.io"), "exo_status", json!({})).await.unwrap();
-        if status["services"] != json!([]) {
-            break status;
-        }
-        assert!(Instant::now() < until, "nothing was probed");
-        sleep(Duration::from_millis(100)).await;
+        (status["services"] != json!([])).then_some(status)
     };
+    let status = until("it is probed", probed).await;
     assert_eq!(
         ["enabled", "cleanup_on_undeploy", "postgres_available", "nats_available"].map(|key| status[key].clone()),
         [json!(true), json!(false), json!(true), json!(false)],

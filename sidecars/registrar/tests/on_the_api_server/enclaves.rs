@@ -1,6 +1,6 @@
 //! Enclaves are made whole or not at all.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use k8s_openapi::api::{
     core::v1::{LimitRange, Namespace, ResourceQuota, ServiceAccount},
@@ -14,7 +14,7 @@ use tentacular_test_harness::installation::SERVER_NAMESPACE;
 
 use crate::{
     refusal::Refusal,
-    world::{World, person, unique},
+    world::{World, person, unique, until},
 };
 
 #[tokio::test]
@@ -117,12 +117,8 @@ async fn what_cannot_be_finished_is_removed_although_the_caller_left() {
     let world = World::start().await.unwrap();
     let name = unique("left-unfinished");
     Refusal::of(&world, &name, vec![], "no limits here").await;
-    begun_and_left(&world, &name).await;
-    let until = Instant::now() + Duration::from_mins(1);
-    while world.enclave(&name).await.is_some() {
-        assert!(Instant::now() < until, "{:?}", world.enclave(&name).await);
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    while !begun_and_left(&world, &name).await {}
+    until("it is removed", async || world.enclave(&name).await.is_none().then_some(())).await;
 }
 
 #[tokio::test]
@@ -163,17 +159,18 @@ async fn an_owner_who_asks_several_times_at_once_gets_no_more_for_it() {
 #[tokio::test]
 async fn an_enclave_is_finished_although_the_caller_left() {
     let world = World::start().await.unwrap();
-    let name = unique("left");
-    begun_and_left(&world, &name).await;
-    let until = Instant::now() + Duration::from_secs(20);
-    while world.enclave(&name).await.is_none_or(|enclave| enclave.status != Status::Active) {
-        assert!(Instant::now() < until, "{:?}", world.enclave(&name).await);
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    let name = loop {
+        let name = unique("left");
+        if begun_and_left(&world, &name).await {
+            break name;
+        }
+    };
+    let active = async || world.enclave(&name).await.filter(|enclave| enclave.status == Status::Active);
+    until("it is active", active).await;
 }
 
-/// Has an enclave made by a caller who leaves as soon as its namespace is there.
-async fn begun_and_left(world: &World, name: &str) {
+/// Has an enclave made by a caller who leaves as soon as its namespace is there. `false` where the registrar was faster.
+async fn begun_and_left(world: &World, name: &str) -> bool {
     let begun = async {
         while world.enclave(name).await.is_none() {
             tokio::time::sleep(Duration::from_millis(1)).await;
@@ -182,10 +179,8 @@ async fn begun_and_left(world: &World, name: &str) {
     let kim = person("kim@x.io");
     tokio::select! {
         biased;
-        () = begun => {}
-        made = world.call(&kim, "enclave_provision", json!({ "name": name })) => {
-            panic!("too fast: {made:?}")
-        }
+        () = begun => true,
+        _ = world.call(&kim, "enclave_provision", json!({ "name": name })) => false,
     }
 }
 
@@ -200,15 +195,8 @@ async fn an_enclave_without_the_servers_bindings_gets_them() {
     } });
     world.admin.all::<Namespace>().create(&serde_json::from_value(namespace).unwrap()).await.unwrap();
     let bindings = world.admin.namespaced::<RoleBinding>(&name);
-    let until = Instant::now() + Duration::from_secs(20);
-    let found = loop {
-        let found = bindings.list(&Selector::all()).await.unwrap();
-        if found.len() == 3 {
-            break found;
-        }
-        assert!(Instant::now() < until, "{found:?}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    };
+    let all = async || Some(bindings.list(&Selector::all()).await.unwrap()).filter(|found| found.len() == 3);
+    let found = until("it has its bindings", all).await;
     for binding in found {
         let role = binding.role_ref.name;
         assert!(role.starts_with("tentacular-enclave-") && Some(&role) == binding.metadata.name.as_ref(), "{role}");

@@ -1,11 +1,8 @@
 //! What becomes of a tentacle when a call about it ends half way.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
 };
 
 use http::Method;
@@ -16,11 +13,10 @@ use tentacular_test_harness::{
     ControlPlane, FaultProxy,
     fault_proxy::{Call, Fault},
 };
-use tokio::time::{sleep, timeout};
 
 use crate::{
     applying::{call, config_map, deployment},
-    world::{World, person},
+    world::{World, person, until},
 };
 
 /// A registrar, and the proxy between it and the API server.
@@ -35,15 +31,6 @@ fn write(method: Method, resource: &'static str, name: &'static str) -> impl Fn(
         let named = call.path.ends_with(&format!("/{name}")) || call.body["metadata"]["name"] == name;
         call.is_write() && call.method == method && call.resource() == resource && named
     }
-}
-
-async fn until(is_so: impl AsyncFn() -> bool) {
-    let looking = async {
-        while !is_so().await {
-            sleep(Duration::from_millis(20)).await;
-        }
-    };
-    timeout(Duration::from_mins(1), looking).await.expect("it does not come to pass");
 }
 
 #[tokio::test]
@@ -98,7 +85,8 @@ async fn a_removal_that_lost_its_lock_deletes_nothing_more() {
     let removal = world.call(&ann, "wf_remove", arguments);
     let somebody_else = async {
         let going = |report: Deployment| report.metadata.deletion_timestamp.is_some();
-        until(async || deployments.get("report").await.unwrap().is_none_or(going)).await;
+        let goes = async || deployments.get("report").await.unwrap().is_none_or(going).then_some(());
+        until("the Deployment is being deleted", goes).await;
         let leases = world.admin.namespaced::<Lease>(&enclave);
         leases.patch("tentacular-report", &json!({ "spec": { "holderIdentity": "another" } })).await.unwrap();
     };
@@ -160,8 +148,9 @@ async fn a_write_that_was_carried_out_is_not_denied_when_a_later_try_of_it_is_re
     let deployments = world.admin.namespaced::<Deployment>(&enclave);
     let taken = async {
         proxy.until(patch).await;
-        let written = |report: Deployment| report.metadata.generation == Some(2);
-        until(async || deployments.get("report").await.unwrap().is_some_and(written)).await;
+        let written = |report: &Deployment| report.metadata.generation == Some(2);
+        let is_written = async || deployments.get("report").await.unwrap().filter(written);
+        until("the Deployment is written", is_written).await;
         deployments.patch("report", &given_to_ann()).await.unwrap();
         proxy.start_afresh();
     };

@@ -3,19 +3,15 @@
 mod nats;
 mod spire;
 
-use std::{
-    future::Future,
-    time::{Duration, Instant},
-};
+use std::{future::Future, time::Duration};
 
 use serde_json::{Value, json};
 use tentacular_cluster::{Cluster, Error};
 use tentacular_test_harness::{ControlPlane, Scratch, installation::SERVER_NAMESPACE};
-use tokio::time::sleep;
 
 use crate::{
     backing::WORKFLOW,
-    world::{World, person},
+    world::{World, person, until},
 };
 
 /// Only what hangs takes that long.
@@ -26,21 +22,9 @@ fn workflow() -> String {
     WORKFLOW.replace("tentacular-postgres: {protocol: postgresql}", "tentacular-nats: {protocol: nats}")
 }
 
-/// Looks until there is something.
-async fn until<T, F: Future<Output = Option<T>>>(what: &str, look: impl Fn() -> F) -> T {
-    let end = Instant::now() + HANGS;
-    loop {
-        if let Some(found) = look().await {
-            return found;
-        }
-        assert!(Instant::now() < end, "{what}");
-        sleep(Duration::from_millis(50)).await;
-    }
-}
-
 /// What `exo_status` says, once it is what was waited for. The services are probed again and again.
 async fn status(world: &World, awaited: impl Fn(&Value) -> bool) -> Value {
-    until("the status is not what it should be", async || {
+    until("the status is what it should be", async || {
         let status = world.call(&person("rob@x.io"), "exo_status", json!({})).await.unwrap();
         (status["services"] != json!([]) && awaited(&status)).then_some(status)
     })

@@ -24,5 +24,6 @@ mod renewing;
 mod restarting;
 mod rotating;
 mod showing;
+mod swapped;
 mod syncing;
 mod world;

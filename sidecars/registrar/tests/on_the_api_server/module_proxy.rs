@@ -1,7 +1,6 @@
 //! The module proxy is kept as the settings want it.
 
-use std::time::Duration;
-
+use anyhow::ensure;
 use http::Method;
 use k8s_openapi::api::core::v1::{Namespace, PersistentVolumeClaim, Pod};
 use serde_json::{Value, json};
@@ -15,7 +14,6 @@ use tentacular_test_harness::{
     fault_proxy::{Call, Fault},
     installation,
 };
-use tokio::time::{sleep, timeout};
 
 use crate::world::{World, unique};
 
@@ -79,13 +77,11 @@ async fn drifts(admin: &Cluster, settings: &ModuleProxy) -> Vec<String> {
 }
 
 async fn until(world: &World, is_so: impl AsyncFn() -> bool) {
-    let looking = async {
-        while !is_so().await {
-            sleep(Duration::from_millis(50)).await;
-        }
+    let look = async || {
+        ensure!(is_so().await, "{}", world.log());
+        Ok(())
     };
-    let came = timeout(Duration::from_mins(2), looking).await;
-    assert!(came.is_ok(), "it does not come to pass: {}", world.log());
+    tentacular_test_harness::until("it comes to pass", look).await.unwrap();
 }
 
 async fn until_in_order(world: &World, settings: &ModuleProxy) {
@@ -239,7 +235,7 @@ async fn a_namespace_that_is_not_there_yet_stops_nothing_else() {
     let world = keeper(&settings, None).await;
     let missing = format!("namespace {} does not exist", settings.namespace);
     until(&world, async || world.log().contains(&missing)).await;
-    world.call(&Caller::Bearer, "enclave_list", json!({})).await.unwrap();
+    until(&world, async || world.call(&Caller::Bearer, "enclave_list", json!({})).await.is_ok()).await;
     assert_eq!(world.log().matches(&missing).count(), 1, "{}", world.log());
     make_namespace(&settings.namespace).await;
     until_in_order(&world, &settings).await;

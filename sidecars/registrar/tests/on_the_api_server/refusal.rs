@@ -1,7 +1,5 @@
 //! An API server that refuses writes in one enclave, by an admission policy of the test's.
 
-use std::time::{Duration, Instant};
-
 use k8s_openapi::api::{
     admissionregistration::v1::{ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding},
     core::v1::{LimitRange, Namespace},
@@ -9,7 +7,7 @@ use k8s_openapi::api::{
 use serde_json::{Value, json};
 use tentacular_cluster::Delete;
 
-use crate::world::World;
+use crate::world::{World, until};
 
 /// A policy in force, and the namespace in which a test can tell that it is.
 pub(crate) struct Refusal {
@@ -57,11 +55,8 @@ impl Refusal {
         let limits = json!({ "metadata": { "name": "probe" }, "spec": { "limits": [] } });
         let limits: LimitRange = serde_json::from_value(limits).unwrap();
         let ranges = world.admin.namespaced::<LimitRange>(&self.probe).dry_run(true);
-        let until = Instant::now() + Duration::from_secs(30);
-        while ranges.create(&limits).await.is_err() != refused {
-            assert!(Instant::now() < until, "the policy does not come into force, or does not go");
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
+        let so = async || (ranges.create(&limits).await.is_err() == refused).then_some(());
+        until("the policy comes into force, or goes", so).await;
     }
 }
 

@@ -1,9 +1,6 @@
 //! Credentials that the server renews and revokes by itself, whoever called for that and whichever registrar began it.
 
-use std::{
-    collections::BTreeMap,
-    time::{Duration, Instant},
-};
+use std::collections::BTreeMap;
 
 use k8s_openapi::api::{
     apps::v1::Deployment,
@@ -12,32 +9,17 @@ use k8s_openapi::api::{
 use serde_json::{Value, json};
 use tentacular_contract::keys;
 use tentacular_test_harness::services::{Nats, Postgres};
-use tokio::time::sleep;
 
 use crate::{
     backing::{WORKFLOW, call, enclave_of_rob, login, secret, world},
     permission::annotate,
     rotating::nats_args,
-    world::{World, person},
+    world::{World, person, until},
 };
 
-/// Only what hangs takes that long.
-const HANGS: Duration = Duration::from_mins(3);
 const SECRET: &str = "tentacular-exoskeleton-report";
 /// Longer ago than credentials are not looked at, and than they may become old here.
 const LONG_AGO: &str = r#"{"postgres":{"since":"2026-01-01T00:00:00Z"},"nats":{"since":"2026-01-01T00:00:00Z"}}"#;
-
-/// Waits until `holds` gives something.
-async fn until<T>(what: &str, mut holds: impl AsyncFnMut() -> Option<T>) -> T {
-    let begun = Instant::now();
-    loop {
-        if let Some(value) = holds().await {
-            return value;
-        }
-        assert!(begun.elapsed() < HANGS, "{what}: not after {HANGS:?}");
-        sleep(Duration::from_millis(100)).await;
-    }
-}
 
 /// What is recorded of the tentacle's credentials.
 async fn record(world: &World, enclave: &str) -> Value {

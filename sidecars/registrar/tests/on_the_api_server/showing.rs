@@ -1,13 +1,11 @@
 //! What is shown of enclaves: to those who may see them, page by page, as counted.
 
-use std::time::{Duration, Instant};
-
 use k8s_openapi::api::{apps::v1::Deployment, core::v1::ResourceQuota};
 use serde_json::{Value, json};
 use tentacular_cluster::Delete;
 use tentacular_contract::{Caller, keys};
 
-use crate::world::{World, person, unique};
+use crate::world::{World, person, unique, until};
 
 #[tokio::test]
 async fn a_list_shows_what_the_caller_may_read_and_says_when_it_was_cut() {
@@ -85,15 +83,11 @@ async fn what_the_server_does_not_manage_is_no_tentacle_and_use_is_shown_as_coun
         deployments.create(&serde_json::from_value(deployment).unwrap()).await.unwrap();
     }
     let ann = person("ann@x.io");
-    let until = Instant::now() + Duration::from_secs(30);
-    let info = loop {
+    let counted = async || {
         let info = world.call(&ann, "enclave_info", json!({ "name": enclave })).await.unwrap();
-        if info["quota"]["pods"].get("used").is_some() {
-            break info;
-        }
-        assert!(Instant::now() < until, "Kubernetes counts nothing: {info}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        info["quota"]["pods"].get("used").is_some().then_some(info)
     };
+    let info = until("Kubernetes counts", counted).await;
     assert_eq!(info["tentacle_count"], 1, "{info}");
     assert_eq!(info["quota"]["pods"], json!({ "used": "0", "hard": "50" }));
     let quotas = world.admin.namespaced::<ResourceQuota>(&enclave);

@@ -5,7 +5,6 @@ use std::{
     collections::BTreeMap,
     path::Path,
     sync::atomic::{AtomicU32, Ordering},
-    time::Duration,
 };
 
 use anyhow::{Context as _, bail};
@@ -184,6 +183,11 @@ impl World {
     }
 }
 
+/// Looks until there is something.
+pub(crate) async fn until<T>(what: &str, look: impl AsyncFn() -> Option<T>) -> T {
+    tentacular_test_harness::until(what, async || look().await.context("it is not so")).await.unwrap()
+}
+
 /// A name that no other test has.
 pub(crate) fn unique(prefix: &str) -> String {
     static COUNT: AtomicU32 = AtomicU32::new(0);
@@ -221,14 +225,12 @@ fn request(method: &str, tool: Option<&str>, mut params: Value) -> anyhow::Resul
 }
 
 async fn served(socket: &Path, registrar: &Child) -> anyhow::Result<()> {
-    for _ in 0..400 {
-        if socket.exists() {
-            return Ok(());
-        }
-        anyhow::ensure!(registrar.is_running(), "the registrar ended: {}", registrar.last_lines(5));
-        tokio::time::sleep(Duration::from_millis(25)).await;
-    }
-    bail!("the registrar has no socket: {}", registrar.last_lines(5))
+    tentacular_test_harness::until("the registrar has a socket", async || {
+        assert!(registrar.is_running(), "the registrar ended: {}", registrar.last_lines(5));
+        anyhow::ensure!(socket.exists(), "{}", registrar.last_lines(5));
+        Ok(())
+    })
+    .await
 }
 
 /// What the chart gives the server: its accounts, their rights, and the policies that narrow these.

@@ -1,11 +1,10 @@
 //! What is to be done about a schedule now, told from how far it has come. Pure: the time is passed in.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use tentacular_contract::cron::{Kind, Missed};
 
 use super::timetable::{Entry, Timetable};
-
-type Time = DateTime<Utc>;
+use crate::clock::Time;
 
 /// An instant that is not older than this is late, as after a change of the leader; an older one was missed.
 const LATE: TimeDelta = TimeDelta::minutes(1);

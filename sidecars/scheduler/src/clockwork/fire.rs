@@ -1,23 +1,25 @@
-//! Firing: a schedule is looked at, what it claims is made, and what was left open is closed.
+//! Firing: a schedule is looked at, what it claims is made, and what was left open is closed, or left to the next leader.
 
-use std::{sync::Arc, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use chrono::TimeDelta;
+use futures::{StreamExt as _, stream};
 use serde_json::json;
 use tentacular_contract::cron::{Missed, Overlap};
-use tokio::{sync::OwnedSemaphorePermit, time::Instant};
+use tokio::time::{Instant, timeout};
 
 use super::{
     Lead, Place, Time,
-    kept::{Kept, Ongoing},
+    kept::Kept,
     look::{Done, Look},
+    runs::{Ongoing, Room, WRITES},
     timetable::Entry,
 };
 use crate::{
     clock::Clock,
     engine::Engine,
-    ledger::{ChangeError, Claim, Outcome, Refused, Run as Entered},
+    ledger::{ChangeError, Claim, Outcome, Refused},
     run::{Run, RunId},
 };
 
@@ -31,9 +33,18 @@ const AGAIN: TimeDelta = TimeDelta::seconds(2);
 /// The same when that will not pass by itself, as when a right is missing.
 const LATER: TimeDelta = TimeDelta::seconds(30);
 
+/// When to look at a schedule again.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Next {
+    /// At this time.
+    At(Time),
+    /// After this pause. It is counted when the look has ended: meanwhile somebody may have set the clock.
+    In(TimeDelta),
+}
+
 impl<E: Engine, C: Clock + Clone> Lead<E, C> {
     /// Looks at one schedule of a tentacle, does what is due, and returns when to look again. `room` is for the run.
-    pub(super) async fn look(&self, kept: &Arc<Kept>, index: usize, room: OwnedSemaphorePermit) -> Option<Time> {
+    pub(super) async fn look(&self, kept: &Arc<Kept>, index: usize, room: Room) -> Option<Next> {
         let entry = kept.timetable.entries.get(index)?;
         let mut held = kept.ledger.lock().await;
         let now = self.clockwork.clock.time();
@@ -42,14 +53,15 @@ impl<E: Engine, C: Clock + Clone> Lead<E, C> {
         }
         let mut look = Look { lead: self, kept, entry, held: &mut held, now };
         match look.act().await {
-            Ok(Done::Wait(next)) => next,
+            Ok(Done::Wait(next)) => next.map(Next::At),
+            Ok(Done::More) => Some(Next::In(TimeDelta::zero())),
             Ok(Done::Claimed(claim)) => {
                 self.begin(kept, *claim, room);
-                Some(now)
+                Some(Next::In(TimeDelta::zero()))
             }
             Err(error) => {
                 self.note(kept, entry, &error);
-                Some(now + if passes(&error) { AGAIN } else { LATER })
+                Some(Next::In(if passes(&error) { AGAIN } else { LATER }))
             }
         }
     }
@@ -67,14 +79,14 @@ impl<E: Engine, C: Clock + Clone> Lead<E, C> {
 
     /// Begins a claimed run. Not when the lead was over before the claim was known to stand: then whoever leads next closes
     /// it.
-    fn begin(&self, kept: &Arc<Kept>, claim: Claim, room: OwnedSemaphorePermit) {
+    fn begin(&self, kept: &Arc<Kept>, claim: Claim, room: Room) {
         let Place { enclave, tentacle } = &kept.place;
         if self.leading.left().is_zero() {
             tracing::warn!(%enclave, %tentacle, run_id = %claim.id, "a claimed run is not made: this process leads no more");
             return;
         }
-        let (lead, kept, ongoing) = (self.clone(), Arc::clone(kept), self.running.begin(&kept.place));
-        self.tracker.spawn(async move {
+        let (lead, kept, ongoing) = (self.clone(), Arc::clone(kept), self.runs.begin(kept, claim.id));
+        self.runs.tasks.spawn(async move {
             lead.make(&kept, &claim, ongoing).await;
             drop(room);
         });
@@ -107,23 +119,38 @@ impl<E: Engine, C: Clock + Clone> Lead<E, C> {
     }
 
     async fn write(&self, kept: &Kept, run: RunId, outcome: &Outcome) -> Result<(), ChangeError<Refused>> {
-        // Closed never.
-        let _writing = self.outcomes.acquire().await;
+        let _turn = self.runs.turn_to_write().await;
         let mut held = kept.ledger.lock().await;
         self.clockwork.ledgers.change(&mut held, TURN, |book| book.finish(run, outcome)).await
+    }
+
+    /// Leaves the runs that go on to whoever leads next, before this lead is given back: else that leader would take them for
+    /// interrupted, and fire beside them what is to run alone. What cannot be written while the lead lasts is left out.
+    pub(super) async fn hand_over(&self) {
+        let runs = self.runs.all().into_iter().map(|(run, kept)| async move {
+            let mut held = kept.ledger.lock().await;
+            let left = self.leading.left();
+            let change =
+                self.clockwork.ledgers.change(&mut held, left, |book| Ok::<_, Infallible>(book.hand_over(run)));
+            if let Err(error) = change.await {
+                let Place { enclave, tentacle } = &kept.place;
+                tracing::warn!(%enclave, %tentacle, run_id = %run, %error, "a run was not handed over");
+            }
+        });
+        let all = stream::iter(runs.collect::<Vec<_>>()).for_each_concurrent(WRITES, |run| run);
+        let _ = timeout(self.leading.left(), all).await;
     }
 
     /// Closes what was left open of a tentacle, and makes again what was interrupted where that is wanted.
     pub(super) async fn look_after(&self, kept: &Arc<Kept>) {
         // After a crash there may be thousands.
-        let _writing = self.outcomes.acquire().await;
+        let _turn = self.runs.turn_to_write().await;
         let now = self.clockwork.clock.time();
         let mut held = kept.ledger.lock().await;
         if !self.leading.goes_on() || kept.is_retired() {
             return;
         }
-        let is_over = |run: &Entered| run.deadline.is_none_or(|deadline| deadline <= now);
-        if held.book().claimed().any(|run| run.term.is_some_and(|term| term < self.term) || is_over(run)) {
+        if held.book().claimed().any(|run| run.term.is_some_and(|term| term < self.term) || run.is_over(now)) {
             let change =
                 self.clockwork.ledgers.change(&mut held, self.leading.left(), |book| book.interrupt(self.term, now));
             if let Err(error) = change.await {
@@ -139,7 +166,7 @@ impl<E: Engine, C: Clock + Clone> Lead<E, C> {
             return;
         }
         // Whoever made it may still be at it until the deadline.
-        let interrupted: Vec<_> = held.book().interrupted().filter(|run| is_over(run)).cloned().collect();
+        let interrupted: Vec<_> = held.book().interrupted().filter(|run| run.is_over(now)).cloned().collect();
         for run in interrupted.into_iter().rev() {
             let entry = kept.timetable.entries.iter().find(|entry| run.schedule.as_ref() == Some(&entry.id));
             let (Some(entry), Some(instant)) = (entry, run.instant) else { continue };
@@ -147,10 +174,10 @@ impl<E: Engine, C: Clock + Clone> Lead<E, C> {
                 // It may be from before the schedule counts; or what fired since has made up for it.
                 continue;
             }
-            if kept.timetable.overlap == Overlap::Skip && self.running.count(&kept.place) > 0 {
+            if kept.timetable.overlap == Overlap::Skip && self.runs.count(&kept.place) > 0 {
                 return;
             }
-            let Ok(room) = Arc::clone(&self.runs).try_acquire_owned() else { return };
+            let Some(room) = self.runs.room() else { return };
             let mut look = Look { lead: self, kept, entry, held: &mut held, now };
             match look.claim(instant, true).await {
                 Ok(claim) => self.begin(kept, claim, room),

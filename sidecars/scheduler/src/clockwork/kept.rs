@@ -1,7 +1,7 @@
 //! A tentacle that has schedules, as the leader keeps it.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::BTreeMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -88,66 +88,7 @@ impl Kept {
     }
 
     /// From when on its schedules count of which the ledger does not say so.
-    pub(super) fn unsettled(&self) -> MutexGuard<'_, BTreeMap<ScheduleId, Since>> {
+    fn unsettled(&self) -> MutexGuard<'_, BTreeMap<ScheduleId, Since>> {
         self.since.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// The runs of this process that go on. They outlast the lead in which they were begun.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Running(Arc<Mutex<HashMap<Place, usize>>>);
-
-/// A run that goes on, until this is dropped.
-#[derive(Debug)]
-pub(super) struct Ongoing {
-    running: Running,
-    place: Place,
-}
-
-impl Running {
-    pub(super) fn begin(&self, place: &Place) -> Ongoing {
-        *self.counts().entry(place.clone()).or_default() += 1;
-        Ongoing { running: self.clone(), place: place.clone() }
-    }
-
-    pub(super) fn count(&self, place: &Place) -> usize {
-        self.counts().get(place).copied().unwrap_or_default()
-    }
-
-    fn counts(&self) -> MutexGuard<'_, HashMap<Place, usize>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Drop for Ongoing {
-    fn drop(&mut self) {
-        let mut counts = self.running.counts();
-        if let Some(count) = counts.get_mut(&self.place) {
-            *count -= 1;
-            if *count == 0 {
-                counts.remove(&self.place);
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_tentacle_runs_until_its_last_run_has_ended_however_that_was() {
-        let place = |name: &str| Place { enclave: "team-a".parse().unwrap(), tentacle: name.parse().unwrap() };
-        let running = Running::default();
-        let (one, other) = (running.begin(&place("a")), running.begin(&place("a")));
-        assert_eq!(running.count(&place("a")), 2);
-        drop(one);
-        assert_eq!((running.count(&place("a")), running.count(&place("b"))), (1, 0));
-        let panics = std::thread::spawn(move || {
-            let _other = other;
-            panic!("on purpose");
-        });
-        panics.join().expect_err("a panic");
-        assert!(running.counts().is_empty());
     }
 }

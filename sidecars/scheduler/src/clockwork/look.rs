@@ -1,6 +1,5 @@
 //! One schedule that is being looked at: what has passed is skipped, what is due is claimed.
 
-use chrono::TimeDelta;
 use tentacular_contract::cron::{self, Overlap};
 
 use super::{
@@ -12,12 +11,10 @@ use super::{
 use crate::{
     clock::Clock,
     engine::Engine,
-    ledger::{Book, Change, ChangeError, Claim, Firing, Held, Refused, ScheduleId, Skip},
+    ledger::{Book, Change, ChangeError, Claim, Firing, Held, Refused, ScheduleId, Skip, deadline},
     run::{RunId, millis},
 };
 
-/// What a run has beyond its limit before it counts as interrupted.
-const MARGIN: TimeDelta = TimeDelta::seconds(30);
 /// Runs of one tentacle that go on at the same time where they may overlap: of the runs that there is room for, one whose runs
 /// never end takes no more.
 const SIDE_BY_SIDE: usize = 20;
@@ -62,6 +59,8 @@ pub(super) struct Look<'a, E, C> {
 pub(super) enum Done {
     /// Nothing is left to do before then.
     Wait(Option<Time>),
+    /// There may be more to do.
+    More,
     /// A run is to be made.
     Claimed(Box<Claim>),
 }
@@ -76,20 +75,20 @@ impl<E: Engine, C: Clock + Clone> Look<'_, E, C> {
         }
         let Some(newest) = self.held.book().newest(&entry.id) else {
             self.pass(now).await?;
-            return Ok(Done::Wait(Some(now)));
+            return Ok(Done::More);
         };
         match due::due(&kept.timetable, entry, newest, now) {
             Due::Wait(next) => Ok(Done::Wait(next)),
             Due::Skip(span) => {
                 self.skip(span, Why::Missed).await?;
-                Ok(Done::Wait(Some(now)))
+                Ok(Done::More)
             }
             Due::Fire { instant, missed } => {
                 if let Some(missed) = missed {
                     self.skip(missed, Why::Missed).await?;
                 }
                 let most = if kept.timetable.overlap == Overlap::Skip { 1 } else { SIDE_BY_SIDE };
-                let claimed = if self.lead.running.count(&kept.place) >= most {
+                let claimed = if self.lead.runs.count(&kept.place) >= most {
                     Err(ChangeError::Refused(Refused::Overlap))
                 } else {
                     self.claim(instant, false).await
@@ -98,11 +97,11 @@ impl<E: Engine, C: Clock + Clone> Look<'_, E, C> {
                     Ok(claim) => Ok(Done::Claimed(Box::new(claim))),
                     Err(ChangeError::Refused(Refused::Overlap)) => {
                         self.skip(Span { first: instant, last: instant, count: 1 }, Why::Overlap).await?;
-                        Ok(Done::Wait(Some(now)))
+                        Ok(Done::More)
                     }
                     Err(error) => {
                         self.pass_taken(instant, error).await?;
-                        Ok(Done::Wait(Some(now)))
+                        Ok(Done::More)
                     }
                 }
             }
@@ -170,11 +169,10 @@ impl<E: Engine, C: Clock + Clone> Look<'_, E, C> {
         let trigger = lead.name_of(self.kept, entry).await.map_err(ChangeError::Cluster)?;
         let at = lead.clockwork.clock.time();
         let lateness = (at - (instant + entry.delay())).to_std().unwrap_or_default();
-        let limit = TimeDelta::from_std(lead.clockwork.limit).unwrap_or_default();
         let claim = Claim {
             id: self.id(instant),
             at,
-            deadline: at + limit + MARGIN,
+            deadline: deadline(at, lead.clockwork.limit),
             by: String::new(),
             firing: Some(Firing {
                 schedule: entry.id.clone(),

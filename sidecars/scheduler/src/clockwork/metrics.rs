@@ -60,11 +60,12 @@ impl Measures {
         metrics.register(|registry| {
             let Self { leader, fired, lateness, ended, skipped, lost } = measures.clone();
             registry.register("scheduler_leader", "1 while this process fires schedules, else 0", leader);
-            registry.register("schedule_fired", "Instants that were claimed", fired);
-            registry.register("schedule_lateness_seconds", "Seconds from an instant to its claim", lateness);
-            registry.register("schedule_runs", "Runs that schedules fired, by how they ended", ended);
-            registry.register("schedule_skipped", "Instants that were not fired, by reason", skipped);
-            registry.register("schedule_claims_lost", "Claims that the ledger refused", lost);
+            registry.register("schedule_fired", "Instants that were claimed, and so fired", fired);
+            registry.register("schedule_lateness_seconds", "Seconds from an instant, with its jitter, to its claim", lateness);
+            registry.register("schedule_runs", "Runs that schedules fired, by `outcome`: `succeeded` or `failed`", ended);
+            let help = "Instants that were not fired, by `reason`: `missed` (no scheduler was there in time), `frozen` or `overlap`";
+            registry.register("schedule_skipped", help, skipped);
+            registry.register("schedule_claims_lost", "Claims that the ledger refused, as another scheduler was first", lost);
         });
         measures
     }

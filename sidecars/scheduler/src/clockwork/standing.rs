@@ -37,8 +37,8 @@ pub(super) struct Standing {
     enclaves: HashMap<EnclaveName, (String, BTreeMap<TentacleName, Held>)>,
     /// Tentacles that could not be taken up although they were there, and from when on their schedules count.
     pending: HashMap<Place, Since>,
-    /// Tentacles of frozen enclaves, which come back when these thaw.
-    frozen: HashSet<Place>,
+    /// The tentacles with schedules of enclaves that are frozen.
+    frozen: HashMap<EnclaveName, HashSet<TentacleName>>,
     count: u64,
 }
 
@@ -69,6 +69,7 @@ impl Scheduled {
             seen: self.seen.clone(),
             // The API server's clock may be ahead.
             made: self.made.map_or(now, |made| made.min(now)),
+            thawed: false,
         }
     }
 }
@@ -78,6 +79,8 @@ struct Wanted {
     place: Place,
     seen: Seen,
     made: Time,
+    /// Whether its enclave was frozen until now, with it in it.
+    thawed: bool,
 }
 
 /// Something that is to be kept in another way than before.
@@ -97,6 +100,11 @@ impl Standing {
 
     pub(super) fn all(&self) -> impl Iterator<Item = &Arc<Kept>> {
         self.kept.values()
+    }
+
+    /// Looks at all schedules at `now`, whenever they were to be looked at.
+    pub(super) fn look_at_all(&self, wheel: &mut Wheel, now: Time) {
+        self.kept.values().for_each(|kept| look_at(kept, wheel, now));
     }
 
     /// Takes up what the watches show. Returns whether that was all of it: what cannot be read now is to be tried again.
@@ -147,7 +155,7 @@ impl Standing {
         }
         let since = if let Some(since) = self.pending.get(place) {
             *since
-        } else if self.frozen.remove(place) {
+        } else if wanted.thawed {
             Since::Frozen(now)
         } else if known.contains(&place.enclave) {
             Since::New(now)
@@ -162,16 +170,13 @@ impl Standing {
     }
 
     fn put(&mut self, kept: Kept, wheel: &mut Wheel, now: Time) {
-        let entries = kept.timetable.entries.len();
         self.pending.remove(&kept.place);
-        let place = kept.place.clone();
-        if let Some(before) = self.kept.insert(place.clone(), Arc::new(kept)) {
+        let kept = Arc::new(kept);
+        if let Some(before) = self.kept.insert(kept.place.clone(), Arc::clone(&kept)) {
             before.retire();
-            wheel.remove(&place, before.timetable.entries.len());
+            wheel.remove(&kept.place, before.timetable.entries.len());
         }
-        for index in 0..entries {
-            wheel.set((place.clone(), index), now);
-        }
+        look_at(&kept, wheel, now);
     }
 
     /// The tentacles that have schedules and may run, and whether all enclaves could be looked at.
@@ -181,7 +186,7 @@ impl Standing {
         let enclaves = clockwork.enclaves.list();
         let names: HashSet<_> = enclaves.iter().map(|enclave| &enclave.name).collect();
         self.enclaves.retain(|name, _| names.contains(name));
-        self.frozen.retain(|place| names.contains(&place.enclave));
+        self.frozen.retain(|name, _| names.contains(name));
         let enclaves: Vec<_> = enclaves.iter().filter(|enclave| !enclave.terminating).collect();
         let synced = enclaves.iter().map(|enclave| &enclave.name).filter(|name| clockwork.scheduled.has_synced(name));
         self.read_ledgers(lead, synced.collect()).await;
@@ -197,6 +202,7 @@ impl Standing {
                     place: kept.place.clone(),
                     seen: kept.seen.clone(),
                     made: now,
+                    thawed: false,
                 }));
                 complete &= !has_synced;
                 continue;
@@ -204,9 +210,10 @@ impl Standing {
             let scheduled = clockwork.scheduled.list(name);
             let found = scheduled.iter().map(|scheduled| scheduled.wanted(name, now));
             if enclave.status == Status::Frozen {
-                self.frozen.extend(found.map(|wanted| wanted.place));
+                self.frozen.insert(name.clone(), found.map(|wanted| wanted.place.tentacle).collect());
             } else {
-                wanted.extend(found);
+                let frozen = self.frozen.remove(name).unwrap_or_default();
+                wanted.extend(found.map(|found| Wanted { thawed: frozen.contains(&found.place.tentacle), ..found }));
             }
         }
         (wanted, complete)
@@ -231,6 +238,13 @@ impl Standing {
     /// Whether the ledgers of the enclave with this uid were read.
     fn is_known(&self, enclave: &EnclaveName, uid: &str) -> bool {
         self.enclaves.get(enclave).is_some_and(|(known, _)| known == uid)
+    }
+}
+
+/// Looks at all schedules of a tentacle at `now`.
+fn look_at(kept: &Kept, wheel: &mut Wheel, now: Time) {
+    for index in 0..kept.timetable.entries.len() {
+        wheel.set((kept.place.clone(), index), now);
     }
 }
 

@@ -3,5 +3,8 @@
 mod changes;
 mod faults;
 mod gaps;
+mod outside;
+mod scheduler;
+mod shown;
 mod world;
 mod zones;

@@ -6,7 +6,7 @@ use super::{
 };
 
 /// Runs in a ledger.
-pub(super) const RUNS: usize = 50;
+pub(crate) const RUNS: usize = 50;
 /// Schedules of which a ledger says how far they have come.
 pub(crate) const SCHEDULES: usize = 100;
 

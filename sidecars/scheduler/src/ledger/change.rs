@@ -1,15 +1,19 @@
 //! What is to be written to a ledger, and the one merge patch of the `ConfigMap`'s data that it becomes.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
+use chrono::TimeDelta;
 use serde::Serialize;
 
 use super::{
-    Book, Run, ScheduleId, Term, Time,
+    Book, Run, SCHEDULES, ScheduleId, Term, Time,
     book::{Newest, RUN, TERM, newest_key, run_key},
     kept,
 };
 use crate::run::{self, RunError, RunId, millis};
+
+/// What a run has beyond its limit before it counts as interrupted.
+const MARGIN: Duration = Duration::from_secs(30);
 
 /// What is written: a text for each key that changes, none for those that go.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -22,7 +26,7 @@ pub(crate) struct Claim {
     pub(crate) id: RunId,
     /// When it is claimed.
     pub(crate) at: Time,
-    /// When it will have ended, whatever becomes of it.
+    /// When it will have ended, whatever becomes of it: [`deadline`].
     pub(crate) deadline: Time,
     /// Who called `wf_run`. For a run that a schedule fires it does not count.
     pub(crate) by: String,
@@ -42,7 +46,7 @@ pub(crate) struct Firing {
     pub(crate) lateness_ms: u64,
     /// Whether it may be claimed once more when the ledger says that it was interrupted.
     pub(crate) again: bool,
-    /// Whether it is not to be claimed while a run of `wf_run` goes on.
+    /// Whether it is not to be claimed while a run goes on that another process may make.
     pub(crate) alone: bool,
 }
 
@@ -83,14 +87,19 @@ pub(crate) enum Refused {
     LowerTerm(Term),
     #[error("the ledger has a run of this id already")]
     Taken,
-    #[error("the ledger says that a run of wf_run is going on")]
+    #[error("the ledger says that a run is going on")]
     Overlap,
-    #[error("the ledger has no room for one schedule more: a tentacle may have 100")]
+    #[error("the ledger has no room for one schedule more: a tentacle may have {SCHEDULES}")]
     Full,
     #[error("the ledger has no run of this id: it was dropped, or never claimed")]
     NoRun,
     #[error("the ledger says already how this run ended")]
     Ended,
+}
+
+/// When a run has ended that begins at `at` and may take as long as `limit`.
+pub(crate) fn deadline(at: Time, limit: Duration) -> Time {
+    at + TimeDelta::from_std(limit + MARGIN).unwrap_or_default()
 }
 
 impl Outcome {

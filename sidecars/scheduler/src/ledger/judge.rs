@@ -8,7 +8,8 @@ use crate::run::RunId;
 /// Who made a run that a schedule fired.
 const BY_SCHEDULE: &str = "schedule";
 const TERM_OVER: &str = "its scheduler ended, or lost the lead, before the outcome was written";
-const DEADLINE_OVER: &str = "no outcome was written by its deadline";
+/// Why a run counts as interrupted that nobody closed.
+pub(crate) const DEADLINE_OVER: &str = "no outcome was written by its deadline";
 
 impl Book {
     /// Claims a run before it is made. One that a schedule fires must be newer than all of that schedule, unless it was
@@ -26,7 +27,7 @@ impl Book {
                     Some(_) => return Err(Refused::Taken),
                     None => self.is_newer(&firing.schedule, firing.instant)?,
                 }
-                if firing.alone && self.is_called(claim.at) {
+                if firing.alone && self.goes_on_elsewhere(claim.at) {
                     return Err(Refused::Overlap);
                 }
                 BY_SCHEDULE.clone_into(&mut run.by);
@@ -140,7 +141,7 @@ impl Book {
         let closed = self.claimed().filter_map(|run| {
             let reason = if run.term.is_some_and(|claimed| claimed < term) {
                 TERM_OVER
-            } else if run.deadline.is_none_or(|deadline| deadline <= now) {
+            } else if run.is_over(now) {
                 DEADLINE_OVER
             } else {
                 return None;
@@ -157,14 +158,24 @@ impl Book {
         Ok(self.bounded(change))
     }
 
-    /// Whether a run that `wf_run` claimed, in whatever process, may still go on. (Of runs that schedules fire the leader
-    /// itself knows.)
+    /// Lets a run outlast the term in which it was claimed: its leader ends and goes on with it. So it counts until its
+    /// outcome is written, or its deadline has passed. Empty when it goes on no more.
+    pub(crate) fn hand_over(&self, id: RunId) -> Change {
+        let mut change = Change::default();
+        if let Some(run) = self.claimed().find(|run| run.id == id && run.term.is_some()) {
+            change.run(Run { term: None, ..run.clone() });
+        }
+        self.bounded(change)
+    }
+
+    /// Whether a run may still go on that is of no leader: whichever process is at it, it was claimed by `wf_run` or handed
+    /// over. (Of runs that it fires the leader itself knows.)
     ///
     /// A leader need not read the ledger to look for one: its claim is a compare-and-swap, so one that was claimed before
     /// makes it read and judge again, and one that ended in the meantime is not held against it, as a refusal is believed
     /// only of a ledger that was just read.
-    fn is_called(&self, now: Time) -> bool {
-        self.claimed().any(|run| run.term.is_none() && run.deadline.is_some_and(|deadline| deadline > now))
+    fn goes_on_elsewhere(&self, now: Time) -> bool {
+        self.claimed().any(|run| run.term.is_none() && !run.is_over(now))
     }
 
     const fn fence(&self, term: Term) -> Result<(), Refused> {

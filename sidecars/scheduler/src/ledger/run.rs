@@ -97,7 +97,7 @@ pub(crate) struct Run {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) deadline: Option<Time>,
     pub(crate) state: State,
-    /// The term of the leader that claimed it; none for `wf_run`.
+    /// The term of the leader that claimed it; none for `wf_run`, and once that leader has handed it over.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) term: Option<Term>,
     /// How long after its time it was claimed, in milliseconds.
@@ -130,6 +130,11 @@ impl Run {
         self.by = plain(&self.by, BY);
         self.reason = self.reason.map(|text| plain(&text, REASON));
         self
+    }
+
+    /// Whether it has ended by `now`, whatever became of it.
+    pub(crate) fn is_over(&self, now: Time) -> bool {
+        self.deadline.is_none_or(|deadline| deadline <= now)
     }
 
     /// The last instant that it stands for.

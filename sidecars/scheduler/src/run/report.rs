@@ -1,6 +1,7 @@
 //! What an engine's answer says of the run.
 
 use serde_json::{Value, json};
+use tentacular_contract::text;
 
 /// Characters of an answer that an error quotes.
 const QUOTED: usize = 300;
@@ -29,11 +30,7 @@ pub(super) fn read(status: u16, body: &[u8]) -> Report {
 }
 
 fn quote(body: &[u8]) -> String {
-    let text = String::from_utf8_lossy(body);
-    let mut quoted: String = text.chars().filter(|letter| !letter.is_control()).take(QUOTED + 1).collect();
-    if let Some((end, _)) = quoted.char_indices().nth(QUOTED) {
-        quoted.replace_range(end.., "…");
-    }
+    let quoted = text::line(&String::from_utf8_lossy(body), QUOTED);
     if quoted.is_empty() { "(nothing)".to_owned() } else { quoted }
 }
 
@@ -69,8 +66,8 @@ mod tests {
     #[test]
     fn other_statuses_are_no_run() {
         for status in [302, 400, 404, 502, 503] {
-            let body = "no\u{1b}[31m such\r\n page".to_owned();
-            assert_eq!(read(status, body.as_bytes()), Report::NoRun { body: "no[31m such page".to_owned() });
+            let body = "no\u{1b}[31m such\u{202e}\u{9b}2J\n page".to_owned();
+            assert_eq!(read(status, body.as_bytes()), Report::NoRun { body: "no such  page".to_owned() });
         }
         assert_eq!(read(404, b""), Report::NoRun { body: "(nothing)".to_owned() });
         let Report::NoRun { body } = read(404, "ä".repeat(1000).as_bytes()) else { panic!("a run") };

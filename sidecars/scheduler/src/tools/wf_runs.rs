@@ -9,16 +9,12 @@ use tentacular_process::link::{Permitted, ToolError, ToolSpec};
 
 use super::{limit, utc};
 use crate::{
-    clock::Clock,
-    ledger::{Cursor, Ledgers, Run, ScheduleId, State, Time},
+    clock::{Clock, Time},
+    ledger::{Cursor, DEADLINE_OVER, Ledgers, RUNS, Run, ScheduleId, State},
 };
 
 /// Runs on a page when the caller names no number.
 const DEFAULT: usize = 20;
-/// Most runs on a page: as many as a ledger has.
-const MOST: usize = 50;
-/// What is said of a run that nobody closed although its time is over.
-const NO_OUTCOME: &str = "no outcome was written by its deadline";
 
 /// The arguments of `wf_runs`.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -128,7 +124,7 @@ impl<C: Clock> WfRuns<C> {
     /// Answers one call.
     pub(crate) async fn call(self: Arc<Self>, permitted: Permitted, arguments: Arguments) -> Result<Page, ToolError> {
         let (enclave, tentacle) = (permitted.enclave()?, permitted.tentacle()?);
-        let limit = limit(arguments.limit, DEFAULT, MOST)?;
+        let limit = limit(arguments.limit, DEFAULT, RUNS)?;
         let after: Option<Cursor> = arguments.cursor.as_deref().map(str::parse).transpose()?;
         let held = self.ledgers.load(enclave, tentacle).await?;
         let book = held.book();
@@ -177,8 +173,8 @@ impl Entry {
 /// Where a run stands, and why. The leader closes what was left open of tentacles that have schedules; of others nobody
 /// does, and it shows by the deadline.
 fn standing(run: &Run, now: Time) -> (State, Option<&str>) {
-    if run.state == State::Claimed && run.deadline.is_none_or(|deadline| deadline <= now) {
-        return (State::Interrupted, Some(NO_OUTCOME));
+    if run.state == State::Claimed && run.is_over(now) {
+        return (State::Interrupted, Some(DEADLINE_OVER));
     }
     (run.state, run.reason.as_deref())
 }
@@ -210,7 +206,7 @@ mod tests {
     fn a_run_that_nobody_closed_is_interrupted_after_its_deadline() {
         let (before, after) = (at("2026-03-01T00:10:30Z"), at("2026-03-01T00:10:31Z"));
         assert_eq!(standing(&run("claimed"), before), (State::Claimed, None));
-        assert_eq!(standing(&run("claimed"), after), (State::Interrupted, Some(NO_OUTCOME)));
+        assert_eq!(standing(&run("claimed"), after), (State::Interrupted, Some(DEADLINE_OVER)));
         assert_eq!(standing(&run("succeeded"), after), (State::Succeeded, None));
         let shown = serde_json::to_value(Entry::of(&run("claimed"), before)).expect("JSON");
         let expected = json!({
@@ -240,7 +236,7 @@ mod tests {
 
     #[test]
     fn limits_and_states_that_there_are_none_of_are_refused() {
-        let limit = |asked| limit(asked, DEFAULT, MOST);
+        let limit = |asked| limit(asked, DEFAULT, RUNS);
         assert_eq!((limit(None).expect("the default"), limit(Some(50)).expect("the most")), (20, 50));
         for asked in [0, 51] {
             let error = limit(Some(asked)).expect_err("out of range").to_string();

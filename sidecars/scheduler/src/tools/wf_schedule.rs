@@ -17,9 +17,9 @@ use tentacular_process::link::{Permitted, ToolError, ToolSpec};
 
 use super::{limit, utc};
 use crate::{
-    clock::Clock,
+    clock::{Clock, Time},
     clockwork::{Entry, Place, Timetable, is_ambiguous, names, relevant, triggers},
-    ledger::{Book, Ledgers, Time},
+    ledger::{Book, Ledgers},
     live::Live,
     run::millis,
 };

@@ -16,6 +16,7 @@ use super::{
     release::OBJECTS,
     ways::{State, WAYS, Way, Ways},
 };
+use crate::report::{Figure, Report, Unit};
 
 /// Writes that are counted together.
 const WRITES: u32 = 20;
@@ -38,7 +39,7 @@ struct Request {
 #[derive(Debug, Clone, Default)]
 struct Counts(BTreeMap<Request, f64>);
 
-pub(super) async fn measure(ways: &Ways, stack: &Stack) -> anyhow::Result<()> {
+pub(super) async fn measure(ways: &Ways, stack: &Stack, report: &mut Report) -> anyhow::Result<()> {
     let admin = stack.installation().control_plane().admin()?;
     let (before, begun) = (so_far(&admin).await?, Instant::now());
     sleep(QUIET).await;
@@ -60,34 +61,20 @@ pub(super) async fn measure(ways: &Ways, stack: &Stack) -> anyhow::Result<()> {
         }
         sleep(SETTLING).await;
     }
-    table(&counts);
+    tell(&counts, report);
     Ok(())
 }
 
-fn table(counts: &BTreeMap<(&str, &str), Counts>) {
-    say(&format!(
-        "requests that reach the API server for one write of the release, means of {WRITES}; what comes without a write is \
-         taken off, and from the last column what follows {OBJECTS} server-side applies"
-    ));
-    say(&format!(
-        "  {:42}{:>8}{:>12}{:>18}{:>28}",
-        "", "reads", "write-like", "dry runs of these", "its own write-like"
-    ));
+fn tell(counts: &BTreeMap<(&str, &str), Counts>, report: &mut Report) {
     for state in [State::New, State::Unchanged] {
-        let Some(direct) = counts.get(&(state.name(), Way::Direct.name())) else { continue };
-        // Six of them are the server-side applies.
-        let follow = direct.write_like() - f64::from(OBJECTS);
-        for way in WAYS {
-            let Some(made) = counts.get(&(state.name(), way.name())) else { continue };
-            say(&format!(
-                "  {:42}{:>8.1}{:>12.1}{:>18.1}{:>28.1}",
-                format!("{}, {}", way.name(), state.name()),
-                made.reads(),
-                made.write_like(),
-                made.dry_runs(),
-                made.write_like() - follow,
-            ));
-        }
+        let of = |way: Way| counts.get(&(state.name(), way.name()));
+        let (Some(made), Some(direct)) = (of(Way::Apply), of(Way::Direct)) else { continue };
+        // Six of these are the server-side applies, the rest is what controllers do after them.
+        let own = |made: &Counts| made.write_like() - (direct.write_like() - f64::from(OBJECTS));
+        let what = format!("requests of wf_apply of {OBJECTS} objects that are like writes, {}", state.name());
+        let figure = Figure::new(what, own(made), Unit::Each);
+        let figure = figure.beside(Way::Direct.name(), own(direct), own(made) / own(direct));
+        report.add(figure.details(format!("{:.1} dry runs among them; {:.1} reads", made.dry_runs(), made.reads())));
     }
     for ((state, way), made) in counts {
         say(&format!("  {way}, {state}: {}", made.one_by_one()));

@@ -110,10 +110,6 @@ impl Worker {
     pub(super) async fn import(&self, archive: &Path) -> anyhow::Result<()> {
         ctr(&self.socket, &["images", "import"], &[archive]).await
     }
-
-    pub(super) async fn tag(&self, image: &str, name: &str) -> anyhow::Result<()> {
-        ctr(&self.socket, &["images", "tag", "--force", image, name], &[]).await
-    }
 }
 
 fn is_ready(node: &Node) -> bool {

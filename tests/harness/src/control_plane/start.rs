@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// A start takes 5 seconds on two idle cores; a busy machine gets this much.
-const DEADLINE: Duration = Duration::from_mins(2);
+const DEADLINE: Duration = Duration::from_mins(5);
 const POLL: Duration = Duration::from_millis(50);
 /// What a server says when somebody took its port between our choice and its start.
 const PORT_TAKEN: &str = "address already in use";
@@ -59,12 +59,12 @@ async fn attempt(binaries: &Path, address: Ipv4Addr) -> anyhow::Result<ControlPl
     let deadline = Instant::now() + DEADLINE;
     let etcd = launch(binaries, folder, "etcd", &etcd_flags(folder))?;
     until(deadline, &[("etcd", &etcd)], || etcd_healthy(folder)).await?;
-    // The controller manager waits for the API server by itself and gets ready meanwhile.
     let api_server = launch(binaries, folder, "kube-apiserver", &api_server_flags(folder, address, port))?;
+    until(deadline, &[("etcd", &etcd), ("kube-apiserver", &api_server)], || api_server_ready(&client)).await?;
+    // It ends where the API server is not healthy within 10 s.
     let controller_manager = launch(binaries, folder, "kube-controller-manager", &controller_manager_flags(folder))?;
     let programs =
         [("etcd", &etcd), ("kube-apiserver", &api_server), ("kube-controller-manager", &controller_manager)];
-    until(deadline, &programs, || api_server_ready(&client)).await?;
     until(deadline, &programs, || async { default_service_account(client.clone(), "default").await.is_ok() }).await?;
 
     Ok(ControlPlane {

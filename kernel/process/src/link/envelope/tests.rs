@@ -123,6 +123,16 @@ fn a_body_that_no_parser_behind_takes_is_refused_here() {
 }
 
 #[test]
+fn a_body_that_would_be_much_larger_in_memory_is_refused() {
+    let zeros = |count: usize| call(&format!(r#"{{"a":[{}]}}"#, vec!["0"; count].join(",")));
+    assert!(Envelope::parse(zeros(VALUES - 100).as_bytes()).is_ok());
+    let refused = Envelope::parse(zeros(VALUES).as_bytes()).expect_err("too many");
+    assert_eq!((refused.code, refused.message.contains("200000 values")), (INVALID_REQUEST, true));
+    let text = call(&format!(r#"{{"a":"{}"}}"#, ",[{\\\",".repeat(VALUES)));
+    assert!(Envelope::parse(text.as_bytes()).is_ok(), "what stands in a text is no value");
+}
+
+#[test]
 fn a_refusal_can_be_matched_with_its_request() {
     let id = |body: &str| Envelope::id_of(body.as_bytes()).map(|id| id.get().to_owned());
     assert_eq!(id(r#"{"jsonrpc":"2.0","id":"a","method":1}"#).as_deref(), Some("\"a\""));

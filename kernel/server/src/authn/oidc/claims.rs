@@ -4,14 +4,16 @@ use std::time::{Duration, SystemTime};
 
 use serde::Deserialize;
 use serde_json::Value;
-use tentacular_contract::{Email, Identity};
+use tentacular_contract::{Email, Identity, text};
 
 use super::{InvalidToken, Refused, Settings};
 
 /// How far the clocks of this server and of the identity provider may differ.
 const LEEWAY: f64 = 60.0;
-/// Longest subject (OpenID Connect Core 1.0 section 2), and the longest of other texts, in bytes.
-const TEXT_BYTES: usize = 255;
+/// Longest subject, in bytes (OpenID Connect Core 1.0 section 2).
+const SUBJECT_BYTES: usize = 255;
+/// Longest name that is shown, in characters.
+const NAME: usize = 100;
 /// Keycloak's default audience, which names no service of its own.
 const ACCOUNT: &str = "account";
 
@@ -98,7 +100,7 @@ impl Settings {
 
     fn identity(&self, claims: &Claims) -> Result<Identity, InvalidToken> {
         let sub = claims.sub.clone().filter(|sub| !sub.is_empty());
-        if sub.as_ref().is_some_and(|sub| sub.len() > TEXT_BYTES || sub.chars().any(char::is_control)) {
+        if sub.as_ref().is_some_and(|sub| sub.len() > SUBJECT_BYTES || sub.chars().any(char::is_control)) {
             return Err(InvalidToken::Malformed);
         }
         let counts = match &claims.email_verified {
@@ -110,8 +112,8 @@ impl Settings {
         Ok(Identity {
             sub,
             email,
-            name: name.map(shown),
-            provider: claims.identity_provider.as_deref().map(shown),
+            name: name.map(|name| text::line(name, NAME)),
+            provider: claims.identity_provider.as_deref().map(|name| text::line(name, NAME)),
             azp: claims.azp.as_deref().or(claims.client_id.as_deref()).map(str::to_owned),
         })
     }
@@ -134,15 +136,4 @@ fn in_force(claims: &Claims, now: SystemTime) -> Result<(), InvalidToken> {
 fn scopes(claims: &Claims) -> Vec<&str> {
     let listed = claims.scp.as_ref().map(Audience::all).unwrap_or_default();
     claims.scope.iter().chain(listed).flat_map(|scopes| scopes.split(' ')).filter(|scope| !scope.is_empty()).collect()
-}
-
-/// A text that only shows, without control characters and not longer than it should be.
-fn shown(text: &str) -> String {
-    let mut shown: String = text.chars().filter(|character| !character.is_control()).collect();
-    let mut end = shown.len().min(TEXT_BYTES);
-    while !shown.is_char_boundary(end) {
-        end -= 1;
-    }
-    shown.truncate(end);
-    shown
 }

@@ -11,6 +11,9 @@ use serde_json::Value;
 
 use super::Header;
 
+/// Keys of one provider that are kept: a token that names none of them is tried with each.
+const KEYS: usize = 100;
+
 /// Keys of one provider.
 #[derive(Debug, Default)]
 pub(super) struct KeySet(Vec<Key>);
@@ -30,10 +33,10 @@ struct Published {
 }
 
 impl KeySet {
-    /// Reads a published set. Keys that verify no signature are left out.
+    /// Reads a published set. Keys that verify no signature are left out, and those after the hundredth.
     pub(super) fn read(json: &[u8]) -> Result<Self, serde_json::Error> {
         let published: Published = serde_json::from_slice(json)?;
-        Ok(Self(published.keys.into_iter().filter_map(Key::read).collect()))
+        Ok(Self(published.keys.into_iter().filter_map(Key::read).take(KEYS).collect()))
     }
 
     pub(super) const fn len(&self) -> usize {

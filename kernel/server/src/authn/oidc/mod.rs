@@ -30,9 +30,9 @@ const TYPES: [&str; 2] = ["jwt", "at+jwt"];
 /// Why a token does not identify anybody. The sentence tells its sender what to do and holds nothing out of the token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum InvalidToken {
-    #[error("the token is not one of this server's")]
+    #[error("the token is not one of this server's; send the bearer token, or sign in")]
     Unknown,
-    #[error("the token is larger than 16 KiB")]
+    #[error("the token is larger than 16 KiB; have the identity provider put fewer groups and roles into it")]
     TooLarge,
     #[error("the token cannot be read: send the access token as it was issued")]
     Malformed,
@@ -50,7 +50,7 @@ pub(crate) enum InvalidToken {
     Expired,
     #[error("the token is not valid yet; compare the clocks of this computer and of the identity provider")]
     NotYetValid,
-    #[error("the token does not say when it expires")]
+    #[error("the token does not say when it expires; have the identity provider issue ones that do")]
     NoExpiry,
     #[error("the token is for another audience; ask for one for this server")]
     Audience,

@@ -1,7 +1,6 @@
 //! Fetches the keys of the identity provider in the background (OpenID Connect Discovery 1.0 section 4, RFC 7517).
 
 use std::{
-    fs,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -13,6 +12,7 @@ use anyhow::{Context as _, bail, ensure};
 use arc_swap::ArcSwapOption;
 use reqwest::{Client, Url, redirect::Policy};
 use serde::Deserialize;
+use tentacular_contract::{limits::SHOWN_CHARACTERS, text};
 use tentacular_process::{Context, health::Health, http::root_cause, trust};
 use tokio::{
     sync::{Notify, Semaphore, watch},
@@ -144,7 +144,8 @@ impl Provider {
                 }
                 Err(error) => {
                     failures += 1;
-                    let error = format!("{error:#}");
+                    // It may hold whatever the provider answered.
+                    let error = text::line(&format!("{error:#}"), SHOWN_CHARACTERS);
                     self.health.note("identity provider", format!("away: {error}"));
                     if complaint != error {
                         tracing::warn!(error, "the identity provider's keys cannot be fetched");
@@ -202,11 +203,7 @@ impl Provider {
 /// A client that trusts the system's authorities and those of the settings, and follows no redirection: where keys come from is
 /// for the settings and the discovery document to say.
 fn client(settings: &Settings) -> anyhow::Result<Client> {
-    let mut roots = trust::system_roots();
-    if let Some(file) = &settings.ca_file {
-        let named = || format!("cannot read certificates from {} (--oidc-ca-file)", file.display());
-        trust::add_authorities(&mut roots, &fs::read(file).with_context(named)?).with_context(named)?;
-    }
+    let roots = trust::system_and(settings.ca_file.as_deref()).context("--oidc-ca-file")?;
     let client = Client::builder()
         .tls_backend_preconfigured(trust::client_config(roots)?)
         .redirect(Policy::none())

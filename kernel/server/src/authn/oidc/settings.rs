@@ -3,13 +3,11 @@
 use std::{collections::BTreeSet, path::PathBuf};
 
 use anyhow::{bail, ensure};
-use clap::Args;
+use clap::{ArgAction, Args};
+use tentacular_contract::platform::switch;
 use url::Url;
 
-use crate::{
-    args::{listed, switch},
-    edge::ExternalUrl,
-};
+use crate::{args::listed, edge::ExternalUrl};
 
 /// Arguments of OIDC, under the variables that installations have.
 #[derive(Debug, Args)]
@@ -17,8 +15,8 @@ use crate::{
 pub(crate) struct OidcArgs {
     /// Accept access tokens of an identity provider beside the bearer token: true, 1 or yes.
     #[arg(
-        long = "oidc", env = "TENTACULAR_EXOSKELETON_AUTH_ENABLED", default_value = "false", value_parser = switch,
-        action = clap::ArgAction::Set
+        long = "oidc", env = "TENTACULAR_EXOSKELETON_AUTH_ENABLED", default_value = "false",
+        value_parser = switch, action = ArgAction::Set
     )]
     enabled: bool,
     /// The issuer, exactly as its tokens spell it.
@@ -44,13 +42,13 @@ pub(crate) struct OidcArgs {
     /// Refuse tokens whose audience does not name this server, also those of trusted clients: true, 1 or yes.
     #[arg(
         long = "oidc-require-audience", env = "TENTACULAR_AUTH_REQUIRE_AUDIENCE", default_value = "false",
-        value_parser = switch, action = clap::ArgAction::Set
+        value_parser = switch, action = ArgAction::Set
     )]
     require_audience: bool,
     /// Take an email address without a mark of being verified for verified: true, 1 or yes.
     #[arg(
         long = "oidc-trust-unmarked-email", env = "TENTACULAR_AUTH_TRUST_UNMARKED_EMAIL", default_value = "false",
-        value_parser = switch, action = clap::ArgAction::Set
+        value_parser = switch, action = ArgAction::Set
     )]
     trust_unmarked_email: bool,
     /// Scopes that every token must have, separated by commas.

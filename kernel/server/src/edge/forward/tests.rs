@@ -108,7 +108,7 @@ fn callers(count: usize) -> impl Iterator<Item = Running> {
     let concurrency = Concurrency::default();
     (0..count).map(move |index| {
         let sub = Some((index / CALLS_AT_ONCE).to_string());
-        concurrency.begin(&Caller::Oidc(Identity { sub, ..Identity::default() })).expect("below the limit")
+        concurrency.begin(&Caller::Oidc(Identity { sub, ..Identity::default() }), 0).expect("below the limit")
     })
 }
 
@@ -212,7 +212,15 @@ async fn an_answer_that_its_caller_does_not_read_is_cut_at_the_deadline() {
     tokio::time::resume();
     forwarder.finished().await;
     assert_eq!(log.records()[0]["result"], "unread");
-    assert!(text(answer).await.expect_err("a part of it is not the whole").contains("took longer than its 30 s"));
+    let (mut body, mut kept) = (answer.into_body(), 0);
+    let end = loop {
+        match body.frame().await.expect("a part of it is not the whole") {
+            Ok(frame) => kept += frame.into_data().expect("data").len(),
+            Err(error) => break error.to_string(),
+        }
+    };
+    assert!(end.contains("took longer than its 30 s"), "{end}");
+    assert!(kept <= 512 * 1024, "{kept} bytes of it were kept in memory");
 }
 
 #[test]

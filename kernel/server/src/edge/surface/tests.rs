@@ -149,6 +149,7 @@ fn what_is_not_served_or_not_rightly_asked_for_is_refused() {
     let method: HeaderName = "mcp-method".parse().expect("a name");
     assert_eq!(code(&|_| {}, "tasks/list", json!({})), -32601);
     assert_eq!(code(&|_| {}, "subscriptions/listen", json!({})), -32602);
+    assert_eq!(code(&|_| {}, "tools/list", json!({ "other": "x".repeat(REQUEST_BYTES) })), -32600);
     assert_eq!(code(&|headers| drop(headers.remove(&method)), "server/discover", json!({})), -32020);
     assert_eq!(code(&|headers| drop(headers.remove("mcp-protocol-version")), "server/discover", json!({})), -32020);
 }

@@ -268,5 +268,4 @@ impl Judged<'_> {
 }
 
 #[cfg(test)]
-#[path = "judge_tests.rs"]
 mod tests;

@@ -18,7 +18,10 @@ use tentacular_contract::{
 };
 
 use super::mend::mend;
-use crate::audit::{Finding, Method, Remedy, Severity, Target, test};
+use crate::{
+    audit::{Finding, Method, Remedy, Severity, Target, test},
+    view::controller,
+};
 
 /// What may make pods, or is one.
 #[derive(Debug)]
@@ -45,7 +48,7 @@ enum Change {
 #[derive(Debug)]
 pub(super) struct Template<'a> {
     workload: Workload,
-    pub(super) metadata: &'a ObjectMeta,
+    metadata: &'a ObjectMeta,
     annotations: Option<&'a Pairs>,
     spec: &'a PodSpec,
     /// The object as JSON.
@@ -57,13 +60,24 @@ fn json_of(object: &impl serde::Serialize) -> Value {
     serde_json::to_value(object).unwrap_or_default()
 }
 
-/// The kind of what controls an object.
-fn controller(metadata: &ObjectMeta) -> Option<&str> {
-    let owners = metadata.owner_references.iter().flatten();
-    owners.filter(|owner| owner.controller == Some(true)).map(|owner| owner.kind.as_str()).next()
+/// The kind of what made an object.
+fn made_by(metadata: &ObjectMeta) -> Option<&str> {
+    controller(metadata).map(|owner| owner.kind.as_str())
 }
 
 impl Maker {
+    /// Its kind and its metadata.
+    pub(super) fn object(&self) -> (&'static str, &ObjectMeta) {
+        let (workload, metadata) = match self {
+            Self::Deployment(deployment) => (Workload::Deployment, &deployment.metadata),
+            Self::ReplicaSet(set) => (Workload::ReplicaSet, &set.metadata),
+            Self::Job(job) => (Workload::Job, &job.metadata),
+            Self::CronJob(cron_job) => (Workload::CronJob, &cron_job.metadata),
+            Self::Pod(pod) => (Workload::Pod, &pod.metadata),
+        };
+        (workload.kind(), metadata)
+    }
+
     /// Its template, if it runs and nothing else stands for it.
     pub(super) fn template(&self) -> Option<Template<'_>> {
         match self {
@@ -73,7 +87,7 @@ impl Maker {
             }
             Self::ReplicaSet(set) => {
                 let spec = set.spec.as_ref().filter(|spec| spec.replicas != Some(0))?;
-                let template = spec.template.as_ref().filter(|_| controller(&set.metadata) != Some("Deployment"))?;
+                let template = spec.template.as_ref().filter(|_| made_by(&set.metadata) != Some("Deployment"))?;
                 Template::of(Workload::ReplicaSet, &set.metadata, template, Change::Patch, &**set)
             }
             Self::Job(job) => {
@@ -82,7 +96,7 @@ impl Maker {
                         matches!(condition.type_.as_str(), "Complete" | "Failed") && condition.status == "True"
                     });
                 let spec = job.spec.as_ref().filter(|spec| !ended && spec.suspend != Some(true))?;
-                let template = Some(&spec.template).filter(|_| controller(&job.metadata) != Some("CronJob"))?;
+                let template = Some(&spec.template).filter(|_| made_by(&job.metadata) != Some("CronJob"))?;
                 Template::of(Workload::Job, &job.metadata, template, Change::Suspend, &**job)
             }
             Self::CronJob(cron_job) => {
@@ -92,7 +106,7 @@ impl Maker {
             }
             Self::Pod(pod) => {
                 let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
-                let made = matches!(controller(&pod.metadata), Some("ReplicaSet" | "Job"));
+                let made = matches!(made_by(&pod.metadata), Some("ReplicaSet" | "Job"));
                 if made || matches!(phase, Some("Succeeded" | "Failed")) || pod.metadata.deletion_timestamp.is_some()
                 {
                     return None;
@@ -126,6 +140,11 @@ impl<'a> Template<'a> {
             object: json_of(object),
             change,
         })
+    }
+
+    /// Kind and metadata of the object that it is in.
+    pub(super) const fn owner(&self) -> (&'static str, &'a ObjectMeta) {
+        (self.workload.kind(), self.metadata)
     }
 
     /// What level `restricted` holds against it, as an API server of version `server` knows that, and what an enclave
@@ -168,7 +187,7 @@ impl<'a> Template<'a> {
 
     fn remediation(&self, violation: &Violation) -> String {
         let fix = violation.fix;
-        match (self.change, controller(self.metadata)) {
+        match (self.change, made_by(self.metadata)) {
             (Change::Patch, _) => {
                 format!("{fix}; the patch mends all fields of the object that are found fault with")
             }
@@ -207,5 +226,4 @@ fn message(violation: &Violation, level: Level, refused: bool) -> String {
 }
 
 #[cfg(test)]
-#[path = "templates_tests.rs"]
 mod tests;

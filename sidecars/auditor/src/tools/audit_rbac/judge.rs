@@ -259,5 +259,4 @@ fn without(target: &Target, at: usize, rule: &PolicyRule, list: List, index: usi
 }
 
 #[cfg(test)]
-#[path = "judge_tests.rs"]
 mod tests;

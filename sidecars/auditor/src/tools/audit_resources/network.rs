@@ -196,5 +196,4 @@ fn is_for_the_platform(rule: &Rule<'_>) -> bool {
 }
 
 #[cfg(test)]
-#[path = "network_tests.rs"]
 mod tests;

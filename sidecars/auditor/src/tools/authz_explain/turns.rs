@@ -179,5 +179,4 @@ fn on_tentacle(facts: &mut Facts, identity: &Identity, needs: Needs, change: Cha
 }
 
 #[cfg(test)]
-#[path = "turns_tests.rs"]
 mod tests;

@@ -17,6 +17,7 @@ use tentacular_contract::{
     backing::{Found, Isolation, Service, Unreadable},
     keys,
 };
+use tentacular_process::trust;
 
 use super::{Issuer, check::Check, rights::upgrade};
 use crate::{
@@ -133,9 +134,9 @@ pub(super) async fn identity_provider(issuer: Option<&Issuer>, home: &str) -> Ch
         return Check::warned(PROVIDER, "none is configured: the bearer token is the only way in");
     };
     let place = format!("{}/.well-known/openid-configuration", issuer.trim_end_matches('/'));
-    let answer = match reach::system_and(ca_file.as_deref()) {
+    let answer = match trust::system_and(ca_file.as_deref()) {
         Ok(authorities) => reach::get(&place, authorities).await,
-        Err(error) => Err(error),
+        Err(error) => Err(error.to_string()),
     };
     let wrong = match answer {
         Ok(answer) if (200..300).contains(&answer.status) => {
@@ -230,5 +231,4 @@ fn name(service: Service) -> String {
 }
 
 #[cfg(test)]
-#[path = "server_tests.rs"]
 mod tests;

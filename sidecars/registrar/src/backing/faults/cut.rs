@@ -1,7 +1,5 @@
 //! Connections that are cut at one exchange after the other, until the operation is through before its turn comes.
 
-use futures::future::join_all;
-
 use super::*;
 
 /// More exchanges than any operation has.
@@ -164,6 +162,19 @@ async fn nats_renews_after_each_cut() {
 async fn nats_removes_after_each_cut() {
     let Some(place) = nats().await else { return };
     place.removes_after_each_cut().await;
+}
+
+/// A connection that is kept ends as it is used again.
+#[tokio::test]
+async fn minio_is_asked_again_on_another_connection() {
+    let Some(place) = minio().await else { return };
+    for fault in [TcpFault::CutBefore, TcpFault::CutAfter] {
+        let lane = place.lane();
+        lane.disturbed.probe().await.unwrap();
+        lane.proxy.fail(0..1, fault);
+        lane.disturbed.probe().await.unwrap();
+        assert!(lane.proxy.mend(), "nothing was cut");
+    }
 }
 
 #[tokio::test]

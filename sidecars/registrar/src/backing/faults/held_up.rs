@@ -18,11 +18,44 @@ enum From {
     End,
 }
 
+/// What a service is called for.
+#[derive(Debug, Clone, Copy)]
+enum Call {
+    Probe,
+    Register,
+    Renew,
+    Revoke,
+    Remove,
+}
+
+/// What goes wrong: where in which call.
+type Wrong = (From, Call);
+
+const ALL: [Wrong; 8] = [
+    (From::Begin, Call::Probe),
+    (From::Begin, Call::Register),
+    (From::Begin, Call::Renew),
+    (From::Begin, Call::Revoke),
+    (From::Begin, Call::Remove),
+    (From::End, Call::Register),
+    (From::End, Call::Renew),
+    (From::End, Call::Remove),
+];
+
 impl<Server> Place<Server> {
-    /// Has each kind of call fail by the fault, from its beginning and from its end on, side by side.
-    async fn survives(&self, fault: TcpFault) {
-        let [begin, end] = [From::Begin, From::End].map(|from| self.lane().survive(from, fault.clone()));
-        tokio::join!(begin, end);
+    /// Has the calls fail by the fault, side by side.
+    async fn survives(&self, fault: &TcpFault, wrong: &[Wrong]) {
+        let mut all = Vec::new();
+        // One after the other: they may wait for each other there.
+        for &(from, call) in wrong {
+            let (lane, tenant) = (self.lane(), tenant(&format!("{from:?}-{call:?}").to_lowercase()));
+            let prepared = lane.prepared(&tenant).await;
+            all.push((lane, (from, call), tenant, prepared));
+        }
+        let all = all.into_iter().map(async |(lane, wrong, tenant, prepared)| {
+            lane.survive(wrong, fault, &tenant, prepared).await;
+        });
+        join_all(all).await;
         assert_eq!(self.holders().await, []);
     }
 
@@ -43,42 +76,70 @@ impl<Server> Place<Server> {
 }
 
 impl<Server> Lane<'_, Server> {
-    async fn survive(self, from: From, fault: TcpFault) {
-        let (place, tenant) = (self.place, tenant(&format!("from-{}", format!("{from:?}").to_lowercase())));
-        // How many exchanges each call has when nothing disturbs it, once what is asked only once is known.
-        given(&*self.disturbed, &tenant, &Fields::new(), false).await.unwrap();
-        self.disturbed.unregister(&tenant, &Fields::new()).await.unwrap();
+    /// What the tenant is given, and how many exchanges that has when nothing disturbs it and what is asked only once is known.
+    async fn prepared(&self, tenant: &Tenant) -> (Fields, usize) {
+        let (disturbed, none) = (&*self.disturbed, Fields::new());
+        given(disturbed, tenant, &none, false).await.unwrap();
+        disturbed.unregister(tenant, &none).await.unwrap();
         self.proxy.mend();
-        let mut secret = given(&*self.disturbed, &tenant, &Fields::new(), false).await.unwrap().fields;
-        let registering = self.proxy.exchanges();
-        self.proxy.mend();
-        self.disturbed.unregister(&tenant, &secret).await.unwrap();
-        let removing = self.proxy.exchanges();
+        let secret = given(disturbed, tenant, &none, false).await.unwrap().fields;
+        (secret, self.proxy.exchanges())
+    }
 
-        self.strike(from, registering, &fault);
-        let done = self.ends(given(&*self.disturbed, &tenant, &Fields::new(), false), &secret).await;
-        secret = match done {
-            Some(share) => share.fields,
-            None => given(&*self.disturbed, &tenant, &Fields::new(), false).await.unwrap().fields,
+    async fn survive(
+        &self,
+        (from, call): Wrong,
+        fault: &TcpFault,
+        tenant: &Tenant,
+        (mut secret, registering): (Fields, usize),
+    ) {
+        let (place, disturbed, none) = (self.place, &*self.disturbed, Fields::new());
+        let unregister = async |secret: &Fields| {
+            self.proxy.mend();
+            disturbed.unregister(tenant, secret).await.unwrap();
+            self.proxy.exchanges()
         };
-        assert!(place.admits(&tenant, &secret).await, "{fault:?} {from:?}");
-
-        self.strike(from, registering, &fault);
-        let done = self.ends(given(&*self.disturbed, &tenant, &secret, true), &secret).await;
-        assert!(place.admits(&tenant, &secret).await, "{fault:?} {from:?}: the former one works");
-        let share = match done {
-            Some(share) => share,
-            None => given(&*self.disturbed, &tenant, &secret, true).await.unwrap(),
-        };
-        self.strike(From::Begin, 0, &fault);
-        self.ends(self.disturbed.revoke(&tenant, &share), &secret).await;
-        self.disturbed.revoke(&tenant, &share).await.unwrap();
-        assert!(place.admits(&tenant, &share.fields).await && !place.admits(&tenant, &secret).await);
-
-        self.strike(from, removing, &fault);
-        self.ends(self.disturbed.unregister(&tenant, &share.fields), &share.fields).await;
-        self.disturbed.unregister(&tenant, &share.fields).await.unwrap();
-        assert!(!place.admits(&tenant, &share.fields).await);
+        match call {
+            Call::Probe => {
+                self.strike(from, 0, fault);
+                self.ends(disturbed.probe(), &secret).await;
+                disturbed.probe().await.unwrap();
+            }
+            Call::Register => {
+                unregister(&secret).await;
+                self.strike(from, registering, fault);
+                let done = self.ends(given(disturbed, tenant, &none, false), &secret).await;
+                secret = match done {
+                    Some(share) => share.fields,
+                    None => given(disturbed, tenant, &none, false).await.unwrap().fields,
+                };
+                assert!(place.admits(tenant, &secret).await, "{fault:?} {from:?}");
+            }
+            Call::Renew => {
+                self.strike(from, registering, fault);
+                let done = self.ends(given(disturbed, tenant, &secret, true), &secret).await;
+                assert!(place.admits(tenant, &secret).await, "{fault:?} {from:?}: the former one works");
+                if done.is_none() {
+                    given(disturbed, tenant, &secret, true).await.unwrap();
+                }
+            }
+            Call::Revoke => {
+                let share = given(disturbed, tenant, &secret, true).await.unwrap();
+                self.strike(from, 0, fault);
+                self.ends(disturbed.revoke(tenant, &share), &secret).await;
+                disturbed.revoke(tenant, &share).await.unwrap();
+                assert!(place.admits(tenant, &share.fields).await && !place.admits(tenant, &secret).await);
+                secret = share.fields;
+            }
+            Call::Remove => {
+                let removing = unregister(&secret).await;
+                secret = given(disturbed, tenant, &none, false).await.unwrap().fields;
+                self.strike(from, removing, fault);
+                self.ends(disturbed.unregister(tenant, &secret), &secret).await;
+            }
+        }
+        unregister(&secret).await;
+        assert!(!place.admits(tenant, &secret).await, "{fault:?} {from:?} {call:?}");
     }
 
     fn strike(&self, from: From, exchanges: usize, fault: &TcpFault) {
@@ -100,61 +161,58 @@ impl<Server> Lane<'_, Server> {
     }
 }
 
+/// All at once, as nearly all of it is waiting.
 #[tokio::test]
-async fn postgres_that_stands_still_is_given_up_and_used_again() {
-    let Some(place) = postgres().await else { return };
-    place.waits().await;
-    // One after the other: registrations wait for each other, and so for one that stands still.
-    for from in [From::Begin, From::End] {
-        place.lane().survive(from, TcpFault::Stall).await;
-    }
-    assert_eq!(place.holders().await, []);
-}
-
-#[tokio::test]
-async fn nats_that_stands_still_is_given_up_and_used_again() {
-    let Some(place) = nats().await else { return };
-    place.waits().await;
-    place.survives(TcpFault::Stall).await;
-}
-
-#[tokio::test]
-async fn minio_that_stands_still_is_given_up_and_used_again() {
-    let Some(place) = minio().await else { return };
-    place.waits().await;
-    place.survives(TcpFault::Stall).await;
-}
-
-#[tokio::test]
-async fn iam_that_stands_still_is_given_up_and_used_again() {
-    let Some(place) = versitygw().await else { return };
-    place.waits().await;
-    place.survives(TcpFault::Stall).await;
+async fn a_service_that_stands_still_is_given_up_and_used_again() {
+    let stall = &TcpFault::Stall;
+    // What stands still within a transaction holds the lock for which others wait.
+    let (rest, alone) = ALL.split_last_chunk::<2>().expect("it has more");
+    let postgres = join_all(std::iter::once(rest).chain(alone.chunks(1)).map(async |wrong| {
+        let Some(place) = postgres().await else { return };
+        place.waits().await;
+        place.survives(stall, wrong).await;
+    }));
+    let nats = async {
+        let Some(place) = nats().await else { return };
+        place.waits().await;
+        place.survives(stall, &ALL).await;
+    };
+    let minio = async {
+        let Some(place) = minio().await else { return };
+        place.waits().await;
+        place.survives(stall, &ALL).await;
+    };
+    let iam = async {
+        let Some(place) = versitygw().await else { return };
+        place.waits().await;
+        place.survives(stall, &ALL).await;
+    };
+    tokio::join!(postgres, nats, minio, iam);
 }
 
 #[tokio::test]
 async fn postgres_that_answers_errors_is_used_again() {
     let Some(place) = postgres().await else { return };
     let length = u32::try_from(STARTING.len() + 4).unwrap().to_be_bytes();
-    place.survives(TcpFault::Answer([b"E", &length[..], STARTING].concat())).await;
+    place.survives(&TcpFault::Answer([b"E", &length[..], STARTING].concat()), &ALL).await;
 }
 
 #[tokio::test]
 async fn nats_that_answers_errors_is_used_again() {
     let Some(place) = nats().await else { return };
-    place.survives(TcpFault::Answer(FULL.to_vec())).await;
+    place.survives(&TcpFault::Answer(FULL.to_vec()), &ALL).await;
 }
 
 #[tokio::test]
 async fn minio_that_answers_errors_is_used_again() {
     let Some(place) = minio().await else { return };
-    place.survives(TcpFault::Answer(BUSY.to_vec())).await;
+    place.survives(&TcpFault::Answer(BUSY.to_vec()), &ALL).await;
 }
 
 #[tokio::test]
 async fn iam_that_answers_errors_is_used_again() {
     let Some(place) = versitygw().await else { return };
-    place.survives(TcpFault::Answer(BUSY.to_vec())).await;
+    place.survives(&TcpFault::Answer(BUSY.to_vec()), &ALL).await;
 }
 
 #[tokio::test]
@@ -168,6 +226,7 @@ async fn postgres_without_a_free_connection_is_used_again() {
             all.push(client);
         }
         for failure in [
+            place.straight.probe().await.err(),
             given(&*place.straight, &tenant, &secret, renew).await.err(),
             place.straight.unregister(&tenant, &secret).await.err(),
         ] {

@@ -5,29 +5,29 @@
 
 use std::{cmp::max, time::Duration};
 
-use async_nats::Client;
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use nkeys::KeyPair;
 use serde_json::Value;
-use tokio::{sync::Mutex, time::sleep};
+use tokio::sync::Mutex;
 
 use super::{
     REGISTRAR,
     account::{self, Terms},
     allowance::Allowance,
     authority::{Authority, System},
-    connect::{Admission, Server},
+    connect::{Admission, Connection, Server},
+    is_good,
     jwt::{self, Credential, Signer, User},
     streams,
 };
 use crate::backing::{
-    service::{Failure, Holder},
+    service::{Failure, Holder, ask_again},
     tenant::Tenant,
 };
 
 /// How often it is seen whether an account counts that was changed: in a cluster that takes a moment.
-const ATTEMPTS: u32 = 20;
+const ATTEMPTS: usize = 20;
 const PAUSE: Duration = Duration::from_millis(250);
 /// Accounts that are looked up at the same time.
 const AT_ONCE: usize = 16;
@@ -72,12 +72,7 @@ impl Accounts {
         let signer = self.signer(&found.key);
         let known = creds.and_then(|creds| signer.read(tenant, creds));
         match known {
-            Some(known)
-                if !renew
-                    && signer.is_current(tenant, &known)
-                    && known.lasts(lifetime, now)
-                    && server.admits(Admission::Creds(&known.creds())).await? =>
-            {
+            Some(known) if !renew && is_good(server, &signer, (tenant, &known), (now, lifetime)).await? => {
                 Ok((known, false))
             }
             known => {
@@ -252,20 +247,16 @@ impl Accounts {
         now: DateTime<Utc>,
     ) -> Result<(), Failure> {
         let creds = credential.creds();
-        let mut attempts = 1;
-        while !server.admits(Admission::Creds(&creds)).await? {
-            if attempts == ATTEMPTS {
-                return Err(Failure::Unavailable(format!("it does not admit users of the account {account} yet")));
-            }
-            attempts += 1;
-            sleep(PAUSE).await;
+        let admitted = || async { Ok(server.admits(Admission::Creds(&creds)).await?.then_some(())) };
+        if ask_again((ATTEMPTS, PAUSE), admitted).await?.is_none() {
+            return Err(Failure::Unavailable(format!("it does not admit users of the account {account} yet")));
         }
         if !self.allowance.any() {
             return Ok(());
         }
         // What ended there was issued before the credential, which may be days old.
-        let client = self.enter(server, account, max(now, credential.issued())).await?;
-        match streams::refused(&client).await? {
+        let caretaker = self.enter(server, account, max(now, credential.issued())).await?;
+        match streams::refused(&caretaker).await? {
             None => Ok(()),
             Some(why) => Err(Failure::Refused(format!(
                 "it gives the account {account} no streams: {why}; outside of a cluster a server keeps free for each account \
@@ -275,7 +266,7 @@ impl Accounts {
     }
 
     /// A connection of the registrar's own in a tentacle's account.
-    async fn enter(&self, server: &Server, account: &str, issued: DateTime<Utc>) -> Result<Client, Failure> {
+    async fn enter(&self, server: &Server, account: &str, issued: DateTime<Utc>) -> Result<Connection, Failure> {
         let caretaker = self.signer(account).issue_caretaker(REGISTRAR, issued)?;
         server.connect(Admission::Creds(&caretaker.creds())).await
     }
@@ -292,8 +283,8 @@ impl Accounts {
         let keys = [self.key.public_key()].into();
         let terms = Terms { keys, allowance: Allowance::ALL, ..terms };
         system.put(claims.as_ref(), terms.claims(key, tenant), now).await?;
-        let client = self.enter(server, key, jwt::at(terms.ended + 1)).await?;
-        streams::remove(&client).await?;
+        let caretaker = self.enter(server, key, jwt::at(terms.ended + 1)).await?;
+        streams::remove(&caretaker).await?;
         if !system.delete(key, now).await? {
             let closed = Terms { keys: [].into(), allowance: Allowance::NONE, ..terms };
             let claims = system.find(key).await?;

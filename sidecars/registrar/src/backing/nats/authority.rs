@@ -1,13 +1,12 @@
 //! Who may change accounts: the operator's key signs what an account's token says, and a user of the system account tells the
 //! server.
 
-use async_nats::{Client, RequestError, RequestErrorKind};
 use chrono::{DateTime, Utc};
 use nkeys::KeyPair;
 use serde_json::{Value, json};
 
 use super::{
-    connect::{Admission, Server},
+    connect::{Admission, Connection, Server},
     jwt::User,
     token,
 };
@@ -15,6 +14,10 @@ use crate::backing::{service::Failure, setting::Password};
 
 /// How often it is tried to change the account that others change too, until the change is found in it: the last one wins.
 const ATTEMPTS: u32 = 4;
+
+/// What is said where nobody answers for accounts.
+const NO_CHANGES: &str = "it takes no changes of accounts: that needs system_creds of a user of the system account, and a resolver of \
+                          type full";
 
 /// Who may change accounts.
 pub(super) struct Authority {
@@ -25,7 +28,7 @@ pub(super) struct Authority {
 
 /// A connection by which accounts are read and changed.
 pub(super) struct System<'a> {
-    client: Client,
+    connection: Connection,
     operator: &'a KeyPair,
 }
 
@@ -39,8 +42,8 @@ impl Authority {
     /// keep a token that they cannot use, and then an account is lost.
     pub(super) async fn connect(&self, server: &Server, account: &str) -> Result<System<'_>, Failure> {
         let connected = server.connect(Admission::Creds(&self.creds.0)).await;
-        let client = connected.map_err(|failure| Failure::Unavailable(format!("by system_creds: {failure}")))?;
-        let system = System { client, operator: &self.operator };
+        let connection = connected.map_err(|failure| Failure::Unavailable(format!("by system_creds: {failure}")))?;
+        let system = System { connection, operator: &self.operator };
         system.require(account).await?;
         Ok(system)
     }
@@ -50,8 +53,8 @@ impl System<'_> {
     /// What the account's token says, if the server knows the account.
     pub(super) async fn find(&self, account: &str) -> Result<Option<Value>, Failure> {
         let subject = format!("$SYS.REQ.ACCOUNT.{account}.CLAIMS.LOOKUP");
-        let token = self.client.request(subject, "".into()).await?;
-        let claims: Option<Value> = std::str::from_utf8(&token.payload).ok().and_then(token::decode);
+        let token = self.request(subject, String::new()).await?;
+        let claims: Option<Value> = std::str::from_utf8(&token).ok().and_then(token::decode);
         Ok(claims.filter(|claims| claims["sub"] == account && claims["nats"].is_object()))
     }
 
@@ -112,7 +115,7 @@ impl System<'_> {
 
     /// Whether the server has `JetStream`.
     pub(super) async fn has_streams(&self) -> Result<bool, Failure> {
-        let server = self.client.server_info().server_id;
+        let server = self.connection.server_id();
         let answer = self.ask(&format!("$SYS.REQ.SERVER.{server}.JSZ"), String::new()).await?;
         Ok(answer["data"].is_object() && answer["data"]["disabled"] != true)
     }
@@ -131,8 +134,15 @@ impl System<'_> {
     }
 
     async fn ask(&self, subject: &str, payload: String) -> Result<Value, Failure> {
-        let answer = self.client.request(subject.to_owned(), payload.into()).await?;
-        Ok(serde_json::from_slice(&answer.payload).unwrap_or_default())
+        let answer = self.request(subject.to_owned(), payload).await?;
+        Ok(serde_json::from_slice(&answer).unwrap_or_default())
+    }
+
+    async fn request(&self, subject: String, payload: String) -> Result<Vec<u8>, Failure> {
+        let answer = self.connection.request(subject, payload).await;
+        let answer = answer.map_err(|why| Failure::Unavailable(format!("the account: {why}")))?;
+        let answer = answer.ok_or_else(|| Failure::Refused(NO_CHANGES.to_owned()))?;
+        Ok(answer.payload.into())
     }
 }
 
@@ -155,15 +165,4 @@ fn revoking(mut claims: Value, users: &[User]) -> Value {
         }
     }
     claims
-}
-
-impl From<RequestError> for Failure {
-    fn from(error: RequestError) -> Self {
-        if error.kind() == RequestErrorKind::NoResponders {
-            let needs = "it takes no changes of accounts: that needs system_creds of a user of the system account, and a resolver \
-                         of type full";
-            return Self::Refused(needs.to_owned());
-        }
-        Self::Unavailable(format!("the account: {error}"))
-    }
 }

@@ -2,8 +2,11 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use async_nats::{Client, ConnectError, ConnectErrorKind, ConnectOptions, ServerAddr};
-use tokio::time::timeout;
+use async_nats::{
+    Client, ConnectError, ConnectErrorKind, ConnectOptions, Event, Message, RequestError, RequestErrorKind,
+    ServerAddr,
+};
+use tokio::{sync::watch, time::timeout};
 
 use crate::backing::service::Failure;
 
@@ -27,9 +30,37 @@ pub(super) struct Server {
     pub(super) authorities: Option<PathBuf>,
 }
 
+/// A connection, which ends when it is dropped.
+pub(super) struct Connection {
+    client: Client,
+    /// Whether it was lost. The client makes another by itself, on which the answers to what was asked before do not come.
+    lost: watch::Receiver<bool>,
+}
+
+impl Connection {
+    /// What is answered; nothing where nobody answers for that subject. The error says why it is not known.
+    pub(super) async fn request(&self, subject: String, payload: String) -> Result<Option<Message>, String> {
+        let mut lost = self.lost.clone();
+        let answer: Result<_, RequestError> = tokio::select! {
+            answer = self.client.request(subject, payload.into()) => answer,
+            _ = lost.wait_for(|lost| *lost) => return Err("the connection was lost".to_owned()),
+        };
+        match answer {
+            Ok(answer) => Ok(Some(answer)),
+            Err(error) if error.kind() == RequestErrorKind::NoResponders => Ok(None),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    /// Id of the server that it was made to.
+    pub(super) fn server_id(&self) -> String {
+        self.client.server_info().server_id
+    }
+}
+
 impl Server {
-    /// A connection, which ends when the client is dropped.
-    pub(super) async fn connect(&self, admission: Admission<'_>) -> Result<Client, Failure> {
+    /// A connection of the registrar's.
+    pub(super) async fn connect(&self, admission: Admission<'_>) -> Result<Connection, Failure> {
         self.attempt(admission).await?.map_err(|error| Failure::Unavailable(explained(&error)))
     }
 
@@ -42,8 +73,17 @@ impl Server {
         }
     }
 
-    async fn attempt(&self, admission: Admission<'_>) -> Result<Result<Client, ConnectError>, Failure> {
-        let mut options = ConnectOptions::new().name(NAME).connection_timeout(CONNECT).ignore_discovered_servers();
+    async fn attempt(&self, admission: Admission<'_>) -> Result<Result<Connection, ConnectError>, Failure> {
+        let (teller, lost) = watch::channel(false);
+        let mut options =
+            ConnectOptions::new().name(NAME).connection_timeout(CONNECT).ignore_discovered_servers().event_callback(
+                move |event| {
+                    if event == Event::Disconnected {
+                        teller.send_replace(true);
+                    }
+                    std::future::ready(())
+                },
+            );
         if let Some(authorities) = &self.authorities {
             options = options.add_root_certificates(authorities.clone());
         }
@@ -56,7 +96,8 @@ impl Server {
             }
         };
         let late = |_| Failure::Unavailable(format!("it did not answer within {} s", CONNECT.as_secs()));
-        timeout(CONNECT, options.connect(self.address.clone())).await.map_err(late)
+        let connected = timeout(CONNECT, options.connect(self.address.clone())).await.map_err(late)?;
+        Ok(connected.map(|client| Connection { client, lost }))
     }
 }
 

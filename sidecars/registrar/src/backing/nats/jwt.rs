@@ -100,6 +100,11 @@ pub(super) fn inbox_prefix(tenant: &Tenant) -> String {
     format!("_INBOX.{}.{}", tenant.enclave, tenant.tentacle)
 }
 
+/// All that it publishes and subscribes to in an account that it shares.
+pub(super) fn own(tenant: &Tenant) -> [String; 2] {
+    [subjects(tenant), format!("{}.>", inbox_prefix(tenant))]
+}
+
 impl Signer {
     /// A credential that is good for the tentacle's own subjects, until `expires`. It replaces these users of the account that
     /// tentacles share.
@@ -144,7 +149,7 @@ impl Signer {
     }
 
     fn tentacles(&self, tenant: &Tenant) -> Rights {
-        let own = Subjects::only([subjects(tenant), format!("{}.>", inbox_prefix(tenant))]);
+        let own = Subjects::only(own(tenant));
         let mut publish = own.clone();
         if self.streams {
             publish.allow.extend(STREAMS.map(str::to_owned));
@@ -196,7 +201,8 @@ impl Subjects {
 impl Credential {
     /// It as a credentials file.
     pub(super) fn creds(&self) -> String {
-        creds_file(&self.jwt, &self.seed)
+        let part = |[begin, end]: [&str; 2], text: &str| format!("{begin}\n{text}\n{end}\n");
+        format!("{}\n{}", part(JWT, &self.jwt), part(SEED, &self.seed))
     }
 
     /// Public key of the account that it is for.
@@ -254,12 +260,6 @@ pub(super) fn is_signed_by_one(creds: &str, keys: &BTreeSet<String>) -> bool {
 fn part(creds: &str, [begin, end]: [&str; 2]) -> Option<String> {
     let (_, rest) = creds.split_once(begin)?;
     Some(rest.split_once(end)?.0.trim().to_owned())
-}
-
-/// A credentials file.
-pub(super) fn creds_file(jwt: &str, seed: &str) -> String {
-    let part = |[begin, end]: [&str; 2], text: &str| format!("{begin}\n{text}\n{end}\n");
-    format!("{}\n{}", part(JWT, jwt), part(SEED, seed))
 }
 
 pub(super) fn at(second: i64) -> DateTime<Utc> {

@@ -19,9 +19,9 @@ mod token;
 
 use std::fmt;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use futures::future::{BoxFuture, FutureExt as _};
-use serde_json::{Value, json};
+use serde_json::json;
 use tentacular_cluster::Cluster;
 use tentacular_contract::backing::{Isolation, Service};
 use tokio::sync::Mutex;
@@ -29,11 +29,12 @@ use tokio::sync::Mutex;
 pub(super) use self::settings::NatsArgs;
 use self::{
     connect::{Admission, Server},
-    jwt::{inbox_prefix, subjects},
+    jwt::{Credential, Signer, inbox_prefix, subjects},
     settings::{Mode, Settings},
     spiffe::Spiffe,
 };
 use super::{
+    network::Whereabouts,
     service::{Backend, Failure, Holder, Kept, in_time},
     share::{Endpoint, Fields, Share},
     tenant::Tenant,
@@ -114,52 +115,17 @@ impl Nats {
     ) -> Result<Share, Failure> {
         let Settings { server, mode } = self.settings()?;
         let (creds, times) = (current.get("creds").map(String::as_str), (now, self.args.lifetime()));
+        let whereabouts = self.args.whereabouts();
         let (credential, fresh) = match mode {
             Mode::Token(token) => {
                 server.connect(Admission::Token(&token.0)).await?;
-                return Ok(self.share(tenant, &server, &[("token", token.0)], false));
+                return Ok(share(tenant, &server, whereabouts, ("token", [("token", token.0)]), false));
             }
             Mode::Shared(shared) => shared.find(&server, (tenant, creds), renew, times).await?,
             Mode::Accounts(accounts) => accounts.find(&server, (tenant, creds), renew, times).await?,
         };
-        let prefix = inbox_prefix(tenant);
-        Ok(self.share(tenant, &server, &[("creds", credential.creds()), ("inbox_prefix", prefix)], fresh))
-    }
-
-    /// What the tentacle is told, these fields of its credential among it.
-    fn share(
-        &self,
-        tenant: &Tenant,
-        Server { address, .. }: &Server,
-        credential: &[(&str, String)],
-        fresh: bool,
-    ) -> Share {
-        let (host, port, subject) = (address.host().to_owned(), address.port(), subjects(tenant));
-        let by_token = credential.iter().any(|(name, _)| *name == "token");
-        // A client is told the token beside the URL, and reads its user from a creds file.
-        let (method, secret) =
-            if by_token { ("token", "tentacular-nats.url") } else { ("jwt", "tentacular-nats.creds") };
-        let common = [
-            ("protocol", Service::Nats.protocol().to_owned()),
-            ("url", address.as_url_str().to_owned()),
-            ("subject_prefix", subject.clone()),
-            ("auth_method", method.to_owned()),
-        ];
-        let fields = common.iter().chain(credential).map(|(name, value)| ((*name).to_owned(), value.clone()));
-        let contract: Vec<(_, Value)> = vec![
-            ("host", json!(host)),
-            ("port", json!(port.to_string())),
-            ("subject", json!(subject)),
-            ("auth", json!({ "type": method, "secret": secret })),
-        ];
-        Share {
-            service: Service::Nats,
-            endpoint: Endpoint { host, port },
-            whereabouts: self.args.whereabouts(),
-            fields: fields.collect(),
-            contract,
-            fresh,
-        }
+        let credential = [("creds", credential.creds()), ("inbox_prefix", inbox_prefix(tenant))];
+        Ok(share(tenant, &server, whereabouts, ("jwt", credential), fresh))
     }
 
     async fn make(&self, tenant: &Tenant, share: &Share, now: DateTime<Utc>) -> Result<(), Failure> {
@@ -203,11 +169,55 @@ impl Nats {
         let Settings { server, mode } = self.settings()?;
         match mode {
             Mode::Accounts(accounts) => accounts.holders(&server).await,
-            Mode::Token(_) | Mode::Shared(_) => {
-                Err(Failure::Refused("it keeps no record of who has something of it".to_owned()))
-            }
+            Mode::Token(_) | Mode::Shared(_) => Err(Failure::no_record()),
         }
     }
+}
+
+/// What a tentacle is told of the server: by which method it is admitted there, with these fields of its credential.
+fn share<const N: usize>(
+    tenant: &Tenant,
+    Server { address, .. }: &Server,
+    whereabouts: Whereabouts,
+    (method, credential): (&str, [(&str, String); N]),
+    fresh: bool,
+) -> Share {
+    let (host, port, subject) = (address.host().to_owned(), address.port(), subjects(tenant));
+    // A client reads its user from a creds file; of all else it is told beside the URL.
+    let secret = if method == "jwt" { "tentacular-nats.creds" } else { "tentacular-nats.url" };
+    let common = [
+        ("protocol", Service::Nats.protocol().to_owned()),
+        ("url", address.as_url_str().to_owned()),
+        ("subject_prefix", subject.clone()),
+        ("auth_method", method.to_owned()),
+    ];
+    let contract = vec![
+        ("host", json!(host)),
+        ("port", json!(port.to_string())),
+        ("subject", json!(subject)),
+        ("auth", json!({ "type": method, "secret": secret })),
+    ];
+    Share {
+        service: Service::Nats,
+        endpoint: Endpoint { host, port },
+        whereabouts,
+        fields: common.into_iter().chain(credential).map(|(name, value)| (name.to_owned(), value)).collect(),
+        contract,
+        fresh,
+    }
+}
+
+/// Whether a tentacle's credential needs no other in its place: it says what one that is made now would, it lasts, and the server
+/// admits it.
+async fn is_good(
+    server: &Server,
+    signer: &Signer,
+    (tenant, known): (&Tenant, &Credential),
+    (now, lifetime): (DateTime<Utc>, TimeDelta),
+) -> Result<bool, Failure> {
+    Ok(signer.is_current(tenant, known)
+        && known.lasts(lifetime, now)
+        && server.admits(Admission::Creds(&known.creds())).await?)
 }
 
 impl Backend for Nats {

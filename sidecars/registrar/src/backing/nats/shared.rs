@@ -5,6 +5,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::{
     REGISTRAR,
     connect::{Admission, Server},
+    is_good,
     jwt::{Credential, Signer},
 };
 use crate::backing::{service::Failure, tenant::Tenant};
@@ -32,12 +33,7 @@ impl Shared {
         self.probe(server, now).await?;
         let signer = &self.signer;
         match creds.and_then(|creds| signer.read(tenant, creds)) {
-            Some(known)
-                if !renew
-                    && signer.is_current(tenant, &known)
-                    && known.lasts(lifetime, now)
-                    && server.admits(Admission::Creds(&known.creds())).await? =>
-            {
+            Some(known) if !renew && is_good(server, signer, (tenant, &known), (now, lifetime)).await? => {
                 Ok((known, false))
             }
             known => {

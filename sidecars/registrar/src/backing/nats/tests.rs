@@ -73,7 +73,7 @@ fn with_accounts(server: &services::Nats, further: &[&str]) -> Nats {
     let system = operator.system_user().unwrap();
     let authority = [
         format!("--nats-operator-key={}", operator.operator_seed().unwrap()),
-        format!("--nats-system-creds={}", jwt::creds_file(&system.jwt, &system.seed)),
+        format!("--nats-system-creds={}", system.creds()),
     ];
     let further = further.iter().map(|argument| (*argument).to_owned());
     of(server, &authority.into_iter().chain(further).collect::<Vec<_>>())

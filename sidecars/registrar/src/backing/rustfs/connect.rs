@@ -8,7 +8,7 @@ use aws_sdk_s3::{
     error::{DisplayErrorContext, ProvideErrorMetadata, SdkError},
 };
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode};
-use reqwest::{Url, redirect::Policy};
+use reqwest::{Url, redirect::Policy, retry};
 use rustls::RootCertStore;
 use tentacular_process::trust;
 
@@ -19,7 +19,7 @@ use crate::backing::service::Failure;
 const CONNECT: Duration = Duration::from_secs(5);
 /// Longest wait for the answer to one request.
 const ANSWER: Duration = Duration::from_secs(15);
-/// Attempts at a request, with a pause between them that grows.
+/// Attempts at a request.
 const ATTEMPTS: u32 = 3;
 
 /// What the refusals of a key say that could be right again later: an administrator's that is being changed, or a clock's fault.
@@ -30,6 +30,15 @@ pub(super) struct Connections {
     data: SharedHttpClient,
     /// For the admin API.
     pub(super) admin: reqwest::Client,
+}
+
+/// The server's, whichever that is by the settings.
+struct AnyHost;
+
+impl PartialEq<&str> for AnyHost {
+    fn eq(&self, _: &&str) -> bool {
+        true
+    }
 }
 
 impl Connections {
@@ -51,10 +60,17 @@ impl Connections {
             .tls_provider(Provider::Rustls(CryptoMode::Ring))
             .tls_context(context)
             .build_https();
+        // All that is asked may be asked twice. A connection that was kept may end just as it is used again.
+        let again = retry::for_host(AnyHost).no_budget().max_retries_per_request(ATTEMPTS - 1);
+        let again = again.classify_fn(|answer| match answer.error() {
+            Some(_) => answer.retryable(),
+            None => answer.success(),
+        });
         let admin = reqwest::Client::builder()
             .tls_backend_preconfigured(trust::client_config(roots)?)
             .no_proxy()
             .redirect(Policy::none())
+            .retry(again)
             .connect_timeout(CONNECT)
             .timeout(ANSWER)
             .build()?;

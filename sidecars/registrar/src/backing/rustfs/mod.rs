@@ -19,10 +19,7 @@ use aws_sdk_s3::error::ProvideErrorMetadata as _;
 use futures::future::{BoxFuture, FutureExt as _};
 use serde_json::json;
 use tentacular_contract::backing::{Isolation, Service};
-use tokio::{
-    sync::{OnceCell, Semaphore, SemaphorePermit},
-    time::sleep,
-};
+use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
 
 pub(super) use self::settings::RustfsArgs;
 use self::{
@@ -33,7 +30,7 @@ use self::{
     settings::{AccountsArg, Key, Server},
 };
 use super::{
-    service::{Backend, Failure, Holder, Kept, in_time},
+    service::{Backend, Failure, Holder, Kept, ask_again, in_time},
     setting::Password,
     share::{Endpoint, Fields, Share},
     tenant::Tenant,
@@ -41,8 +38,8 @@ use super::{
 
 /// Calls at once: the server has others to serve.
 const AT_ONCE: usize = 4;
-/// Pause before a key that was just made is tried again: some servers take a while to know it.
-const KNOWN: Duration = Duration::from_secs(1);
+/// How often a key that was just made is tried, and the pause in between: some servers take a while to know it.
+const KNOWN: (usize, Duration) = (30, Duration::from_secs(1));
 
 /// An S3 server that tentacles have prefixes in.
 pub(super) struct Rustfs {
@@ -162,8 +159,9 @@ impl Session<'_> {
         let key = Key { id: field("access_key"), secret: Password(field("secret_key")) };
         let accounts = self.accounts().await?;
         let key = accounts.register(tenant, &self.server.bucket, key, share.fresh).await?;
-        while share.fresh && !self.admits(&key, share.field("prefix")).await? {
-            sleep(KNOWN).await;
+        let admitted = || async { Ok(self.admits(&key, share.field("prefix")).await?.then_some(())) };
+        if share.fresh && ask_again(KNOWN, admitted).await?.is_none() {
+            return Err(Failure::Unavailable(format!("it does not admit the key that it just gave {tenant} yet")));
         }
         share.fields.extend([("access_key".to_owned(), key.id), ("secret_key".to_owned(), key.secret.0)]);
         Ok(())

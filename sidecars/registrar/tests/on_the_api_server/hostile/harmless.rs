@@ -1,7 +1,5 @@
 //! What looks hostile and is harmless, and what is not hostile at all.
 
-use std::time::{Duration, Instant};
-
 use futures::future::join_all;
 use k8s_openapi::api::{apps::v1::Deployment, core::v1::Pod};
 use serde_json::{Value, json};
@@ -11,7 +9,7 @@ use tentacular_contract::Caller;
 use super::{claim, ingress, inhabit, own, pod, policy, service, standing, with};
 use crate::{
     applying::{call, config_map, deployment},
-    world::{INGRESS_DOMAIN, World, person},
+    world::{INGRESS_DOMAIN, World, person, until},
 };
 
 #[tokio::test]
@@ -123,11 +121,8 @@ async fn pods_of_an_older_server_without_the_release_label_are_still_their_tenta
         json!({ "allowPrivilegeEscalation": false, "capabilities": { "drop": ["ALL"] } });
     world.admin.namespaced::<Deployment>(&enclave).create(&serde_json::from_value(older).unwrap()).await.unwrap();
     let pods = world.admin.namespaced::<Pod>(&enclave);
-    let deadline = Instant::now() + Duration::from_mins(1);
-    while pods.list(&Selector::labels("app=thief,!tentacular.io/release")).await.unwrap().is_empty() {
-        assert!(Instant::now() < deadline, "there is no pod");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    let of_it = Selector::labels("app=thief,!tentacular.io/release");
+    until("there is a pod", async || pods.list(&of_it).await.unwrap().pop()).await;
     let manifests = with(service("thief", &json!({ "selector": { "app": "thief" }, "ports": [{ "port": 80 }] })));
     let applied = world.call(&Caller::Bearer, "wf_apply", call(&enclave, "thief", &manifests)).await.unwrap();
     assert_eq!((&applied["created"], &applied["updated"]), (&json!(1), &json!(1)), "{applied}");

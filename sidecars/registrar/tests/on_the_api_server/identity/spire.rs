@@ -130,7 +130,7 @@ async fn narrowed(thief: &Cluster, admin: &Cluster) {
     };
     let object = |value: Value| serde_json::from_value::<Object>(value).unwrap();
     let tried = identities(thief).dry_run(true);
-    until("the policy is not in force", async || match tried.create(&object(good("mine"))).await {
+    until("the policy is in force", async || match tried.create(&object(good("mine"))).await {
         Err(Error::Forbidden { message, .. }) if message.contains("'tentacular-identities'") => Some(()),
         _ => None,
     })
@@ -208,8 +208,13 @@ async fn with_spire(world: &World, enclave: &str) {
     assert_eq!(identities(&world.admin).get(&taken).await.unwrap().unwrap().data["spec"], theirs["spec"]);
 
     let plain = call(enclave, "plain", &workflow().replace("tentacular-nats", "other"));
-    world.call(&person("rob@x.io"), "wf_apply", plain).await.unwrap();
-    assert!(identities(&world.admin).get(&format!("tentacular.{enclave}.plain")).await.unwrap().is_none());
+    let name = format!("tentacular.{enclave}.plain");
+    let asking = call(enclave, "plain", &workflow());
+    // Also one that asks for no service any more.
+    for (arguments, has) in [(&plain, false), (&asking, true), (&plain, false)] {
+        let applied = world.call(&person("rob@x.io"), "wf_apply", arguments.clone()).await.unwrap();
+        assert_eq!(identities(&world.admin).get(&name).await.unwrap().is_some(), has, "{applied}");
+    }
 }
 
 async fn goes_with_the_tentacle(world: &World, enclave: &str) {
@@ -228,7 +233,7 @@ async fn goes_with_the_tentacle(world: &World, enclave: &str) {
     assert!(identities(&world.admin).get(&name).await.unwrap().is_some());
     let gone = world.call(&Caller::Bearer, "enclave_deprovision", json!({ "name": enclave })).await.unwrap();
     assert_eq!(gone["deleted"], true, "{gone}");
-    until("the identity outlives its enclave", async || {
+    until("the identity goes with its enclave", async || {
         identities(&world.admin).get(&name).await.unwrap().is_none().then_some(())
     })
     .await;

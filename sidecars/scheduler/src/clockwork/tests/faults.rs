@@ -6,12 +6,17 @@ use tentacular_contract::{
     TentacleName,
     cron::{self, Splits},
 };
+use tentacular_test_harness::fault_proxy::{Call, Fault};
 use tokio::sync::Mutex;
 
-use super::world::{TestClock, World, time};
+use super::{
+    outside::{TestClock, time},
+    world::{LONG, World},
+};
 use crate::{
+    clock::Clock as _,
     clockwork::{
-        Clock as _, Looks, Place, Timetable,
+        Looks, Place, Timetable,
         kept::{Kept, Seen, Since},
     },
     ledger::{Claim, Firing, Ledgers, ScheduleId},
@@ -39,14 +44,18 @@ async fn after_a_minute_without_the_api_server_it_goes_on_where_it_was() {
     }
     assert_eq!(world.runs("report").await, ["claimed 10 12:01"]);
     world.proxy.set_up(true).await.unwrap();
-    // What fails at first is tried again after some seconds.
+    // What fails at first is tried again after some seconds, which are to pass before the next instant.
     let goes_on = async {
-        for second in 0..50 {
-            world.clock.set(&format!("03-10T12:02:{second:02}"));
+        for tenth in 0..590 {
+            world.clock.set(&format!("03-10T12:02:{:02}.{}", tenth / 10, tenth % 10));
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     };
-    tokio::join!(goes_on, world.until("report", &["succeeded 10 12:02", "succeeded 10 12:01"]));
+    let wanted = ["succeeded 10 12:02", "succeeded 10 12:01"];
+    tokio::select! {
+        () = world.until("report", &wanted) => {}
+        () = goes_on => world.until("report", &wanted).await,
+    }
     assert_eq!(world.engine.calls("report").len(), 2);
     scheduler.stop().await;
 }
@@ -82,6 +91,43 @@ async fn one_that_stood_still_and_believes_to_lead_fires_nothing_after_another_a
     let terms: Vec<_> = held.book().runs().filter_map(|run| run.term).collect();
     assert_eq!(terms, [6, 6, 5]);
     new.abort();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn beside_a_run_that_a_leader_still_ends_the_next_fires_nothing_that_is_to_run_alone() {
+    let world = World::new('e', "03-10T12:00:00").await;
+    world.apply("report", &MINUTELY).await;
+    let one = world.start().await;
+    world.until_at("report", "* * * * *", "03-10T12:00:00").await;
+    world.engine.hold(true);
+    world.clock.set("03-10T12:01:00");
+    world.until("report", &["claimed 10 12:01"]).await;
+    let ending = tokio::spawn(one.stop());
+    let other = world.start().await;
+    other.leads(&world).await;
+    world.clock.set("03-10T12:02:00");
+    let skipped = "skipped 10 12:02 1 before";
+    world.until("report", &[skipped, "claimed 10 12:01"]).await;
+    world.engine.hold(false);
+    world.until("report", &[skipped, "succeeded 10 12:01"]).await;
+    ending.await.unwrap();
+    world.clock.set("03-10T12:03:00");
+    world.until("report", &["succeeded 10 12:03", skipped, "succeeded 10 12:01"]).await;
+    assert_eq!(world.engine.calls("report").len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_put_off_by_a_clock_that_was_ahead_is_due_when_it_is_set_right() {
+    let world = World::new('g', "03-10T12:00:00").await;
+    world.apply("report", &MINUTELY).await;
+    let _scheduler = world.start().await;
+    world.until_at("report", "* * * * *", "03-10T12:00:00").await;
+    let writes = |call: &Call| call.is_write() && call.resource() == "configmaps";
+    world.proxy.fail(0..1, writes, Fault::Status(403, None));
+    world.clock.set("03-11T12:00:30");
+    tokio::time::timeout(LONG, world.proxy.until(|call| call.struck)).await.expect("it is looked at");
+    world.clock.set("03-10T12:01:00");
+    world.until("report", &["succeeded 10 12:01"]).await;
 }
 
 /// The claim of an hourly schedule for noon, as a leader leaves it that was killed.
@@ -149,8 +195,8 @@ async fn what_an_earlier_tentacle_of_the_name_left_open_is_not_made_again_by_one
         let kept = Arc::new(Kept::new(place, 1, seen, timetable, Arc::new(Mutex::new(held)), since));
         let lead = scheduler.forged(2);
         lead.look_after(&kept).await;
-        lead.tracker.close();
-        lead.tracker.wait().await;
+        lead.runs.tasks.close();
+        lead.runs.tasks.wait().await;
         assert_eq!(world.engine.calls("report").len(), calls, "{begins:?}");
     }
 }

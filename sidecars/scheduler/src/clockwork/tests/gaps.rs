@@ -72,6 +72,33 @@ async fn what_fell_into_a_freeze_is_skipped_for_that_and_nothing_is_made_up_for(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tentacle_that_is_made_again_after_a_freeze_was_not_frozen() {
+    let world = World::new('f', "03-10T12:00:00").await;
+    let minutely = [("cron-schedule", "* * * * *")];
+    world.apply("report", &minutely).await;
+    let _scheduler = world.start().await;
+    world.until_at("report", "* * * * *", "03-10T12:00:00").await;
+    world.clock.set("03-10T12:01:00");
+    world.until("report", &["succeeded 10 12:01"]).await;
+
+    for (number, frozen) in [(2, true), (3, false)] {
+        world.freeze(frozen).await;
+        // When a later change is taken up, so is this.
+        let other = format!("{}-{number}", world.enclave).parse().unwrap();
+        world.make_enclave(&other).await;
+        world.apply_in(&other, "canary", &[("cron-schedule", "@yearly")]).await;
+        world.until_at_in(&other, "canary", "@yearly", "03-10T12:01:00").await;
+        if frozen {
+            world.remove("report").await;
+        }
+    }
+    world.clock.set("03-10T12:10:30");
+    world.apply("report", &minutely).await;
+    world.until_at("report", "* * * * *", "03-10T12:10:30").await;
+    assert_eq!(world.runs("report").await, ["succeeded 10 12:01"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_clock_that_is_set_forward_and_back_fires_no_instant_twice() {
     let world = World::new('y', "03-10T12:00:00").await;
     world.apply("report", &[("cron-schedule", "* * * * *")]).await;

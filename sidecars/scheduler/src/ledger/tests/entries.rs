@@ -66,6 +66,25 @@ fn an_instant_that_is_to_run_alone_waits_for_no_other_than_a_call_that_goes_on()
 }
 
 #[test]
+fn a_run_that_is_handed_over_counts_until_its_end_or_its_deadline_whoever_leads() {
+    let mut alone = firing(1, 10, 2);
+    alone.firing.as_mut().expect("a firing").alone = true;
+    let book = Written::new().then(|book| book.claim(&firing(1, 0, 1))).book;
+    assert!(book.claim(&alone).is_ok(), "of its own runs the leader knows");
+    let change = book.hand_over(id_of(1, 0));
+    let book = Written { book }.then(|_| Ok::<_, Refused>(change)).book;
+    assert_eq!(book.interrupt(2, at(599)), Ok(Change::default()));
+    assert_eq!(book.claim(&alone), Err(Refused::Overlap));
+    assert_eq!(book.hand_over(id_of(1, 0)), Change::default(), "once");
+    let late = Written { book: book.clone() }.then(|book| book.interrupt(2, at(600))).book;
+    assert_eq!(run(&late, id_of(1, 0)).state, State::Interrupted);
+    let ended = Written { book }.then(|book| book.finish(id_of(1, 0), &ended(true, 9))).book;
+    assert!(ended.claim(&alone).is_ok());
+    assert_eq!(ended.hand_over(id_of(1, 0)), Change::default(), "it goes on no more");
+    assert_eq!(ended.hand_over(id_of(1, 5)), Change::default(), "it is not there");
+}
+
+#[test]
 fn a_call_is_claimed_and_ends() {
     let book = Written::new().then(|book| book.claim(&called(1, 0))).book;
     assert_eq!(book.claim(&called(1, 5)), Err(Refused::Taken));

@@ -12,6 +12,7 @@ enum Step {
     Claim { schedule: u64, instant: i64, term: Term, again: bool },
     Call { number: u64, now: i64 },
     Finish { run: RunId, success: bool },
+    HandOver { run: RunId },
     Skip { schedule: u64, first: i64, more: i64, reason: &'static str, term: Term },
     Since { schedule: u64, instant: i64, term: Term },
     Interrupt { term: Term, now: i64 },
@@ -28,7 +29,8 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (schedule.clone(), instant.clone(), term.clone(), any::<bool>())
             .prop_map(|(schedule, instant, term, again)| Step::Claim { schedule, instant, term, again }),
         1 => (900_u64..905, instant.clone()).prop_map(|(number, now)| Step::Call { number, now }),
-        4 => (run, any::<bool>()).prop_map(|(run, success)| Step::Finish { run, success }),
+        4 => (run.clone(), any::<bool>()).prop_map(|(run, success)| Step::Finish { run, success }),
+        1 => run.prop_map(|run| Step::HandOver { run }),
         3 => (schedule.clone(), instant.clone(), 0_i64..3, reason, term.clone())
             .prop_map(|(schedule, first, more, reason, term)| Step::Skip { schedule, first, more, reason, term }),
         1 => (schedule, instant, term.clone())
@@ -43,6 +45,7 @@ fn judge(book: &Book, step: &Step) -> Result<Change, Refused> {
         Step::Claim { schedule, instant, term, again: true } => book.claim(&again(firing(schedule, instant, term))),
         Step::Call { number, now } => book.claim(&called(number, now)),
         Step::Finish { run, success } => book.finish(run, &ended(success, 50)),
+        Step::HandOver { run } => Ok(book.hand_over(run)),
         Step::Skip { schedule, first, more, reason, term } => {
             book.skip(&skip(schedule, first, first + more, reason, term))
         }
@@ -107,6 +110,11 @@ impl Model {
                     return false;
                 }
                 known.state = ended;
+            }
+            Step::HandOver { run } => {
+                if let Some(known) = self.runs.get_mut(&run).filter(|known| known.state == State::Claimed) {
+                    known.term = None;
+                }
             }
             Step::Skip { schedule, first, .. } if !is_newer(self, &schedule, first) => return false,
             Step::Skip { schedule, first, more, reason, term } => {

@@ -3,11 +3,11 @@
 
 use std::time::Duration;
 
-use chrono::TimeDelta;
 use tokio::time::timeout;
 
 use crate::{
-    ledger::{Book, Change, ChangeError, Claim, Held, Ledgers, Outcome, Refused, Time},
+    clock::Time,
+    ledger::{Book, Change, ChangeError, Claim, Held, Ledgers, Outcome, Refused, deadline},
     run::Run,
 };
 
@@ -17,8 +17,6 @@ const CLAIM_ATTEMPTS: Duration = Duration::from_secs(2);
 /// How long an answer waits for the outcome to be written, and how long that is tried in any case.
 const ANSWER: Duration = Duration::from_secs(5);
 const OUTCOME_ATTEMPTS: Duration = Duration::from_mins(5);
-/// What a run has beyond its limit before it counts as interrupted.
-const MARGIN: Duration = Duration::from_secs(30);
 
 /// A run's entry in the ledger of its tentacle.
 #[derive(Debug)]
@@ -32,8 +30,7 @@ impl Entry {
     /// Claims a run that begins at `at`.
     pub(super) async fn claim(ledgers: &Ledgers, run: &Run, by: &str, at: Time) -> Self {
         let held = Ledgers::unread(&run.enclave, &run.tentacle);
-        let deadline = at + TimeDelta::from_std(run.limit + MARGIN).unwrap_or_default();
-        let claim = Claim { id: run.id, at, deadline, by: by.to_owned(), firing: None };
+        let claim = Claim { id: run.id, at, deadline: deadline(at, run.limit), by: by.to_owned(), firing: None };
         let mut entry = Self { ledgers: ledgers.clone(), held, claim };
         let problem = match timeout(CLAIM, entry.write_claim(CLAIM_ATTEMPTS)).await {
             Ok(Ok(())) => return entry,

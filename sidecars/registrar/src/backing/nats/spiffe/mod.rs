@@ -10,7 +10,6 @@ mod settings;
 mod syntax;
 
 use futures::future::{BoxFuture, FutureExt as _};
-use serde_json::json;
 use tentacular_cluster::Cluster;
 use tentacular_contract::backing::{Isolation, Service};
 
@@ -18,12 +17,13 @@ pub(crate) use self::settings::SpiffeArgs;
 use self::{entries::Entries, greeting::asks_for_certificates};
 use super::{
     connect::Server,
-    jwt::{inbox_prefix, subjects},
+    jwt::{inbox_prefix, own},
     settings::NatsArgs,
+    share,
 };
 use crate::backing::{
     service::{Backend, Failure, Holder, Kept, in_time},
-    share::{Endpoint, Fields, Share},
+    share::{Fields, Share},
     tenant::Tenant,
 };
 
@@ -63,32 +63,8 @@ impl Spiffe {
         asks_for_certificates(&server).await?;
         // A file that the entry cannot be written to speaks against the tentacle before anything of it is applied.
         self.entries.read(|file| document::with(file, &tenant.principal(), &own(tenant)).map(drop)).await?;
-        Ok(self.share(tenant, &server))
-    }
-
-    fn share(&self, tenant: &Tenant, Server { address, .. }: &Server) -> Share {
-        let (host, port, subject) = (address.host().to_owned(), address.port(), subjects(tenant));
-        let fields = [
-            ("protocol", Service::Nats.protocol().to_owned()),
-            ("url", address.as_url_str().to_owned()),
-            ("subject_prefix", subject.clone()),
-            ("auth_method", "spiffe".to_owned()),
-            ("inbox_prefix", inbox_prefix(tenant)),
-        ];
-        let contract = vec![
-            ("host", json!(host)),
-            ("port", json!(port.to_string())),
-            ("subject", json!(subject)),
-            ("auth", json!({ "type": "spiffe", "secret": "tentacular-nats.url" })),
-        ];
-        Share {
-            service: Service::Nats,
-            endpoint: Endpoint { host, port },
-            whereabouts: self.args.whereabouts(),
-            fields: fields.map(|(name, value)| (name.to_owned(), value)).into(),
-            contract,
-            fresh: false,
-        }
+        let credential = [("inbox_prefix", inbox_prefix(tenant))];
+        Ok(share(tenant, &server, self.args.whereabouts(), ("spiffe", credential), false))
     }
 
     async fn admit(&self, tenant: &Tenant) -> Result<(), Failure> {
@@ -107,11 +83,6 @@ impl Spiffe {
         };
         self.entries.read(|file| Ok(document::users(file)?.into_iter().filter_map(holder).collect())).await
     }
-}
-
-/// What the tentacle publishes and subscribes to.
-fn own(tenant: &Tenant) -> [String; 2] {
-    [subjects(tenant), format!("{}.>", inbox_prefix(tenant))]
 }
 
 impl Backend for Spiffe {

@@ -21,14 +21,13 @@ async fn a_server_that_was_away_is_used_again() {
     let Some(mut world) = World::start().await else { return };
     let tenant = tenant("team-a", "report");
     let share = world.given(&tenant, &Fields::new()).await;
-    let renewed = world.nats.offer(&tenant, &share.fields, true).await.unwrap();
+    let mut renewed = world.nats.offer(&tenant, &share.fields, true).await.unwrap();
+    assert!(renewed.fresh);
     world.server.server.kill().await.unwrap();
     let why = unavailable(world.nats.probe().await);
     assert!(why.contains("refused"), "{why}");
     unavailable(world.nats.offer(&tenant, &share.fields, false).await);
-    let mut unmade = world.nats.share(&tenant, &world.nats.settings().unwrap().server, &[], true);
-    unmade.fields.clone_from(&renewed.fields);
-    unavailable(world.nats.register(&tenant, &mut unmade).await);
+    unavailable(world.nats.register(&tenant, &mut renewed).await);
     unavailable(world.nats.revoke(&tenant, &renewed).await);
     unavailable(world.nats.holders().await);
     unavailable(world.nats.unregister(&tenant, &share.fields).await);
@@ -71,7 +70,7 @@ async fn it_is_said_how_far_tentacles_are_kept_apart_and_what_cannot_be_revoked(
     without.revoke(&tenant, &first).await.unwrap();
     let second = without.offer(&tenant, &first.fields, true).await.unwrap();
     let error = without.revoke(&tenant, &second).await.unwrap_err();
-    let until = (Utc::now() + chrono::TimeDelta::days(90)).format("%Y-%m").to_string();
+    let until = (Utc::now() + TimeDelta::days(90)).format("%Y-%m").to_string();
     assert!(
         matches!(&error, Failure::Refused(why) if why.starts_with(&format!("the former credential works until {until}"))),
         "{error}"
@@ -102,7 +101,7 @@ async fn keys_that_the_server_does_not_know_are_not_taken_for_good() {
         &world.server,
         &[
             format!("--nats-operator-key={}", operator.operator_seed().unwrap()),
-            format!("--nats-system-creds={}", jwt::creds_file(&system.jwt, &system.seed)),
+            format!("--nats-system-creds={}", system.creds()),
         ],
     );
     let tenant = tenant("team-a", "report");
@@ -123,7 +122,7 @@ async fn keys_that_the_server_does_not_know_are_not_taken_for_good() {
         &world.server,
         &[
             format!("--nats-operator-key={}", super::operator(&world.server).operator_seed().unwrap()),
-            format!("--nats-system-creds={}", jwt::creds_file(&user.jwt, &user.seed)),
+            format!("--nats-system-creds={}", user.creds()),
         ],
     );
     for why in [

@@ -1,7 +1,6 @@
 //! How much a tentacle may keep in streams, and how long.
 
 use async_nats::jetstream::{consumer, stream};
-use chrono::TimeDelta;
 use futures::TryStreamExt as _;
 
 use super::{

@@ -1,8 +1,8 @@
 //! The account that a tentacle has to itself: it is found again, whatever was lost, and nobody else's is touched.
 
 use async_nats::jetstream;
-use chrono::TimeDelta;
 use nkeys::KeyPair;
+use serde_json::Value;
 
 use super::*;
 
@@ -72,7 +72,7 @@ async fn other_keys_find_the_account_that_was_given() {
         let all = [
             format!("--nats-url={}", world.server.url()),
             format!("--nats-operator-key={}", operator.operator_seed().unwrap()),
-            format!("--nats-system-creds={}", jwt::creds_file(&system.jwt, &system.seed)),
+            format!("--nats-system-creds={}", system.creds()),
             STREAMS.to_owned(),
         ];
         from(&all.into_iter().chain(given).collect::<Vec<_>>()).unwrap().unwrap()
@@ -146,7 +146,7 @@ async fn the_account_that_another_installation_gave_the_same_names_is_not_taken_
     let given = [
         format!("--nats-url={}", world.server.url()),
         format!("--nats-operator-key={}", operator(&world.server).operator_seed().unwrap()),
-        format!("--nats-system-creds={}", jwt::creds_file(&system.jwt, &system.seed)),
+        format!("--nats-system-creds={}", system.creds()),
         format!("--nats-account={configured}"),
         format!("--nats-signing-key={}", signing.seed().unwrap()),
     ];

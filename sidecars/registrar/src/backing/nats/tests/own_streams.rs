@@ -5,6 +5,7 @@ use async_nats::{
     jetstream::{Context, consumer, kv, object_store, stream},
 };
 use futures::TryStreamExt as _;
+use serde_json::Value;
 
 use super::*;
 
@@ -78,7 +79,7 @@ async fn no_tentacle_reaches_streams_of_another_or_makes_the_server_write_to_it(
         // Somebody in the same account who may hear everything there.
         let account = jwt::account_of(share.field("creds")).unwrap();
         let spy = operator(&world.server).user_of(&account, &[">"]).unwrap();
-        let options = ConnectOptions::with_credentials(&jwt::creds_file(&spy.jwt, &spy.seed)).unwrap();
+        let options = ConnectOptions::with_credentials(&spy.creds()).unwrap();
         spies.push(options.connect(world.server.url()).await.unwrap());
     }
     for own in 0..given.len() {
@@ -178,7 +179,7 @@ async fn in_an_account_of_several_the_server_would_write_to_another() {
     let [mut thief, mut victim] = ["a/b", "a/c"].map(|name| (name.parse::<Tenant>().unwrap(), None));
     for (tenant, tentacle) in [&mut thief, &mut victim] {
         let mut share = nats.offer(tenant, &Fields::new(), false).await.unwrap();
-        let creds = signer.issue(tenant, &[], (Utc::now(), Utc::now() + chrono::TimeDelta::days(1))).unwrap().creds();
+        let creds = signer.issue(tenant, &[], (Utc::now(), Utc::now() + TimeDelta::days(1))).unwrap().creds();
         share.fields.insert("creds".to_owned(), creds);
         *tentacle = Some(connect_as(&server, &share).await.unwrap());
     }

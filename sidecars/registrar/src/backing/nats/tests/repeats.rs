@@ -1,7 +1,5 @@
 //! What is done again changes nothing, and credentials end when they must.
 
-use chrono::TimeDelta;
-
 use super::*;
 
 #[tokio::test]

@@ -111,29 +111,6 @@ async fn a_server_that_logs_every_statement_learns_no_password() {
 }
 
 #[tokio::test]
-async fn a_server_without_a_free_connection_is_not_available() {
-    let Some(world) = World::start().await else { return };
-    let mut all = Vec::new();
-    while let Ok(client) = world.server.connect(&world.server.administrator).await {
-        all.push(client);
-    }
-    let why = unavailable(world.postgres.probe().await);
-    assert!(why.contains("connection slots") || why.contains("too many clients"), "{why}");
-    drop(all);
-    // The server ends them in its own time.
-    while world.postgres.probe().await.is_err() {}
-}
-
-#[tokio::test]
-async fn a_server_that_stands_still_is_given_up() {
-    let Some(world) = World::start().await else { return };
-    world.server.server.pause().unwrap();
-    unavailable(world.postgres.probe().await);
-    world.server.server.resume().unwrap();
-    world.postgres.probe().await.unwrap();
-}
-
-#[tokio::test]
 async fn the_server_is_who_the_settings_say() {
     let Some(world) = World::start().await else { return };
     let folder = Scratch::new().unwrap();

@@ -25,15 +25,6 @@ async fn a_server_that_was_away_is_used_again() {
 }
 
 #[tokio::test]
-async fn a_server_that_stands_still_is_given_up() {
-    let Some(world) = World::start().await else { return };
-    world.server.server.pause().unwrap();
-    unavailable(world.rustfs.probe().await);
-    world.server.server.resume().unwrap();
-    world.rustfs.probe().await.unwrap();
-}
-
-#[tokio::test]
 async fn a_key_that_was_changed_counts_at_once() {
     let Some(world) = World::start().await else { return };
     let folder = Scratch::new().unwrap();

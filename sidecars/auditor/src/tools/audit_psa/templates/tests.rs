@@ -159,7 +159,7 @@ fn what_cannot_be_changed_is_stopped() {
 
 /// The table of pods at the boundaries of each rule, that the rules themselves are held to.
 #[expect(dead_code, reason = "a test on the API server uses the rest of it")]
-#[path = "../../../../../kernel/contract/src/pod_security/cases.rs"]
+#[path = "../../../../../../kernel/contract/src/pod_security/cases.rs"]
 mod cases;
 
 #[test]

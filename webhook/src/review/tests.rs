@@ -15,6 +15,7 @@ fn request(kind: (&str, &str), operation: &str, object: &Value, old: &Value) -> 
             "resource": {"group": kind.0, "version": "v1", "resource": "things"},
             "requestKind": {"group": kind.0, "version": "v1", "kind": kind.1},
             "name": "team-a",
+            "namespace": "team-a",
             "operation": operation,
             "userInfo": {"username": "ada", "groups": ["system:authenticated"]},
             "object": object,
@@ -93,7 +94,6 @@ async fn an_object_is_judged_by_the_namespace_it_is_in() {
     let mut scaled = request(("autoscaling", "Scale"), "UPDATE", &scale(2), &scale(1));
     scaled["request"]["resource"] = json!({ "group": "apps", "version": "v1", "resource": "deployments" });
     scaled["request"]["subResource"] = json!("scale");
-    scaled["request"]["namespace"] = json!("team-a");
     let response = answer(Caller::Ordinary, &scaled).await;
     assert!(response["status"]["message"].as_str().expect("refused").contains("frozen"), "{response}");
     scaled["request"]["namespace"] = json!("team-b");
@@ -107,7 +107,6 @@ async fn an_object_of_a_collection_is_known_by_its_own_name() {
     let quota = json!({ "metadata": { "name": "tentacular-quota", "namespace": "team-a" } });
     let mut deleted = request(("", "ResourceQuota"), "DELETE", &Value::Null, &quota);
     deleted["request"]["name"] = json!("");
-    deleted["request"]["namespace"] = json!("team-a");
     let response = answer(Caller::Ordinary, &deleted).await;
     assert!(response["status"]["message"].as_str().expect("refused").contains("tentacular-quota"), "{response}");
 }
@@ -139,6 +138,27 @@ async fn a_malformed_review_is_no_review() {
     let empty = json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview"}).to_string();
     for body in ["", "{}", "[]", "null", &empty, &version.to_string(), &kind.to_string(), &operation.to_string()] {
         assert!(reviewer.answer(Caller::Trusted, body.as_bytes()).await.is_err(), "{body}");
+    }
+}
+
+#[tokio::test]
+async fn a_review_that_does_not_show_what_it_is_about_is_answered_by_nobody() {
+    let reviewer = reviewer().0;
+    let object = namespace(&Value::Null);
+    let of_thing =
+        |operation: &str, object: &Value, old: &Value| request(("apps", "Deployment"), operation, object, old);
+    let mut nowhere = of_thing("CREATE", &object, &Value::Null);
+    nowhere["request"]["namespace"].take();
+    for (request, missing) in [
+        (of_thing("CREATE", &Value::Null, &Value::Null), "object"),
+        (of_thing("UPDATE", &Value::Null, &object), "object"),
+        (of_thing("UPDATE", &object, &Value::Null), "oldObject"),
+        (of_thing("DELETE", &Value::Null, &Value::Null), "oldObject"),
+        (nowhere, "namespace"),
+    ] {
+        let answer = reviewer.answer(Caller::Ordinary, request.to_string().as_bytes()).await;
+        let error = answer.expect_err(missing).to_string();
+        assert!(error.contains(&format!("has no {missing},")), "{error}");
     }
 }
 
