@@ -207,8 +207,8 @@ impl Place {
                 all.insert(format!("{kind}/{}", object.name_any()), content(kind, object)?);
             }
         }
-        // Kubernetes puts it into each namespace at some time after it was made.
-        all.remove("ConfigMap/kube-root-ca.crt");
+        // These come at some time: Kubernetes puts the one into each namespace, the scheduler writes ledgers of schedules.
+        all.retain(|name, _| name != "ConfigMap/kube-root-ca.crt" && !name.starts_with("ConfigMap/tentacular-runs-"));
         Ok(all)
     }
 

@@ -68,7 +68,8 @@ async fn e2e_module_proxy_is_asked_for_the_modules_of_the_contract_after_an_appl
         let count = |result: &str, count: usize| {
             metrics.contains(&format!("tentacular_module_warmings_total{{result=\"{result}\"}} {count}\n"))
         };
-        Ok(count("warm", 3) && count("http_error", 2))
+        ensure!(count("warm", 3) && count("http_error", 2), "{metrics}");
+        Ok(())
     })
     .await?;
     let expected =

@@ -26,6 +26,7 @@ where
     // No `AsyncFn`: of that nobody could tell whether it may be sent to another thread.
     Look: Future<Output = anyhow::Result<T>>,
 {
+    const { assert!(size_of::<T>() != size_of::<bool>(), "a look that finds nothing fails; false would end the wait") };
     // The time of the machine, as tests stop that of the runtime.
     let begun = Instant::now();
     loop {
