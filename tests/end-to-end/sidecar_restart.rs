@@ -65,6 +65,49 @@ async fn a_sidecar_killed_and_restarted_loses_no_later_call() -> anyhow::Result<
     Ok(())
 }
 
+/// As when its container alone is restarted. That it is away is no loss: then nothing was sent.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sidecar_that_is_told_to_end_answers_every_call_that_reached_it() -> anyhow::Result<()> {
+    let stack = Arc::new(own_stack().await?);
+    let mcp = stack.client(Era::Stateless).await?;
+    let name = enclave(&mcp, "told").await?;
+    let (stop, answered) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU32::new(0)));
+    let callers: Vec<_> = (0..4)
+        .map(|_| {
+            let (stack, stop, answered) = (Arc::clone(&stack), Arc::clone(&stop), Arc::clone(&answered));
+            let arguments = json!({ "name": name, "new_mode": "rwxrwx---" });
+            tokio::spawn(async move {
+                let raw = stack.raw();
+                while !stop.load(Ordering::Relaxed) {
+                    let answer = raw.call("enclave_sync", &arguments).await?;
+                    let error = answer.tool_error();
+                    ensure!(error.is_empty() || error.contains("the registrar is not available"), "{}", answer.text);
+                    answered.fetch_add(u32::from(error.is_empty()), Ordering::Relaxed);
+                }
+                anyhow::Ok(())
+            })
+        })
+        .collect();
+    for _ in 0..10 {
+        let before = answered.load(Ordering::Relaxed);
+        until("calls are answered", async || {
+            let ended = callers.iter().any(tokio::task::JoinHandle::is_finished);
+            ensure!(ended || answered.load(Ordering::Relaxed) >= before + 20);
+            Ok(())
+        })
+        .await?;
+        let registrar = stack.process(Part::Registrar)?;
+        registrar.terminate()?;
+        registrar.wait().await?;
+        stack.restart(Part::Registrar)?;
+    }
+    stop.store(true, Ordering::Relaxed);
+    for caller in callers {
+        caller.await??;
+    }
+    Ok(())
+}
+
 #[tokio::test]
 async fn other_parts_work_while_one_is_away() -> anyhow::Result<()> {
     let stack = own_stack().await?;
