@@ -82,13 +82,14 @@ docs: build ## Write the pages that are made of what the product says of itself:
 demo: build ## A tour of the running system; ONCE=1 ends after it, PORT=8080 fixes the port.
 	cargo run --locked --quiet --package tentacular-demo --bin demo -- $(if $(filter-out 0 no,$(ONCE)),--once) $(if $(PORT),--port=$(PORT))
 
-bench: ## Measurements on a release build; they print and never fail on a figure. ONLY=load measures one thing.
+# Not by cargo run, which would build libraries again with the features that one package needs.
+bench: ## Measurements on a release build, as one table; they never fail on a figure. ONLY=load measures one thing.
 	cargo build --workspace --bins --locked --release
-	cargo run --locked --quiet --release --package tentacular-demo --bin bench -- $(if $(ONLY),--only=$(ONLY))
+	target/release/bench $(if $(ONLY),--only=$(ONLY))
 
 soak: ## Mixed load while tokens, keys, certificates and sidecars change, then 200 kills of leading schedulers. MINUTES=10.
 	cargo build --workspace --bins --locked --release
-	cargo run --locked --quiet --release --package tentacular-demo --bin soak -- $(if $(MINUTES),--minutes=$(MINUTES))
+	target/release/soak $(if $(MINUTES),--minutes=$(MINUTES))
 	SCHEDULE_ROUNDS=200 cargo test --locked --release --package tentacular-end-to-end --test end_to_end e2e_schedule_faults
 
 # Without a sanitizer the pinned toolchain will do; the product has no unsafe code that one would watch.
