@@ -89,8 +89,8 @@ pub async fn run(args: Args, context: Context) -> anyhow::Result<()> {
     tracing::info!(%address, "serving admission reviews");
     let decisions = Decisions::new(&context.metrics);
     let reviewer = Reviewer::new(decisions.clone(), Namespaces::watched(enclaves), installation);
-    let admission = Admission { reviewer, decisions, draining: context.draining.clone() };
-    let serve = http::serve(tls, admission, context.lingering(LINGER), context.drain_time);
+    let admission = Admission { reviewer, decisions };
+    let serve = http::serve(tls, admission, context.ending(LINGER));
     tokio::join!(serve, stand(election, leads, context.draining.clone()));
     Ok(())
 }

@@ -9,7 +9,6 @@ use hyper::body::Incoming;
 use tentacular_contract::limits::{HEADER_TIME, REVIEW_BODY_BYTES};
 use tentacular_process::http::Handler;
 use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
 
 use crate::{admit::Caller, decisions::Decisions, review::Reviewer};
 
@@ -18,16 +17,13 @@ use crate::{admit::Caller, decisions::Decisions, review::Reviewer};
 pub(crate) struct Admission {
     pub(crate) reviewer: Reviewer,
     pub(crate) decisions: Decisions,
-    /// Once cancelled, each answer ends its connection: the API server sends a review once, so it is lost on a connection
-    /// that is being closed.
-    pub(crate) draining: CancellationToken,
 }
 
 impl Handler for Admission {
     type Body = Full<Bytes>;
 
     async fn handle(&self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
-        let mut response = match (Caller::of_path(request.uri().path()), request.method()) {
+        let response = match (Caller::of_path(request.uri().path()), request.method()) {
             (Some(caller), &Method::POST) => {
                 let arrived = Instant::now();
                 let response = self.admit(caller, request.into_body()).await;
@@ -41,9 +37,6 @@ impl Handler for Admission {
             }
             (None, _) => text(StatusCode::NOT_FOUND, "POST to /ordinary or /trusted is all there is"),
         };
-        if self.draining.is_cancelled() {
-            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-        }
         Ok(response)
     }
 }

@@ -12,7 +12,12 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{health::Health, http, logs, metrics::Metrics};
+use crate::{
+    health::Health,
+    http::{self, Ending},
+    logs,
+    metrics::Metrics,
+};
 
 /// Arguments that every process takes.
 #[derive(Debug, Clone, Args)]
@@ -76,17 +81,17 @@ impl Context {
 }
 
 impl Context {
-    /// A token that is cancelled some time after draining began: for a listener, since others learn of a process's end
-    /// only after a moment and still send requests.
-    pub fn lingering(&self, time: Duration) -> CancellationToken {
+    /// How a listener ends with the process. It still accepts for some time after draining began, as others learn of a process's
+    /// end only after a moment.
+    pub fn ending(&self, linger: Duration) -> Ending {
         let (draining, stop) = (self.draining.clone(), CancellationToken::new());
         let stopping = stop.clone();
         tokio::spawn(async move {
             draining.cancelled().await;
-            tokio::time::sleep(time).await;
+            tokio::time::sleep(linger).await;
             stopping.cancel();
         });
-        stop
+        Ending { leaving: self.draining.clone(), stop, drain_time: self.drain_time }
     }
 
     /// Runs `task` for as long as the process lives. When it ends before draining, or panics, the process ends.
@@ -214,7 +219,7 @@ where
 /// Serves the second port to the very end, so that it can be seen draining.
 async fn observe_server(listener: TcpListener, context: Context) -> anyhow::Result<()> {
     let never = CancellationToken::new();
-    http::serve(listener, crate::health::Observe::new(&context), never, Duration::ZERO).await;
+    http::serve(listener, crate::health::Observe::new(&context), Ending::at(&never, Duration::ZERO)).await;
     Ok(())
 }
 

@@ -162,15 +162,27 @@ where
     response.map(|body| body.map_err(Into::into).boxed_unsync())
 }
 
-/// Serves until `draining` is cancelled, then lets requests in flight end within `drain_time`. One that comes meanwhile on a
-/// connection which is there is answered too, and is its last: a client that writes while a connection is being closed cannot
-/// know what became of its request.
-pub async fn serve<A: Accept, H: Handler>(
-    mut listener: A,
-    handler: H,
-    draining: CancellationToken,
-    drain_time: Duration,
-) {
+/// How a server ends.
+#[derive(Debug, Clone)]
+pub struct Ending {
+    /// Once cancelled, an answer is the last on its connection: a client that writes while a connection is being closed cannot
+    /// know what became of its request. Told now, it makes the next one elsewhere.
+    pub leaving: CancellationToken,
+    /// Once cancelled, nobody is accepted any more.
+    pub stop: CancellationToken,
+    /// How long requests in flight may take from then on.
+    pub drain_time: Duration,
+}
+
+impl Ending {
+    /// It stops as soon as it leaves.
+    pub fn at(end: &CancellationToken, drain_time: Duration) -> Self {
+        Self { leaving: end.clone(), stop: end.clone(), drain_time }
+    }
+}
+
+/// Serves until the end. A request that comes meanwhile on a connection which is there is answered too.
+pub async fn serve<A: Accept, H: Handler>(mut listener: A, handler: H, ending: Ending) {
     let mut builder = Builder::new(TokioExecutor::new());
     // hyper would also end connections that wait for their next request; `Requests::idle` tells the two apart.
     builder.http1().timer(TokioTimer::new()).header_read_timeout(None).max_buf_size(HEAD_BYTES);
@@ -194,7 +206,7 @@ pub async fn serve<A: Accept, H: Handler>(
             peer,
             standing: standing.clone(),
             handler: handler.clone(),
-            draining: draining.clone(),
+            ending: ending.clone(),
             all: connections.clone(),
         };
         let task = connections.spawn(serve.run(io));
@@ -202,7 +214,7 @@ pub async fn serve<A: Accept, H: Handler>(
     };
     loop {
         let accepted = tokio::select! {
-            () = draining.cancelled() => break,
+            () = ending.stop.cancelled() => break,
             accepted = listener.accept() => accepted,
         };
         match accepted {
@@ -217,7 +229,7 @@ pub async fn serve<A: Accept, H: Handler>(
     listener.last().into_iter().for_each(begin);
     drop(listener);
     connections.close();
-    if timeout(drain_time, connections.wait()).await.is_err() {
+    if timeout(ending.drain_time, connections.wait()).await.is_err() {
         tracing::warn!(connections = connections.len(), "drain time is over, connections are cut");
     }
 }
@@ -228,9 +240,18 @@ struct Connection<H> {
     peer: Option<Peer>,
     standing: Standing,
     handler: H,
-    draining: CancellationToken,
+    ending: Ending,
     /// All connections of the listener, this one included.
     all: TaskTracker,
+}
+
+/// What a connection and its requests tell each other.
+#[derive(Debug, Default)]
+struct Course {
+    /// Its requests are of HTTP/2.
+    http2: AtomicBool,
+    /// The process leaves.
+    leaving: AtomicBool,
 }
 
 impl<H: Handler> Connection<H> {
@@ -239,27 +260,28 @@ impl<H: Handler> Connection<H> {
     where
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let Self { builder, peer, standing, handler, draining, all } = self;
+        let Self { builder, peer, standing, handler, ending: Ending { leaving, stop, .. }, all } = self;
         let known = standing.clone();
         let requests = Requests::default();
         let begin = requests.clone();
-        let (is_http2, ends) = (Arc::new(AtomicBool::new(false)), draining.clone());
-        let found = Arc::clone(&is_http2);
+        let course = Arc::<Course>::default();
+        let shared = Arc::clone(&course);
         let service = service_fn(move |mut request: Request<Incoming>| {
             if let Some(peer) = peer {
                 request.extensions_mut().insert(peer);
             }
             request.extensions_mut().insert(standing.clone());
             let (handler, running) = (handler.clone(), begin.begin());
-            let (is_head, ends) = (request.method() == Method::HEAD, ends.clone());
+            let (is_head, course) = (request.method() == Method::HEAD, Arc::clone(&shared));
+            // HTTP/2 has a frame for the end, and forbids the header (RFC 9113 section 8.2.2).
             let http2 = request.version() == Version::HTTP_2;
-            found.store(http2, Ordering::Relaxed);
+            course.http2.store(http2, Ordering::Relaxed);
             async move {
                 let Ok(mut response) = answer(&handler, request).await;
                 if is_head {
                     response = without_body(response);
                 }
-                if ends.is_cancelled() && !http2 {
+                if course.leaving.load(Ordering::Relaxed) && !http2 {
                     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
                 }
                 Ok::<_, Infallible>(response.map(|body| Counted::new(body, running)))
@@ -267,23 +289,27 @@ impl<H: Handler> Connection<H> {
         });
         let connection = builder.serve_connection(TokioIo::new(io), service);
         tokio::pin!(connection);
-        let mut ending = false;
+        let mut stopping = false;
         loop {
             tokio::select! {
+                // That the process leaves is known before the next request is looked at.
+                biased;
+                () = leaving.cancelled(), if !course.leaving.load(Ordering::Relaxed) => {
+                    course.leaving.store(true, Ordering::Relaxed);
+                }
+                () = stop.cancelled(), if !stopping => {
+                    if course.http2.load(Ordering::Relaxed) {
+                        connection.as_mut().graceful_shutdown();
+                    }
+                    stopping = true;
+                }
                 ended = connection.as_mut() => {
                     if let Err(error) = ended {
                         tracing::debug!(%error, "a connection ended early");
                     }
                     return;
                 }
-                () = draining.cancelled(), if !ending => {
-                    // HTTP/2 has a message for it; HTTP/1.1 can only say it with an answer.
-                    if is_http2.load(Ordering::Relaxed) {
-                        connection.as_mut().graceful_shutdown();
-                    }
-                    ending = true;
-                }
-                () = requests.idle(ending, || !known.is_vouched_for() || all.len() > CROWD) => return,
+                () = requests.idle(stopping, || !known.is_vouched_for() || all.len() > CROWD) => return,
                 () = requests.stalled() => return,
             }
         }

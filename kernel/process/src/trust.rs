@@ -51,6 +51,16 @@ pub fn add_authorities(roots: &mut RootCertStore, pem: &[u8]) -> Result<(), NoAu
     }
 }
 
+/// The authorities of a PEM text alone.
+///
+/// # Errors
+/// When there is none that can be used.
+pub fn authorities(pem: &[u8]) -> Result<RootCertStore, NoAuthorities> {
+    let mut roots = RootCertStore::empty();
+    add_authorities(&mut roots, pem)?;
+    Ok(roots)
+}
+
 /// The system's authorities, and those of a PEM file where there is one.
 ///
 /// # Errors

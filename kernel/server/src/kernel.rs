@@ -65,10 +65,10 @@ pub(crate) async fn run(args: Args, context: Context) -> anyhow::Result<()> {
     );
     let address = listener.local_addr()?;
     tracing::info!(%address, authorization, tls = tls.is_some(), "serving MCP on /mcp");
-    let stop = context.lingering(Duration::from_secs(linger_seconds));
+    let ending = context.ending(Duration::from_secs(linger_seconds));
     match tls {
-        Some(serving) => http::serve(TlsListener::new(listener, serving)?, edge, stop, context.drain_time).await,
-        None => http::serve(listener, edge, stop, context.drain_time).await,
+        Some(serving) => http::serve(TlsListener::new(listener, serving)?, edge, ending).await,
+        None => http::serve(listener, edge, ending).await,
     }
     if timeout(context.drain_time, forwarder.finished()).await.is_err() {
         tracing::warn!("drain time is over, forwarded calls are cut");

@@ -12,13 +12,6 @@ const TIME: Duration = Duration::from_secs(5);
 /// Most of an answer that is read, in bytes.
 const BODY_BYTES: usize = 1024 * 1024;
 
-/// The authorities in PEM text.
-pub(crate) fn authorities(pem: &[u8]) -> Result<RootCertStore, String> {
-    let mut roots = RootCertStore::empty();
-    trust::add_authorities(&mut roots, pem).map_err(|error| error.to_string())?;
-    Ok(roots)
-}
-
 /// What a server answered.
 #[derive(Debug)]
 pub(crate) struct Answer {

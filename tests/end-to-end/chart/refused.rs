@@ -28,9 +28,15 @@ async fn e2e_chart_a_wrong_value_is_refused_with_its_name() -> anyhow::Result<()
         ("ingress.enabled=true", ["ingress.host", "needed"]),
         ("route.enabled=true", ["route.parentRefs", "needed"]),
     ] {
-        let error = render(&[], &[value]).await.expect_err(value).to_string();
-        ensure!(needles.iter().all(|needle| error.contains(needle)), "{value}: {error}");
+        refused(value, needles).await?;
     }
+    Ok(())
+}
+
+/// The chart cannot be rendered with these values, and all of `needles` say why.
+async fn refused(values: &str, needles: [&str; 2]) -> anyhow::Result<()> {
+    let error = render(&[], &[values]).await.expect_err(values).to_string();
+    ensure!(needles.iter().all(|needle| error.contains(needle)), "{values}: {error}");
     Ok(())
 }
 
@@ -50,8 +56,7 @@ async fn e2e_chart_values_that_do_not_go_together_are_refused_with_what_to_do() 
         ("sidecars[0].name=a,sidecars[0].image=b,sidecars[0].uid=65532", ["sidecars[].uid", "must be different"]),
         ("sidecars[0].name=auditor,sidecars[0].image=b,sidecars[0].uid=1", ["sidecars[].name: ", "auditor"]),
     ] {
-        let error = render(&[], &[values]).await.expect_err(values).to_string();
-        ensure!(needles.iter().all(|needle| error.contains(needle)), "{values}: {error}");
+        refused(values, needles).await?;
     }
     // A port of a node is none of other types.
     render(&[], &["service.type=ClusterIP", "service.nodePort=8080"]).await?;

@@ -10,7 +10,7 @@ use rustls_pki_types::{CertificateDer, ServerName, pem::PemObject};
 use tentacular_contract::pod_security::Version;
 use tentacular_process::{
     http::{
-        serve,
+        Ending, serve,
         tls::{Serving, TlsListener},
     },
     metrics::Metrics,
@@ -66,8 +66,8 @@ async fn running() -> Running {
     let decisions = Decisions::new(&Metrics::default());
     let installation = Installation { ingress_domain: None, version: watch::channel(Version::NEWEST).1 };
     let reviewer = Reviewer::new(decisions.clone(), Namespaces::fixed([]), installation);
-    let admission = Admission { reviewer, decisions, draining: draining.clone() };
-    let server = tokio::spawn(serve(tls, admission, stop.clone(), Duration::from_secs(5)));
+    let ending = Ending { leaving: draining.clone(), stop: stop.clone(), drain_time: Duration::from_secs(5) };
+    let server = tokio::spawn(serve(tls, Admission { reviewer, decisions }, ending));
     Running { address, serving, draining, stop, server }
 }
 

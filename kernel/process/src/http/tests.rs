@@ -31,7 +31,7 @@ async fn serving(handler: Slow) -> (SocketAddr, CancellationToken, tokio::task::
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
     let draining = CancellationToken::new();
-    let served = tokio::spawn(serve(listener, handler, draining.clone(), Duration::from_mins(10)));
+    let served = tokio::spawn(serve(listener, handler, Ending::at(&draining, Duration::from_mins(10))));
     (address, draining, served)
 }
 
@@ -118,7 +118,7 @@ async fn each_request_carries_the_address_it_came_from() {
     {
         let listener = TcpListener::bind(listen).await.expect("a port");
         let port = listener.local_addr().expect("an address").port();
-        tokio::spawn(serve(listener, Address, CancellationToken::new(), Duration::ZERO));
+        tokio::spawn(serve(listener, Address, Ending::at(&CancellationToken::new(), Duration::ZERO)));
         let mut stream = TcpStream::connect((connect, port)).await.expect("connected");
         stream.write_all(&b"GET / HTTP/1.1\r\nHost: x\r\n\r\n".repeat(2)).await.expect("written");
         stream.shutdown().await.expect("all asked");

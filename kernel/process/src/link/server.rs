@@ -30,7 +30,7 @@ use tokio::time::Instant;
 use super::{Permitted, ToolError, ToolSpec, peer, socket::SocketListener};
 use crate::{
     Context,
-    http::{self, BoxBody, BoxResponse, Handler, boxed},
+    http::{self, BoxBody, BoxResponse, Ending, Handler, boxed},
 };
 
 /// Where a sidecar listens, and to whom.
@@ -117,7 +117,7 @@ impl Sidecar {
         });
         tracing::info!(sidecar = self.name, run_dir = %run_dir.display(), "listening");
         let endpoint = Endpoint::new(Arc::new(self));
-        http::serve(listener, endpoint, context.draining.clone(), context.drain_time).await;
+        http::serve(listener, endpoint, Ending::at(&context.draining, context.drain_time)).await;
         Ok(())
     }
 

@@ -25,7 +25,7 @@ use std::{convert::Infallible, sync::Arc};
 pub(crate) use arrival::Arrival;
 use bytes::Bytes;
 pub(crate) use external_url::ExternalUrl;
-use http::{HeaderValue, Request, Response, StatusCode, Version, header::CONNECTION, request::Parts};
+use http::{Request, Response, StatusCode, request::Parts};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 pub(crate) use origin::OriginArgs;
@@ -38,7 +38,6 @@ use tentacular_process::{
     http::{BoxBody, BoxResponse, Handler, boxed},
     link::envelope::{Envelope, INVALID_REQUEST, Kind, Refused},
 };
-use tokio_util::sync::CancellationToken;
 pub(crate) use version::Era;
 
 use self::{
@@ -66,8 +65,6 @@ struct Inner {
     surface: Surface,
     requests: Requests,
     audit: Audit,
-    /// Cancelled when the process is about to end, while it still takes requests.
-    leaving: CancellationToken,
 }
 
 impl Edge {
@@ -88,7 +85,6 @@ impl Edge {
             registry,
             requests: Requests::new(context),
             audit: Audit::new(context),
-            leaving: context.draining.clone(),
         }))
     }
 }
@@ -99,14 +95,9 @@ impl Handler for Edge {
     type Body = BoxBody;
 
     async fn handle(&self, request: Request<Incoming>) -> Result<BoxResponse, Infallible> {
-        let (arrival, version) = (Arrival::now(), request.version());
+        let arrival = Arrival::now();
         let mut response = self.0.answer(arrival, request).await;
         arrival.mark(&mut response);
-        // A client that keeps its connection to the end may send into its closing; told now, it makes the next one elsewhere.
-        // HTTP/2 has a frame for that, and forbids the header (RFC 9113 section 8.2.2).
-        if version <= Version::HTTP_11 && self.0.leaving.is_cancelled() {
-            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-        }
         Ok(response)
     }
 }

@@ -2,6 +2,7 @@
 
 use chrono::TimeDelta;
 use clap::{ArgAction, Args};
+use tentacular_contract::platform;
 
 use super::{nats::NatsArgs, postgres::PostgresArgs, rustfs::RustfsArgs, spire::SpireArgs};
 
@@ -80,13 +81,9 @@ fn age(text: &str) -> Result<Age, &'static str> {
     hours.map(|hours| Age(Some(TimeDelta::hours(hours.into())))).ok_or(PROBLEM)
 }
 
-/// Reads a switch as installations have always written it.
+/// Reads a switch, which may also be left empty.
 pub(super) fn switch(text: &str) -> Result<bool, &'static str> {
-    match text.to_ascii_lowercase().as_str() {
-        "true" | "1" | "yes" => Ok(true),
-        "false" | "0" | "no" | "" => Ok(false),
-        _ => Err("give true or false"),
-    }
+    if text.is_empty() { Ok(false) } else { platform::switch(text) }
 }
 
 #[cfg(test)]

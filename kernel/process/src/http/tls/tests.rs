@@ -26,7 +26,7 @@ use tokio_rustls::TlsConnector;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::http::{Handler, serve};
+use crate::http::{Ending, Handler, serve};
 
 /// Longer than any test takes.
 const HANG: Duration = Duration::from_mins(1);
@@ -62,7 +62,7 @@ async fn running(at_once: usize, time: Duration) -> Running {
     let mut tls = TlsListener::new(listener, serving.clone()).expect("TLS");
     tls.handshakes = Handshakes::new(at_once, time);
     let (sender, asked) = mpsc::channel(8);
-    let server = tokio::spawn(serve(tls, Asked(sender), stop.clone(), HEADER_TIME));
+    let server = tokio::spawn(serve(tls, Asked(sender), Ending::at(&stop, HEADER_TIME)));
     Running { address: SocketAddr::from(([127, 0, 0, 1], port)), serving, asked, stop, server }
 }
 

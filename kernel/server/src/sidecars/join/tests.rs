@@ -4,7 +4,7 @@ use std::{convert::Infallible, io};
 
 use http::Response;
 use hyper::body::Incoming;
-use tentacular_process::http::{Accept, Handler, Peer, serve};
+use tentacular_process::http::{Accept, Ending, Handler, Peer, serve};
 use tokio::net::{UnixListener, UnixStream};
 use tokio_util::sync::CancellationToken;
 
@@ -41,7 +41,7 @@ async fn joined(list: Value) -> Result<Introduced, NotJoined> {
     let path = folder.path().join("part.sock");
     let socket = Socket(UnixListener::bind(&path).expect("a socket"));
     let end = CancellationToken::new();
-    tokio::spawn(serve(socket, Sidecar(list), end.clone(), Duration::ZERO));
+    tokio::spawn(serve(socket, Sidecar(list), Ending::at(&end, Duration::ZERO)));
     let joined = join(&path, None).await;
     end.cancel();
     joined

@@ -70,7 +70,7 @@ pub(super) async fn webhook(cluster: &Cluster, platform: &Platform) -> Check {
     }
     let bundle = entry.client_config.ca_bundle.as_ref().map_or(&[][..], |bundle| &bundle.0);
     let url = webhook_url(&entry.client_config, &platform.cluster_domain);
-    let answer = match reach::authorities(bundle) {
+    let answer = match trust::authorities(bundle) {
         Ok(authorities) => reach::get(&url, authorities).await,
         Err(error) => Err(format!("caBundle: {error}")),
     };

@@ -4,7 +4,7 @@ use std::{fs, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use rustls::{
-    ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
+    ClientConfig, DigitallySignedStruct, SignatureScheme,
     client::{
         WebPkiServerVerifier,
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
@@ -107,9 +107,7 @@ impl Verifier {
                 Some(path) => {
                     let named =
                         || format!("--postgres-ca-file (TENTACULAR_POSTGRES_CA_CERT_PATH) {}", path.display());
-                    let mut roots = RootCertStore::empty();
-                    trust::add_authorities(&mut roots, &fs::read(path).with_context(named)?).with_context(named)?;
-                    roots
+                    trust::authorities(&fs::read(path).with_context(named)?).with_context(named)?
                 }
                 None => trust::system_roots(),
             };

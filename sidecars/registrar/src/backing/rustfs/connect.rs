@@ -9,7 +9,6 @@ use aws_sdk_s3::{
 };
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode};
 use reqwest::{Url, redirect::Policy, retry};
-use rustls::RootCertStore;
 use tentacular_process::trust;
 
 use super::settings::{Key, RustfsArgs, Server};
@@ -48,10 +47,8 @@ impl Connections {
         let mut trusted = TrustStore::empty().with_native_roots(authorities.is_none());
         let roots = match &authorities {
             Some(pem) => {
-                let mut roots = RootCertStore::empty();
-                trust::add_authorities(&mut roots, pem).context("the certificate authorities for rustfs")?;
                 trusted.add_pem_certificate(pem.as_slice());
-                roots
+                trust::authorities(pem).context("the certificate authorities for rustfs")?
             }
             None => trust::system_roots(),
         };
