@@ -11,14 +11,16 @@ use serde_json::{Value, json};
 use tentacular_contract::pod_security::Version;
 use tentacular_process::metrics::Metrics;
 use tentacular_webhook::{
-    admit::{Caller, Installation},
+    admit::Installation,
+    callers::Callers,
     decisions::Decisions,
     namespaces::Namespaces,
     review::{Malformed, Reviewer},
 };
 use tokio::sync::watch;
 
-static REVIEWER: LazyLock<Reviewer> = LazyLock::new(|| {
+/// One for whom nobody is an administrator, and one for whom those without a name are.
+static REVIEWERS: LazyLock<[Reviewer; 2]> = LazyLock::new(|| {
     let namespace = |name: &str, status: &str, level: &str| {
         let metadata = json!({
             "name": name,
@@ -37,7 +39,10 @@ static REVIEWER: LazyLock<Reviewer> = LazyLock::new(|| {
     ]);
     let version = watch::channel(Version::NEWEST).1;
     let installation = Installation { ingress_domain: Some("apps.example.org".to_owned()), version };
-    Reviewer::new(Decisions::new(&Metrics::default()), namespaces, installation)
+    [None, Some("")].map(|administrator| {
+        let (decisions, callers) = (Decisions::new(&Metrics::default()), Callers::administrators(administrator));
+        Reviewer::new(decisions, namespaces.clone(), callers, installation.clone())
+    })
 });
 
 /// Asks about a body for each kind of caller, and says whether it is a review.
@@ -45,14 +50,14 @@ static REVIEWER: LazyLock<Reviewer> = LazyLock::new(|| {
 /// # Panics
 /// When an answer is none that the API server can use.
 pub fn ask(body: &[u8]) -> bool {
-    let answers = Caller::ALL.map(|caller| answer(caller, body));
+    let answers = REVIEWERS.each_ref().map(|reviewer| answer(reviewer, body));
     answers.iter().flatten().for_each(|answer| hold(answer));
     answers.iter().all(Result::is_ok)
 }
 
-/// The answer, which is there at once: all namespaces are known.
-fn answer(caller: Caller, body: &[u8]) -> Result<Vec<u8>, Malformed> {
-    match pin!(REVIEWER.answer(caller, body)).poll(&mut Context::from_waker(Waker::noop())) {
+/// The answer, which is there at once: all namespaces and administrators are known.
+fn answer(reviewer: &Reviewer, body: &[u8]) -> Result<Vec<u8>, Malformed> {
+    match pin!(reviewer.answer(body)).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(answer) => answer,
         Poll::Pending => panic!("a review waits"),
     }

@@ -1,8 +1,8 @@
 //! The rules, pure: a request to the API server in, everything that speaks against it out. One module a family of rules.
 //!
-//! There are two families of rules: `protect` is about who writes, `validate` about what is written. Of an update, the
-//! rules about objects refuse what it brings; what was wrong before it is a warning, since it must not stand in the way of
-//! an unrelated change.
+//! There are two families of rules: [`protect`] is about what the server and administrators alone write, [`validate`] holds for
+//! everybody. Of an update, the second refuses what it brings; what was wrong before it is a warning, since it must not stand
+//! in the way of an unrelated change.
 
 mod annotation;
 mod contents;
@@ -26,39 +26,6 @@ pub use kind::Kind;
 pub(crate) use object::texts;
 
 use contents::Contents;
-
-/// Who writes, as the API server tells it: the configuration has two entries for each resource, for different callers and
-/// told apart by their path. Each write matches one of them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Caller {
-    /// Whoever both families of rules hold for.
-    Ordinary,
-    /// An administrator or one of the server's own accounts, who may write what is protected and what is frozen.
-    Trusted,
-}
-
-impl Caller {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::Ordinary, Self::Trusted];
-
-    /// The path of a request about a write by this caller.
-    pub const fn path(self) -> &'static str {
-        match self {
-            Self::Ordinary => "/ordinary",
-            Self::Trusted => "/trusted",
-        }
-    }
-
-    /// Whom a request to `path` is about.
-    pub fn of_path(path: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|caller| caller.path() == path)
-    }
-
-    /// How metrics and logs name it.
-    pub fn as_str(self) -> &'static str {
-        self.path().trim_start_matches('/')
-    }
-}
 
 /// What a write does with the object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,8 +52,6 @@ pub struct Namespace<'a> {
 /// A write that the API server asks about.
 #[derive(Debug, Clone, Copy)]
 pub struct Request<'a> {
-    /// Who writes.
-    pub caller: Caller,
     /// What the write does.
     pub operation: Operation,
     /// Kind of the object; for its scale, that of the object that is scaled.
@@ -145,8 +110,8 @@ pub struct Verdict {
     pub violations: Vec<Finding>,
     /// What the writer should know.
     pub warnings: Vec<Finding>,
-    /// Whether others might write it: the first violation is of `protect`'s rules.
-    pub forbidden: bool,
+    /// What would be refused to others, and is this writer's to do.
+    pub exempt: Vec<Finding>,
 }
 
 impl Verdict {
@@ -158,14 +123,14 @@ impl Verdict {
     /// What is found in an object: refused, but for what was found in the object before it too.
     fn of_change(new: Vec<Finding>, old: &[Finding]) -> Self {
         let (warnings, violations) = new.into_iter().partition(|finding| old.contains(finding));
-        Self { violations, warnings, forbidden: false }
+        Self { violations, warnings, ..Self::default() }
     }
 
     /// This and then `other`.
-    fn and(mut self, other: Self) -> Self {
-        self.forbidden |= other.forbidden && self.violations.is_empty();
+    pub(crate) fn and(mut self, other: Self) -> Self {
         self.violations.extend(other.violations);
         self.warnings.extend(other.warnings);
+        self.exempt.extend(other.exempt);
         self
     }
 }
@@ -176,23 +141,15 @@ impl From<Vec<Finding>> for Verdict {
     }
 }
 
-/// Judges a write.
-pub fn admit(request: &Request<'_>, installation: &Installation) -> Verdict {
-    match request.caller {
-        Caller::Ordinary => protect(request).and(validate(request, installation)),
-        Caller::Trusted => validate(request, installation),
-    }
-}
-
-/// What only the server and administrators change, and that a frozen enclave is frozen.
-fn protect(request: &Request<'_>) -> Verdict {
-    let mut violations = protection::judge(request);
-    violations.extend(frozen::judge(request));
-    Verdict { forbidden: !violations.is_empty(), violations, ..Verdict::default() }
+/// What only the server and administrators write, and that a frozen enclave is frozen for everybody else.
+pub fn protect(request: &Request<'_>) -> Vec<Finding> {
+    let mut found = protection::judge(request);
+    found.extend(frozen::judge(request));
+    found
 }
 
 /// What holds for everybody: annotations, Pod Security, and that a tentacle reaches only its own.
-fn validate(request: &Request<'_>, installation: &Installation) -> Verdict {
+pub fn validate(request: &Request<'_>, installation: &Installation) -> Verdict {
     let contents = Contents::of(request);
     annotation::verdict(request)
         .and(pod_security::verdict(request, &contents, *installation.version.borrow()))

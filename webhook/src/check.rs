@@ -1,7 +1,7 @@
 //! The rules offline: what the running webhook would say of objects in files. Pure; the command reads the files.
 //!
-//! Each object is looked at as if somebody created it. Who that is, and what stands in the cluster, is not known here, so
-//! that it is somebody trusted.
+//! Each object is looked at as if somebody created it, by the rules that hold for everybody: who that is, and what stands in
+//! the cluster, is not known here.
 
 mod manifest;
 mod report;
@@ -14,7 +14,7 @@ use std::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use tentacular_contract::{facts::Pairs, keys, pod_security};
 
-use crate::admit::{Caller, Installation, Kind, Namespace, Operation, Request, Verdict, admit};
+use crate::admit::{Installation, Kind, Namespace, Operation, Request, Verdict, validate};
 
 use manifest::Manifest;
 pub(crate) use report::{Report, Severity};
@@ -71,7 +71,6 @@ pub(crate) fn check(sources: &[Source], settings: &Settings) -> Report {
 fn judge(manifest: &Manifest, namespace: &InForce, installation: &Installation) -> Verdict {
     let InForce { name, labels, annotations } = namespace;
     let request = Request {
-        caller: Caller::Trusted,
         operation: Operation::Create,
         kind: manifest.known_kind(),
         subresource: None,
@@ -80,7 +79,7 @@ fn judge(manifest: &Manifest, namespace: &InForce, installation: &Installation) 
         object: Some(&manifest.object),
         old: None,
     };
-    admit(&request, installation)
+    validate(&request, installation)
 }
 
 /// A namespace, and what is in force in it.

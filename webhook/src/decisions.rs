@@ -9,7 +9,7 @@ use prometheus_client::{
 use tentacular_process::metrics::Metrics;
 
 use crate::{
-    admit::{Caller, Finding, Kind, Verdict},
+    admit::{Finding, Kind, Verdict},
     wire::Asked,
 };
 
@@ -21,7 +21,6 @@ const LOGGED: usize = 2000;
 /// What a review was about and how it ended. All have few values: whoever reaches the port may send reviews of anything.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Labels {
-    caller: &'static str,
     kind: &'static str,
     rule: &'static str,
     outcome: &'static str,
@@ -40,9 +39,8 @@ impl Decisions {
         let decisions = Self { decided: Family::default(), seconds: Histogram::new(SECONDS) };
         metrics.register(|registry| {
             let help =
-                "Decisions by `caller` (`trusted`: administrators and the server's accounts; `ordinary`: all others), `kind` of \
-                 object, `rule` (each that a review breaks counts; `none` where it breaks none) and `outcome`: `allowed`, `warned` \
-                 or `denied`";
+                "Decisions by `kind` of object, `rule` (each that a review breaks counts; `none` where it is allowed) and `outcome`: \
+                 `allowed`, `warned`, `denied`, or `exempt` where an administrator did what is denied to others";
             registry.register("webhook_decisions", help, decisions.decided.clone());
             let help = "Seconds from a review's arrival to its answer";
             registry.register("webhook_review_duration_seconds", help, decisions.seconds.clone());
@@ -50,22 +48,23 @@ impl Decisions {
         decisions
     }
 
-    /// Counts and logs what `verdict` says of a write by `caller`, whose object is of `kind`.
-    pub(crate) fn record(&self, caller: Caller, kind: Kind, asked: &Asked, verdict: &Verdict) {
-        let (caller, kind) = (caller.as_str(), kind.label());
+    /// Counts and logs what `verdict` says of a write, whose object is of `kind`.
+    pub(crate) fn record(&self, kind: Kind, asked: &Asked, verdict: &Verdict) {
+        let kind = kind.label();
         let count = |rule, outcome| {
-            self.decided.get_or_create(&Labels { caller, kind, rule, outcome }).inc();
+            self.decided.get_or_create(&Labels { kind, rule, outcome }).inc();
         };
-        for rule in rules(&verdict.violations) {
-            count(rule, "denied");
-        }
-        for rule in rules(&verdict.warnings) {
-            count(rule, "warned");
+        let outcomes = [("denied", &verdict.violations), ("warned", &verdict.warnings), ("exempt", &verdict.exempt)];
+        for (outcome, findings) in outcomes {
+            for rule in rules(findings) {
+                count(rule, outcome);
+            }
+            if outcome != "warned" && !findings.is_empty() {
+                log(outcome, kind, asked, findings);
+            }
         }
         if verdict.violations.is_empty() {
             count("none", "allowed");
-        } else {
-            log(caller, kind, asked, &verdict.violations);
         }
     }
 
@@ -83,12 +82,11 @@ fn rules(findings: &[Finding]) -> Vec<&'static str> {
     rules
 }
 
-fn log(caller: &'static str, kind: &'static str, asked: &Asked, violations: &[Finding]) {
-    let problems: Vec<_> = violations.iter().map(ToString::to_string).collect();
+fn log(outcome: &'static str, kind: &'static str, asked: &Asked, findings: &[Finding]) {
+    let problems: Vec<_> = findings.iter().map(ToString::to_string).collect();
     tracing::info!(
-        outcome = "denied",
-        rules = rules(violations).join(","),
-        caller,
+        outcome,
+        rules = rules(findings).join(","),
         kind,
         resource = asked.resource.resource,
         subresource = asked.sub_resource.as_deref().unwrap_or_default(),

@@ -2,6 +2,7 @@
 
 pub mod admit;
 mod args;
+pub mod callers;
 mod certificate;
 mod check;
 mod command;

@@ -10,7 +10,8 @@ use serde_json::Value;
 use tentacular_contract::facts::Pairs;
 
 use crate::{
-    admit::{Caller, Finding, Installation, Kind, Namespace, Operation, Request, Verdict, admit, texts},
+    admit::{Finding, Installation, Kind, Namespace, Operation, Request, Verdict, protect, texts, validate},
+    callers::Callers,
     decisions::Decisions,
     namespaces::Namespaces,
     wire::{API_VERSION, Answer, Asked, KIND, Object, Review, Status, Verb},
@@ -38,6 +39,7 @@ pub enum Malformed {
 pub struct Reviewer {
     decisions: Decisions,
     namespaces: Namespaces,
+    callers: Callers,
     installation: Installation,
 }
 
@@ -55,16 +57,21 @@ const UNAVAILABLE: Code = Code(503, "ServiceUnavailable");
 const INTERNAL: Code = Code(500, "InternalError");
 
 impl Reviewer {
-    /// One that knows these namespaces.
-    pub fn new(decisions: Decisions, namespaces: Namespaces, installation: Installation) -> Self {
-        Self { decisions, namespaces, installation }
+    /// One that knows these namespaces and callers.
+    pub const fn new(
+        decisions: Decisions,
+        namespaces: Namespaces,
+        callers: Callers,
+        installation: Installation,
+    ) -> Self {
+        Self { decisions, namespaces, callers, installation }
     }
 
-    /// The answer to the review in `body`, of a write by `caller`.
+    /// The answer to the review in `body`.
     ///
     /// # Errors
     /// When `body` is no review of the supported version, or lacks what it is about.
-    pub async fn answer(&self, caller: Caller, body: &[u8]) -> Result<Vec<u8>, Malformed> {
+    pub async fn answer(&self, body: &[u8]) -> Result<Vec<u8>, Malformed> {
         let Review { api_version, kind, request } = serde_json::from_slice(body)?;
         if (api_version.as_str(), kind.as_str()) != (API_VERSION, KIND) {
             return Err(Malformed::Version(api_version, kind));
@@ -75,12 +82,12 @@ impl Reviewer {
         if let Some(missing) = asked.missing().or(place) {
             return Err(Malformed::Incomplete(missing));
         }
-        let (verdict, code) = self.decide(caller, kind, &asked).await;
-        self.decisions.record(caller, kind, &asked, &verdict);
+        let (verdict, code) = self.decide(kind, &asked).await;
+        self.decisions.record(kind, &asked, &verdict);
         Ok(answer(&asked, &verdict, code).to_json()?)
     }
 
-    async fn decide(&self, caller: Caller, kind: Kind, asked: &Asked) -> (Verdict, Code) {
+    async fn decide(&self, kind: Kind, asked: &Asked) -> (Verdict, Code) {
         let operation = match asked.operation {
             Verb::Create => Operation::Create,
             Verb::Update => Operation::Update,
@@ -102,7 +109,6 @@ impl Reviewer {
         let none = Pairs::new();
         let ObjectMeta { name, labels, annotations, .. } = &*metadata;
         let request = Request {
-            caller,
             operation,
             kind,
             subresource: asked.sub_resource.as_deref().filter(|part| !part.is_empty()),
@@ -115,11 +121,26 @@ impl Reviewer {
             object,
             old,
         };
+        let judge = || {
+            let by_server = self.callers.is_server(&asked.user_info);
+            let forbidden = if by_server { Vec::new() } else { protect(&request) };
+            (forbidden, validate(&request, &self.installation))
+        };
         // A fault in a rule is the fault of this one review. The panic itself is in the log.
-        match catch_unwind(AssertUnwindSafe(|| admit(&request, &self.installation))) {
-            Ok(verdict) if verdict.forbidden => (verdict, FORBIDDEN),
-            Ok(verdict) => (verdict, INVALID),
-            Err(_) => (fault(), INTERNAL),
+        let Ok((forbidden, mut verdict)) = catch_unwind(AssertUnwindSafe(judge)) else { return (fault(), INTERNAL) };
+        if forbidden.is_empty() {
+            return (verdict, INVALID);
+        }
+        match self.callers.is_administrator(&asked.user_info).await {
+            Ok(true) => {
+                verdict.exempt = forbidden;
+                (verdict, INVALID)
+            }
+            Ok(false) => (Verdict::from(forbidden).and(verdict), FORBIDDEN),
+            Err(unknown) => {
+                let unknown = Verdict::refusal("administrator-unknown", unknown);
+                (Verdict::from(forbidden).and(unknown).and(verdict), UNAVAILABLE)
+            }
         }
     }
 }

@@ -18,6 +18,7 @@ use uuid::Uuid;
 use crate::{
     admit::Installation,
     args::{Args, serving_names},
+    callers::Callers,
     decisions::Decisions,
     keeper::{Expiry, Keeper, Source, stand},
     namespaces::{self, Namespaces},
@@ -77,6 +78,7 @@ pub async fn run(args: Args, context: Context) -> anyhow::Result<()> {
     let (version, following) = server_version::follow(cluster.clone());
     context.spawn("server version", following);
     let installation = Installation { ingress_domain: platform.ingress_domain.clone(), version };
+    let callers = Callers::of_cluster(&cluster, &platform.server_namespace);
     let (enclaves, watching) = Enclaves::new(cluster, platform);
     context.spawn("namespaces", async move {
         watching.await;
@@ -88,7 +90,7 @@ pub async fn run(args: Args, context: Context) -> anyhow::Result<()> {
 
     tracing::info!(%address, "serving admission reviews");
     let decisions = Decisions::new(&context.metrics);
-    let reviewer = Reviewer::new(decisions.clone(), Namespaces::watched(enclaves), installation);
+    let reviewer = Reviewer::new(decisions.clone(), Namespaces::watched(enclaves), callers, installation);
     let admission = Admission { reviewer, decisions };
     let serve = http::serve(tls, admission, context.ending(LINGER));
     tokio::join!(serve, stand(election, leads, context.draining.clone()));

@@ -1,4 +1,4 @@
-//! What the API server talks to: a POST to the path of a [`Caller`].
+//! What the API server talks to: a POST to [`PATH`].
 
 use std::{convert::Infallible, time::Instant};
 
@@ -10,7 +10,10 @@ use tentacular_contract::limits::{HEADER_TIME, REVIEW_BODY_BYTES};
 use tentacular_process::http::Handler;
 use tokio::time::timeout;
 
-use crate::{admit::Caller, decisions::Decisions, review::Reviewer};
+use crate::{decisions::Decisions, review::Reviewer};
+
+/// The only path.
+const PATH: &str = "/review";
 
 /// Answers the requests of the API server.
 #[derive(Debug, Clone)]
@@ -23,26 +26,26 @@ impl Handler for Admission {
     type Body = Full<Bytes>;
 
     async fn handle(&self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
-        let response = match (Caller::of_path(request.uri().path()), request.method()) {
-            (Some(caller), &Method::POST) => {
+        let response = match (request.uri().path(), request.method()) {
+            (PATH, &Method::POST) => {
                 let arrived = Instant::now();
-                let response = self.admit(caller, request.into_body()).await;
+                let response = self.admit(request.into_body()).await;
                 self.decisions.took(arrived.elapsed());
                 response
             }
-            (Some(_), _) => {
+            (PATH, _) => {
                 let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "POST only");
                 response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
                 response
             }
-            (None, _) => text(StatusCode::NOT_FOUND, "POST to /ordinary or /trusted is all there is"),
+            _ => text(StatusCode::NOT_FOUND, format!("POST to {PATH} is all there is")),
         };
         Ok(response)
     }
 }
 
 impl Admission {
-    async fn admit<B>(&self, caller: Caller, body: B) -> Response<Full<Bytes>>
+    async fn admit<B>(&self, body: B) -> Response<Full<Bytes>>
     where
         B: hyper::body::Body,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -57,7 +60,7 @@ impl Admission {
             Ok(Err(_)) => return text(StatusCode::BAD_REQUEST, "the body ended early"),
             Err(_) => return text(StatusCode::REQUEST_TIMEOUT, "the body took too long"),
         };
-        match self.reviewer.answer(caller, &body).await {
+        match self.reviewer.answer(&body).await {
             Ok(review) => respond(StatusCode::OK, "application/json", review),
             Err(error) => {
                 tracing::warn!(%error, "no answer to a review");

@@ -1,7 +1,7 @@
 //! The JSON of an `AdmissionReview` (`admission.k8s.io/v1`), as far as this webhook reads and writes it. Each object is read
 //! once, to plain JSON.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use serde::{
     Deserialize, Deserializer, Serialize,
@@ -76,10 +76,14 @@ pub(crate) struct GroupResource {
     pub(crate) resource: String,
 }
 
-#[derive(Debug, Deserialize)]
+/// Who writes, as the API server authenticated it.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
 pub(crate) struct User {
-    #[serde(default)]
     pub(crate) username: String,
+    pub(crate) uid: Option<String>,
+    pub(crate) groups: Vec<String>,
+    pub(crate) extra: BTreeMap<String, Vec<String>>,
 }
 
 /// An object as JSON, without `metadata.managedFields`: no rule speaks of them, and they are a large part of it. Name, labels

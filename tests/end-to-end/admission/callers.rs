@@ -1,18 +1,18 @@
-//! Whom the webhook is asked about, counted by the API server itself: for each write by each kind of caller one entry of the
-//! configuration, or none.
+//! Whose writes the webhook is asked about, counted by the API server itself: for each write by each kind of caller one entry
+//! of the configuration, or none. And that an administrator is one only where the API server says so.
 
 mod writes;
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, anyhow, ensure};
 use kube::Client;
 use serde_json::json;
-use tentacular_test_harness::{ControlPlane, Installation, Part};
+use tentacular_test_harness::{ControlPlane, Installation, Part, until};
 
-use super::world::{RBAC, bound};
+use super::world::{RBAC, bound, path};
 use crate::thief::{
-    attempt::{Attempt, create},
+    attempt::{Attempt, all_possible, create, get, merge},
     place::until_allowed,
 };
 
@@ -24,12 +24,12 @@ const ADMINISTRATOR: &str = "administrator";
 /// is held.
 const REFUSALS: [&str; 3] = ["admission webhook", "ValidatingAdmissionPolicy", "non-empty .spec.schedulingGates"];
 
-/// Which entry a write matches.
+/// Which writes are asked about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Scope {
-    /// That of its caller.
+    /// Whoever makes them.
     Everybodys,
-    /// The one for ordinary callers; others are not asked about.
+    /// Those of others than the server.
     Protected,
     /// None.
     Free,
@@ -38,8 +38,8 @@ enum Scope {
 /// Who writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Who {
-    Ordinary,
-    Trusted,
+    Person,
+    Server,
     /// One of the server's accounts, which writes nothing but ledgers in enclaves.
     Scheduler,
     /// Kubernetes itself.
@@ -47,13 +47,13 @@ enum Who {
 }
 
 impl Who {
-    /// The entry that is asked, by the beginning of its name.
-    fn asked(self, scope: Scope, of: &str) -> Option<&'static str> {
+    /// The entry that is asked about a write of namespaces or of objects, by the beginning of its name.
+    fn asked(self, scope: Scope, of: &'static str) -> Option<&'static str> {
         match (self, scope) {
-            (Self::Ordinary, Scope::Everybodys | Scope::Protected) => Some("ordinary"),
-            (Self::Trusted, Scope::Everybodys) => Some("trusted"),
-            (Self::Scheduler, Scope::Everybodys) if of == "namespaces" => Some("trusted"),
-            _ => None,
+            (Self::Kubernetes, _) | (_, Scope::Free) | (Self::Server | Self::Scheduler, Scope::Protected) => None,
+            (Self::Scheduler, Scope::Everybodys) if of == "objects" => None,
+            (Self::Person, Scope::Protected) if of == "objects" => Some("protected"),
+            _ => Some(of),
         }
     }
 }
@@ -63,10 +63,10 @@ fn by_everybody(attempt: &Attempt) -> Vec<(Who, Attempt)> {
     let by = |user: &str| attempt.clone().posing_as(user);
     let among = |user: &str, groups: &'static [&'static str]| attempt.clone().posing_among(user, groups);
     vec![
-        (Who::Ordinary, by(CHIEF)),
-        (Who::Trusted, by(ADMINISTRATOR)),
-        (Who::Trusted, attempt.clone()),
-        (Who::Trusted, attempt.clone().all_powerful(Part::Registrar)),
+        (Who::Person, by(CHIEF)),
+        (Who::Person, by(ADMINISTRATOR)),
+        (Who::Person, attempt.clone()),
+        (Who::Server, attempt.clone().all_powerful(Part::Registrar)),
         (Who::Scheduler, attempt.clone().all_powerful(Part::Scheduler)),
         (Who::Kubernetes, attempt.clone().by_a_controller()),
         (Who::Kubernetes, among("kubelet", &["system:masters", "system:nodes"])),
@@ -124,7 +124,7 @@ async fn asked(admin: &Client) -> anyhow::Result<BTreeMap<String, u64>> {
 }
 
 #[tokio::test]
-async fn e2e_admission_each_write_is_asked_about_once_by_the_entry_for_its_caller() -> anyhow::Result<()> {
+async fn e2e_admission_each_write_is_asked_about_once() -> anyhow::Result<()> {
     let installation = Installation::into_own(ControlPlane::exclusive().await?).await?;
     let admin = installation.control_plane().admin()?;
     let writes = prepare(&admin).await?;
@@ -141,7 +141,7 @@ async fn e2e_admission_each_write_is_asked_about_once_by_the_entry_for_its_calle
                 *count -= before.get(entry).copied().unwrap_or_default();
             }
             more.retain(|_, count| *count > 0);
-            let expected = who.asked(scope, of).map(|entry| (format!("{entry}.{of}"), 1));
+            let expected = who.asked(scope, of).map(|entry| (entry.to_owned(), 1));
             if more != expected.clone().into_iter().collect() {
                 wrong.push(format!("{attempt:?} of {who:?}: asked {more:?} and not {expected:?}"));
             }
@@ -150,4 +150,31 @@ async fn e2e_admission_each_write_is_asked_about_once_by_the_entry_for_its_calle
     }
     ensure!(wrong.is_empty(), "{} are asked about otherwise than wanted:\n{}", wrong.len(), wrong.join("\n"));
     Ok(())
+}
+
+#[tokio::test]
+async fn e2e_admission_while_nobody_can_be_told_to_administer_nobody_does() -> anyhow::Result<()> {
+    let installation = Installation::into_own(ControlPlane::exclusive().await?).await?;
+    let admin = installation.control_plane().admin()?;
+    create("/api/v1/namespaces", writes::enclave(ENCLAVE)).send_for_real(&admin).await?;
+    let quota = json!({ "metadata": { "name": "tentacular-quota" }, "spec": { "hard": { "pods": "9" } } });
+    let protected = create(path(ENCLAVE, "", "resourcequotas"), quota);
+    let config_map = create(path(ENCLAVE, "", "configmaps"), json!({ "metadata": { "name": "mine" } }));
+    all_possible(&admin, vec![protected.clone()]).await?;
+
+    let role = format!("{RBAC}/clusterroles/tentacular-webhook");
+    let stored = get(&*role).send(&admin).await?;
+    let rules = stored["rules"].as_array().context("rules")?.iter();
+    let fewer: Vec<_> = rules.filter(|rule| rule["resources"][0] != "subjectaccessreviews").collect();
+    merge(&*role, json!({ "rules": fewer })).send_for_real(&admin).await?;
+    until("the webhook cannot ask any more", async || match protected.send(&admin).await {
+        Ok(_) => Err(anyhow!("allowed")),
+        Err(error) => Ok(error.to_string()),
+    })
+    .await?;
+    let refused = protected.send(&admin).await.expect_err("it cannot be told who administers").to_string();
+    for part in ["(rule protected-object)", "whether you are an administrator", "(rule administrator-unknown)"] {
+        ensure!(refused.contains(part), "{refused}");
+    }
+    all_possible(&admin, vec![config_map]).await
 }

@@ -142,7 +142,7 @@ impl Attempt {
             By::Protection(rule) | By::Validation(rule) => format!("(rule {rule})"),
         };
         let (code, refuser) = match by {
-            By::Protection(_) => ((403, "Forbidden"), "admission webhook \"ordinary."),
+            By::Protection(_) => ((403, "Forbidden"), "admission webhook \""),
             By::Validation(_) => ((422, "Invalid"), "admission webhook \""),
             _ => ((403, "Forbidden"), ""),
         };

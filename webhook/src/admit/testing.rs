@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use tentacular_contract::{facts::Pairs, pod_security::Version};
 use tokio::sync::watch;
 
-use super::{Caller, Installation, Kind, Namespace, Operation, Request, Verdict, admit, protect, validate};
+use super::{Installation, Kind, Namespace, Operation, Request, Verdict, protect, validate};
 
 /// The rules of which a test speaks.
 #[derive(Debug, Clone, Copy)]
@@ -76,7 +76,6 @@ impl Write {
         let name =
             [&self.object, &self.old].into_iter().flatten().find_map(|object| object["metadata"]["name"].as_str());
         let request = Request {
-            caller: Caller::Ordinary,
             operation: self.operation,
             kind: self.kind,
             subresource: self.subresource,
@@ -88,9 +87,9 @@ impl Write {
         let domain = Some("apps.example.org".to_owned());
         let installation = Installation { ingress_domain: domain, version: watch::channel(Version::NEWEST).1 };
         match rules {
-            Rules::Protect => protect(&request),
+            Rules::Protect => protect(&request).into(),
             Rules::Validate => validate(&request, &installation),
-            Rules::All => admit(&request, &installation),
+            Rules::All => Verdict::from(protect(&request)).and(validate(&request, &installation)),
         }
     }
 

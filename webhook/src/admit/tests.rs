@@ -6,16 +6,6 @@ use super::{
 };
 
 #[test]
-fn a_caller_is_known_by_the_path() {
-    for caller in Caller::ALL {
-        assert_eq!(Caller::of_path(caller.path()), Some(caller));
-    }
-    for path in ["", "/", "/admit", "trusted", "/trusted/", "/Ordinary"] {
-        assert_eq!(Caller::of_path(path), None, "{path}");
-    }
-}
-
-#[test]
 fn what_several_families_find_is_said_at_once() {
     let mut template = pod();
     template["hostNetwork"] = json!(true);
@@ -42,23 +32,7 @@ fn what_several_families_find_is_said_at_once() {
 }
 
 #[test]
-fn what_others_might_write_is_forbidden_and_what_nobody_may_is_invalid() {
-    let annotated =
-        |mode: &str| object("report", &json!({ "annotations": { "tentacular.io/mode": mode } }), &json!({}));
-    for (mode, rules, forbidden) in [
-        ("rwxrwx---", Rules::All, Some(true)),
-        ("777", Rules::All, Some(true)),
-        ("777", Rules::Validate, Some(false)),
-        ("rwxrwx---", Rules::Validate, None),
-    ] {
-        let verdict = create(Kind::NAMESPACE, annotated(mode)).judged(rules);
-        let told = (!verdict.violations.is_empty()).then_some(verdict.forbidden);
-        assert_eq!(told, forbidden, "{mode} {rules:?}: {verdict:?}");
-    }
-}
-
-#[test]
-fn of_what_the_trusted_are_not_asked_about_protection_alone_speaks() {
+fn of_what_the_server_writes_unasked_protection_alone_speaks() {
     let (old, new) =
         (object("report", &json!({}), &json!({ "spec": pod() })), object("report", &json!({}), &json!({})));
     for kind in Kind::ALL {

@@ -5,6 +5,9 @@ use tokio::sync::watch;
 
 use super::*;
 
+/// An administrator.
+const CHIEF: &str = "chief";
+
 fn request(kind: (&str, &str), operation: &str, object: &Value, old: &Value) -> Value {
     json!({
         "apiVersion": "admission.k8s.io/v1",
@@ -26,6 +29,11 @@ fn request(kind: (&str, &str), operation: &str, object: &Value, old: &Value) -> 
     })
 }
 
+fn by(user: &str, mut request: Value) -> Value {
+    request["request"]["userInfo"]["username"] = json!(user);
+    request
+}
+
 fn namespace(annotations: &Value) -> Value {
     json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "team-a", "annotations": annotations}})
 }
@@ -38,11 +46,12 @@ fn reviewer() -> (Reviewer, Metrics) {
     });
     let namespaces = Namespaces::fixed([serde_json::from_value(frozen).expect("metadata")]);
     let installation = Installation { ingress_domain: None, version: watch::channel(Version::NEWEST).1 };
-    (Reviewer::new(Decisions::new(&metrics), namespaces, installation), metrics)
+    let callers = Callers::administrators([CHIEF]);
+    (Reviewer::new(Decisions::new(&metrics), namespaces, callers, installation), metrics)
 }
 
-async fn answer(caller: Caller, request: &Value) -> Value {
-    let body = reviewer().0.answer(caller, request.to_string().as_bytes()).await.expect("a review");
+async fn answer(request: &Value) -> Value {
+    let body = reviewer().0.answer(request.to_string().as_bytes()).await.expect("a review");
     let review: Value = serde_json::from_slice(&body).expect("JSON");
     assert_eq!(review["apiVersion"], "admission.k8s.io/v1");
     assert_eq!(review["kind"], "AdmissionReview");
@@ -55,9 +64,9 @@ const NAMESPACE: (&str, &str) = ("", "Namespace");
 #[tokio::test]
 async fn a_refusal_names_everything_at_once() {
     let object = namespace(&json!({"tentacular.io/mode": "777", "tentacular.io/enclave-status": "gone"}));
-    let response = answer(Caller::Trusted, &request(NAMESPACE, "CREATE", &object, &Value::Null)).await;
+    let response = answer(&by(CHIEF, request(NAMESPACE, "CREATE", &object, &Value::Null))).await;
     assert_eq!(response["allowed"], false);
-    assert_eq!(response["status"]["code"], 422);
+    assert_eq!((&response["status"]["code"], &response["status"]["reason"]), (&json!(422), &json!("Invalid")));
     let message = response["status"]["message"].as_str().expect("a message");
     for part in [
         "metadata.annotations[tentacular.io/mode]: invalid mode \"777\": give nine characters",
@@ -72,20 +81,40 @@ async fn a_refusal_names_everything_at_once() {
 #[tokio::test]
 async fn an_old_bad_value_is_a_warning() {
     let bad = namespace(&json!({"tentacular.io/mode": "777"}));
-    let response = answer(Caller::Trusted, &request(NAMESPACE, "UPDATE", &bad, &bad)).await;
+    let response = answer(&by(CHIEF, request(NAMESPACE, "UPDATE", &bad, &bad))).await;
     assert_eq!(response["allowed"], true);
     assert!(response["warnings"][0].as_str().expect("a warning").contains("rule enclave-mode"));
-    let response = answer(Caller::Trusted, &request(NAMESPACE, "UPDATE", &bad, &namespace(&Value::Null))).await;
+    let response = answer(&request(NAMESPACE, "UPDATE", &bad, &namespace(&Value::Null))).await;
     assert_eq!(response["allowed"], false);
 }
 
 #[tokio::test]
-async fn each_caller_is_held_to_its_own_rules() {
-    let deleted = request(NAMESPACE, "DELETE", &Value::Null, &namespace(&Value::Null));
-    let response = answer(Caller::Ordinary, &deleted).await;
+async fn an_administrator_is_exempt_from_protection_and_from_nothing_else() {
+    let (reviewer, metrics) = reviewer();
+    let ask = async |request: &Value| -> Value {
+        let body = reviewer.answer(request.to_string().as_bytes()).await.expect("a review");
+        serde_json::from_slice::<Value>(&body).expect("JSON")["response"].take()
+    };
+    let (none, bad) = (namespace(&Value::Null), namespace(&json!({"tentacular.io/mode": "777"})));
+    let deleted = request(NAMESPACE, "DELETE", &Value::Null, &none);
+    let response = ask(&deleted).await;
     assert_eq!((&response["allowed"], &response["status"]["code"]), (&json!(false), &json!(403)), "{response}");
     assert_eq!(response["status"]["reason"], "Forbidden");
-    assert_eq!(answer(Caller::Trusted, &deleted).await["allowed"], true);
+    assert_eq!(ask(&by(CHIEF, deleted)).await["allowed"], true);
+
+    let written = request(NAMESPACE, "CREATE", &bad, &Value::Null);
+    let rules = |response: &Value| {
+        let message = response["status"]["message"].as_str().expect("refused");
+        ["protected-metadata", "enclave-mode"].map(|rule| message.contains(&format!("(rule {rule})")))
+    };
+    let response = ask(&written).await;
+    assert_eq!((&response["status"]["code"], rules(&response)), (&json!(403), [true, true]), "{response}");
+    let response = ask(&by(CHIEF, written)).await;
+    assert_eq!((&response["status"]["code"], rules(&response)), (&json!(422), [false, true]), "{response}");
+    for rule in ["enclave-deletion", "protected-metadata"] {
+        let line = format!("webhook_decisions_total{{kind=\"namespace\",rule=\"{rule}\",outcome=\"exempt\"}} 1");
+        assert!(metrics.encode().contains(&line), "{}", metrics.encode());
+    }
 }
 
 #[tokio::test]
@@ -94,10 +123,10 @@ async fn an_object_is_judged_by_the_namespace_it_is_in() {
     let mut scaled = request(("autoscaling", "Scale"), "UPDATE", &scale(2), &scale(1));
     scaled["request"]["resource"] = json!({ "group": "apps", "version": "v1", "resource": "deployments" });
     scaled["request"]["subResource"] = json!("scale");
-    let response = answer(Caller::Ordinary, &scaled).await;
+    let response = answer(&scaled).await;
     assert!(response["status"]["message"].as_str().expect("refused").contains("frozen"), "{response}");
     scaled["request"]["namespace"] = json!("team-b");
-    let response = answer(Caller::Ordinary, &scaled).await;
+    let response = answer(&scaled).await;
     assert_eq!(response["status"]["code"], 503, "{response}");
     assert!(response["status"]["message"].as_str().expect("refused").contains("team-b"), "{response}");
 }
@@ -107,7 +136,7 @@ async fn an_object_of_a_collection_is_known_by_its_own_name() {
     let quota = json!({ "metadata": { "name": "tentacular-quota", "namespace": "team-a" } });
     let mut deleted = request(("", "ResourceQuota"), "DELETE", &Value::Null, &quota);
     deleted["request"]["name"] = json!("");
-    let response = answer(Caller::Ordinary, &deleted).await;
+    let response = answer(&deleted).await;
     assert!(response["status"]["message"].as_str().expect("refused").contains("tentacular-quota"), "{response}");
 }
 
@@ -120,7 +149,7 @@ async fn what_has_no_rules_is_allowed() {
         request(NAMESPACE, "CONNECT", &Value::Null, &Value::Null),
         request(("example.com", "Thing"), "CREATE", &json!({"spec": {"anything": [1, null]}}), &Value::Null),
     ] {
-        let response = answer(Caller::Trusted, &request).await;
+        let response = answer(&by(CHIEF, request.clone())).await;
         assert_eq!(response["allowed"], true, "{request}");
         assert!(response.get("warnings").is_none(), "{request}");
     }
@@ -137,7 +166,7 @@ async fn a_malformed_review_is_no_review() {
     operation["request"]["operation"] = json!("PERHAPS");
     let empty = json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview"}).to_string();
     for body in ["", "{}", "[]", "null", &empty, &version.to_string(), &kind.to_string(), &operation.to_string()] {
-        assert!(reviewer.answer(Caller::Trusted, body.as_bytes()).await.is_err(), "{body}");
+        assert!(reviewer.answer(body.as_bytes()).await.is_err(), "{body}");
     }
 }
 
@@ -156,7 +185,7 @@ async fn a_review_that_does_not_show_what_it_is_about_is_answered_by_nobody() {
         (of_thing("DELETE", &Value::Null, &Value::Null), "oldObject"),
         (nowhere, "namespace"),
     ] {
-        let answer = reviewer.answer(Caller::Ordinary, request.to_string().as_bytes()).await;
+        let answer = reviewer.answer(request.to_string().as_bytes()).await;
         let error = answer.expect_err(missing).to_string();
         assert!(error.contains(&format!("has no {missing},")), "{error}");
     }
@@ -168,14 +197,14 @@ async fn reviews_are_counted_by_kind_rule_and_outcome() {
     let bad = namespace(&json!({"tentacular.io/mode": "777"}));
     for request in [
         request(NAMESPACE, "CREATE", &bad, &Value::Null),
-        request(("example.com", "Thing"), "CREATE", &json!({}), &Value::Null),
+        by(CHIEF, request(("example.com", "Thing"), "CREATE", &json!({}), &Value::Null)),
     ] {
-        reviewer.answer(Caller::Trusted, request.to_string().as_bytes()).await.expect("a review");
+        reviewer.answer(request.to_string().as_bytes()).await.expect("a review");
     }
     let text = metrics.encode();
     for line in [
-        "tentacular_webhook_decisions_total{caller=\"trusted\",kind=\"namespace\",rule=\"enclave-mode\",outcome=\"denied\"} 1",
-        "tentacular_webhook_decisions_total{caller=\"trusted\",kind=\"other\",rule=\"none\",outcome=\"allowed\"} 1",
+        "tentacular_webhook_decisions_total{kind=\"namespace\",rule=\"enclave-mode\",outcome=\"denied\"} 1",
+        "tentacular_webhook_decisions_total{kind=\"other\",rule=\"none\",outcome=\"allowed\"} 1",
     ] {
         assert!(text.contains(line), "{text}");
     }

@@ -25,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 use super::*;
 use crate::{
     admit::Installation,
+    callers::Callers,
     certificate::{Pair, issue},
     namespaces::Namespaces,
 };
@@ -65,7 +66,7 @@ async fn running() -> Running {
     let (draining, stop) = (CancellationToken::new(), CancellationToken::new());
     let decisions = Decisions::new(&Metrics::default());
     let installation = Installation { ingress_domain: None, version: watch::channel(Version::NEWEST).1 };
-    let reviewer = Reviewer::new(decisions.clone(), Namespaces::fixed([]), installation);
+    let reviewer = Reviewer::new(decisions.clone(), Namespaces::fixed([]), Callers::administrators([]), installation);
     let ending = Ending { leaving: draining.clone(), stop: stop.clone(), drain_time: Duration::from_secs(5) };
     let server = tokio::spawn(serve(tls, Admission { reviewer, decisions }, ending));
     Running { address, serving, draining, stop, server }
@@ -112,8 +113,8 @@ async fn ask(running: &Running, pair: &Pair, requests: Vec<Request<Full<Bytes>>>
 async fn reviews_are_answered_and_nothing_else() {
     let (running, pair) = (running().await, pair());
     serve_pair(&running.serving, &pair);
-    let get = Request::get("https://localhost/trusted").body(Full::default()).expect("a request");
-    let requests = vec![post("/trusted", REVIEW), post("/trusted", "{}"), post("/", REVIEW), get];
+    let get = Request::get("https://localhost/review").body(Full::default()).expect("a request");
+    let requests = vec![post("/review", REVIEW), post("/review", "{}"), post("/", REVIEW), get];
     let answers = ask(&running, &pair, requests).await;
     let statuses: Vec<_> = answers.iter().map(|(status, _)| status.as_u16()).collect();
     assert_eq!(statuses, [200, 400, 404, 405]);
@@ -124,7 +125,7 @@ async fn reviews_are_answered_and_nothing_else() {
 async fn a_review_above_the_limit_is_refused() {
     let (running, pair) = (running().await, pair());
     serve_pair(&running.serving, &pair);
-    let answers = ask(&running, &pair, vec![post("/trusted", vec![b' '; REVIEW_BODY_BYTES + 1])]).await;
+    let answers = ask(&running, &pair, vec![post("/review", vec![b' '; REVIEW_BODY_BYTES + 1])]).await;
     assert_eq!(answers[0].0, StatusCode::PAYLOAD_TOO_LARGE);
     assert!(answers[0].1.contains("8388608"), "{answers:?}");
 }
@@ -145,12 +146,12 @@ async fn once_it_drains_each_answer_ends_its_connection() {
     let stream = connect(running.address, &pair, HTTP1).await.expect("a connection");
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.expect("HTTP");
     let connection = tokio::spawn(connection);
-    let before = sender.send_request(post("/trusted", REVIEW)).await.expect("an answer");
+    let before = sender.send_request(post("/review", REVIEW)).await.expect("an answer");
     assert_eq!(before.headers().get(header::CONNECTION), None);
     drop(before);
     running.draining.cancel();
     sender.ready().await.expect("still open");
-    let last = sender.send_request(post("/trusted", REVIEW)).await.expect("an answer");
+    let last = sender.send_request(post("/review", REVIEW)).await.expect("an answer");
     assert_eq!(
         (last.status(), &last.headers()[header::CONNECTION]),
         (StatusCode::OK, &HeaderValue::from_static("close"))
@@ -158,7 +159,7 @@ async fn once_it_drains_each_answer_ends_its_connection() {
     drop(last);
     timeout(Duration::from_mins(2), connection).await.expect("it ends").expect("no panic").expect("in order");
     // Others may still come.
-    assert_eq!(ask(&running, &pair, vec![post("/trusted", REVIEW)]).await[0].0, StatusCode::OK);
+    assert_eq!(ask(&running, &pair, vec![post("/review", REVIEW)]).await[0].0, StatusCode::OK);
 }
 
 #[tokio::test]
@@ -177,7 +178,7 @@ async fn a_silent_client_keeps_nobody_waiting_and_the_server_drains() {
     let (running, pair) = (running().await, pair());
     serve_pair(&running.serving, &pair);
     let _silent = TcpStream::connect(running.address).await.expect("a connection");
-    assert_eq!(ask(&running, &pair, vec![post("/trusted", REVIEW)]).await[0].0, StatusCode::OK);
+    assert_eq!(ask(&running, &pair, vec![post("/review", REVIEW)]).await[0].0, StatusCode::OK);
     running.stop.cancel();
     timeout(Duration::from_mins(2), running.server).await.expect("drained").expect("no panic");
     tokio::time::sleep(Duration::from_millis(50)).await;

@@ -67,6 +67,10 @@ fn pod() -> String {
     format!("{}/there", in_enclave("", "pods"))
 }
 
+fn quota() -> String {
+    format!("{}/tentacular-quota", in_enclave("", "resourcequotas"))
+}
+
 fn note() -> Value {
     json!({ "metadata": { "annotations": { "note": "x" } } })
 }
@@ -88,7 +92,7 @@ fn binding(labels: &Value) -> Value {
     json!({ "metadata": { "name": "there", "labels": labels }, "target": { "kind": "Node", "name": "node" } })
 }
 
-/// What the rules for everybody look at.
+/// What is looked at whoever writes it.
 pub(super) async fn everybodys(admin: &Client) -> anyhow::Result<Vec<Attempt>> {
     let rule = json!({ "host": "x.example", "http": { "paths": [{ "path": "/", "pathType": "Prefix",
         "backend": { "service": { "name": "mine", "port": { "number": 80 } } } }] } });
@@ -123,6 +127,8 @@ pub(super) async fn everybodys(admin: &Client) -> anyhow::Result<Vec<Attempt>> {
         apply(&*deployment, applied),
         replace(&*deployment, stored),
         merge(format!("{deployment}/status"), note()),
+        merge(format!("{}/status", pod()), note()),
+        merge(format!("{}/status", quota()), json!({ "status": { "hard": { "pods": "10" } } })),
         strategic(
             format!("{}/ephemeralcontainers", pod()),
             json!({ "spec": { "ephemeralContainers": [container("debug")] } }),
@@ -131,10 +137,9 @@ pub(super) async fn everybodys(admin: &Client) -> anyhow::Result<Vec<Attempt>> {
     Ok(all)
 }
 
-/// What only the rules of protection and of frozen enclaves look at.
+/// What only the rules of protection and of frozen enclaves look at, and the server writes unasked.
 pub(super) fn protected() -> Vec<Attempt> {
-    let (deployment, pod) = (deployment(), pod());
-    let quota = format!("{}/tentacular-quota", in_enclave("", "resourcequotas"));
+    let (deployment, pod, quota) = (deployment(), pod(), quota());
     let role = json!({ "apiGroup": RBAC_GROUP, "kind": "ClusterRole", "name": "view" });
     let target = json!({ "apiVersion": "apps/v1", "kind": "Deployment", "name": "there" });
     let scaler = named("mine", &json!({ "spec": { "scaleTargetRef": target, "maxReplicas": 2 } }));
@@ -155,8 +160,6 @@ pub(super) fn protected() -> Vec<Attempt> {
         create(in_enclave("", "bindings"), binding(&release)),
         merge(format!("{deployment}/scale"), json!({ "spec": { "replicas": 2 } })),
         strategic(format!("{pod}/resize"), json!({ "spec": { "containers": [resized] } })),
-        merge(format!("{pod}/status"), note()),
-        merge(format!("{quota}/status"), json!({ "status": { "hard": { "pods": "10" } } })),
         merge(&*quota, note()),
         delete(&*quota),
         delete(in_enclave("", "resourcequotas")),
@@ -199,7 +202,7 @@ pub(super) async fn of_namespaces(admin: &Client) -> anyhow::Result<Vec<(Scope, 
         (Scope::Everybodys, merge(format!("{namespace}/status"), note)),
         (Scope::Everybodys, replace(format!("{namespace}/finalize"), noted)),
         (Scope::Protected, delete(&*namespace)),
-        (Scope::Protected, merge(format!("{namespace}/status"), owned)),
+        (Scope::Everybodys, merge(format!("{namespace}/status"), owned)),
         (Scope::Free, merge(format!("{namespace}/status"), json!({ "status": { "phase": "Active" } }))),
         (Scope::Free, replace(format!("{namespace}/finalize"), stored)),
         (Scope::Free, create("/api/v1/namespaces", json!({ "metadata": { "name": "outside" } }))),

@@ -164,6 +164,7 @@ pub(super) const RULES: &[Rule] = &[
         &["tentacular-webhook"],
         &["get", "update", "patch"],
     ),
+    wide(Account::Webhook, "authorization.k8s.io", &["subjectaccessreviews"], &[], &["create"]),
     at_home(Account::Webhook, "", &["secrets"], &["tentacular-webhook-tls"], &["get", "update", "patch"]),
     at_home(Account::Webhook, LEASES, &["leases"], &[], &["create"]),
     at_home(Account::Webhook, LEASES, &["leases"], &["tentacular-webhook"], &["get", "update", "patch"]),
