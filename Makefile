@@ -15,6 +15,7 @@ FUZZ_TARGETS := bytes values
 PROCESSES := kernel registrar scheduler auditor webhook
 PROGRAMS := $(PROCESSES) example-engine
 DIST := target/dist
+BENCH := target/bench
 # Images are named as the chart names them, and as large as this at most, in bytes.
 IMAGES := target/images
 REPOSITORY := ghcr.io/randybias/tentacular-mcp
@@ -59,6 +60,9 @@ $(CARGO_DENY):
 build: ## All binaries, debug build.
 	cargo build --workspace --bins --locked
 
+# Most of a test is waiting, for what comes about by itself on a control plane. Its programs collect their garbage less often.
+test: export RUST_TEST_THREADS ?= $(shell echo $$((3 * $$(nproc))))
+test: export GOGC ?= 400
 test: build ## All tests: pure, modules, and the whole system on a real control plane.
 	cargo test --workspace --locked --no-fail-fast
 
@@ -82,10 +86,11 @@ docs: build ## Write the pages that are made of what the product says of itself:
 demo: build ## A tour of the running system; ONCE=1 ends after it, PORT=8080 fixes the port.
 	cargo run --locked --quiet --package tentacular-demo --bin demo -- $(if $(filter-out 0 no,$(ONCE)),--once) $(if $(PORT),--port=$(PORT))
 
-# Not by cargo run, which would build libraries again with the features that one package needs.
-bench: ## Measurements on a release build, as one table; they never fail on a figure. ONLY=load measures one thing.
-	cargo build --workspace --bins --locked --release
-	target/release/bench $(if $(ONLY),--only=$(ONLY))
+# It starts the programs that stand beside it.
+bench: dist ## Measurements of the programs as they are shipped, as one table; they never fail on a figure. ONLY=load measures one thing.
+	cargo build --locked --release --package tentacular-demo --bin bench
+	@mkdir -p $(BENCH) && install $(PROGRAMS:%=$(DIST)/tentacular-%) target/release/bench $(BENCH)
+	$(BENCH)/bench $(if $(ONLY),--only=$(ONLY))
 
 soak: ## Mixed load while tokens, keys, certificates and sidecars change, then 200 kills of leading schedulers. MINUTES=10.
 	cargo build --workspace --bins --locked --release

@@ -110,7 +110,7 @@ pub struct Verdict {
     pub violations: Vec<Finding>,
     /// What the writer should know.
     pub warnings: Vec<Finding>,
-    /// What would be refused to others, and is this writer's to do.
+    /// What would be refused to others and is this writer's to do; nothing where the write is refused.
     pub exempt: Vec<Finding>,
 }
 

@@ -1,5 +1,5 @@
-//! What holds in the namespace of an object under review: labels and annotations as last seen by a watch. A review costs
-//! no call of the API, and what cannot be known is refused and never guessed.
+//! What holds in the namespace of an object under review: labels and annotations as last seen by a watch. To know it
+//! costs no call of the API, and what cannot be known is refused and never guessed.
 
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 

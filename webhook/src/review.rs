@@ -133,13 +133,15 @@ impl Reviewer {
         }
         match self.callers.is_administrator(&asked.user_info).await {
             Ok(true) => {
-                verdict.exempt = forbidden;
+                if verdict.violations.is_empty() {
+                    verdict.exempt = forbidden;
+                }
                 (verdict, INVALID)
             }
             Ok(false) => (Verdict::from(forbidden).and(verdict), FORBIDDEN),
             Err(unknown) => {
                 let unknown = Verdict::refusal("administrator-unknown", unknown);
-                (Verdict::from(forbidden).and(unknown).and(verdict), UNAVAILABLE)
+                (Verdict::from(forbidden).and(unknown).and(verdict), INTERNAL)
             }
         }
     }

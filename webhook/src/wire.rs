@@ -82,8 +82,9 @@ pub(crate) struct GroupResource {
 pub(crate) struct User {
     pub(crate) username: String,
     pub(crate) uid: Option<String>,
-    pub(crate) groups: Vec<String>,
-    pub(crate) extra: BTreeMap<String, Vec<String>>,
+    pub(crate) groups: Option<Vec<String>>,
+    /// Go writes a list that is none as `null`.
+    pub(crate) extra: BTreeMap<String, Option<Vec<String>>>,
 }
 
 /// An object as JSON, without `metadata.managedFields`: no rule speaks of them, and they are a large part of it. Name, labels

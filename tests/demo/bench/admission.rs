@@ -15,7 +15,7 @@ use kube::{
     client::Body,
 };
 use serde_json::{Value, from_value, json};
-use tentacular_test_harness::Installation;
+use tentacular_test_harness::{Installation, Scratch};
 use tokio::task::JoinSet;
 
 use crate::{
@@ -37,7 +37,8 @@ const PERSON: &str = "bench";
 pub(crate) async fn measure(installation: &Installation, report: &mut Report) -> anyhow::Result<()> {
     let admin = installation.control_plane().admin()?;
     let person = installation.control_plane().person(PERSON)?;
-    floor::start(&admin).await?;
+    let scratch = Scratch::new()?;
+    let _floor = floor::start(&admin, &scratch).await?;
     let mut creations = Vec::new();
     for place in PLACES {
         creations.push(Creation::prepared(&admin, &person, place).await?);
@@ -64,14 +65,14 @@ pub(crate) async fn measure(installation: &Installation, report: &mut Report) ->
     Ok(())
 }
 
-/// How long the creations in each namespace took. One caller goes from one namespace to the next with every creation; several
-/// stay in one for all of the round, as they keep the machine busy.
+/// How long the creations in each namespace took. One caller goes from one namespace to the next with every creation, and each
+/// is first as often as the others; several stay in one for all of the round, as they keep the machine busy.
 async fn round(creations: &[Creation], callers: usize, count: usize) -> anyhow::Result<Vec<Vec<Duration>>> {
     let mut times = vec![Vec::new(); creations.len()];
     let (turns, count) = if callers == 1 { (count, 1) } else { (1, count) };
-    for _ in 0..turns {
-        for (creation, times) in creations.iter().zip(&mut times) {
-            times.extend(creation.round(callers, count).await?);
+    for turn in 0..turns {
+        for place in (0..creations.len()).map(|place| (place + turn) % creations.len()) {
+            times[place].extend(creations[place].round(callers, count).await?);
         }
     }
     Ok(times)

@@ -1,4 +1,5 @@
-//! What everything is compared with: a server of hyper alone, which reads the body and answers a few bytes of JSON.
+//! What everything is compared with: a server of hyper alone, which reads the body and answers a few bytes of JSON, or as many
+//! as it is asked for.
 
 use std::net::Ipv4Addr;
 
@@ -10,6 +11,13 @@ use hyper_util::rt::TokioIo;
 use serde_json::json;
 use tentacular_demo::say;
 use tokio::net::TcpListener;
+
+/// A request's header: the answer's length in bytes.
+pub(crate) const LENGTH: &str = "answer-bytes";
+/// The answer where none is asked for.
+const SHORT: &[u8] = br#"{"jsonrpc":"2.0","id":"1","result":{}}"#;
+/// The longest answer.
+const LONG: &[u8] = &[b' '; 256 * 1024];
 
 /// Serves on a free port, and says on which in a line like a log's. Never ends.
 pub(crate) async fn serve() -> anyhow::Result<()> {
@@ -23,8 +31,10 @@ pub(crate) async fn serve() -> anyhow::Result<()> {
 }
 
 async fn answer(request: Request<Incoming>) -> hyper::Result<Response<Full<Bytes>>> {
+    let wanted = request.headers().get(LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
     request.into_body().collect().await?;
-    let mut response = Response::new(Full::new(Bytes::from_static(br#"{"jsonrpc":"2.0","id":"1","result":{}}"#)));
+    let body = wanted.map_or(SHORT, |length| &LONG[..length.min(LONG.len())]);
+    let mut response = Response::new(Full::new(Bytes::from_static(body)));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     Ok(response)
 }

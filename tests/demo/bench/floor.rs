@@ -1,7 +1,7 @@
-//! A webhook that answers without looking, and is asked under the conditions of the product's: the least that a webhook can
-//! add.
+//! A webhook that answers without looking, a process of its own that is asked under the conditions of the product's: the least
+//! that a webhook can add.
 
-use std::net::Ipv4Addr;
+use std::{env::current_exe, net::Ipv4Addr};
 
 use anyhow::Context as _;
 use bytes::Bytes;
@@ -19,26 +19,32 @@ use kube::{
     api::{Api, DeleteParams, PostParams},
 };
 use serde_json::json;
-use tentacular_test_harness::tls::{Acceptor, Authority};
+use tentacular_demo::say;
+use tentacular_test_harness::{
+    Child, Program, Scratch,
+    part::logged,
+    tls::{Acceptor, Authority},
+};
 use tokio::net::TcpListener;
 
 /// The name of its configuration.
 const NAME: &str = "bench-floor";
+/// The message of the line that it says.
+const SERVING: &str = "serving";
 /// Label of the namespaces about which it is asked.
 pub(crate) const LABEL: &str = "bench.tentacular.io/floor";
 
-/// Begins to serve, and has the API server ask.
-pub(crate) async fn start(admin: &Client) -> anyhow::Result<()> {
-    let authority = Authority::new()?;
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-    let url = format!("https://{}/", listener.local_addr()?);
-    tokio::spawn(serve(listener, Acceptor::new(&authority)?));
+/// Starts it with its log in `scratch`, and has the API server ask it.
+pub(crate) async fn start(admin: &Client, scratch: &Scratch) -> anyhow::Result<Child> {
+    let process = Program::new(current_exe()?).arg("--serve=floor").start(&scratch.path().join("floor.log"))?;
+    let url = format!("https://{}/", logged(&process, SERVING, "address").await?);
+    let authority = logged(&process, SERVING, "authority").await?;
     let configurations: Api<ValidatingWebhookConfiguration> = Api::all(admin.clone());
     let mut entries =
         configurations.get("tentacular-webhook").await?.webhooks.context("the product's has no entries")?;
     entries.retain(|entry| entry.namespace_selector.is_some());
     for entry in &mut entries {
-        let ca_bundle = Some(ByteString(authority.pem().into_bytes()));
+        let ca_bundle = Some(ByteString(authority.clone().into_bytes()));
         entry.client_config = WebhookClientConfig { ca_bundle, url: Some(url.clone()), service: None };
         let labels = [(LABEL.to_owned(), "true".to_owned())].into();
         entry.namespace_selector = Some(LabelSelector { match_labels: Some(labels), match_expressions: None });
@@ -46,7 +52,7 @@ pub(crate) async fn start(admin: &Client) -> anyhow::Result<()> {
     let metadata = ObjectMeta { name: Some(NAME.to_owned()), ..ObjectMeta::default() };
     let configuration = ValidatingWebhookConfiguration { metadata, webhooks: Some(entries) };
     configurations.create(&PostParams::default(), &configuration).await?;
-    Ok(())
+    Ok(process)
 }
 
 /// Has nobody ask any more.
@@ -56,7 +62,13 @@ pub(crate) async fn stop(admin: &Client) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn serve(listener: TcpListener, acceptor: Acceptor) -> anyhow::Result<()> {
+/// Serves on a free port, and says on which, and as whom, in a line like a log's. Never ends.
+pub(crate) async fn serve() -> anyhow::Result<()> {
+    let authority = Authority::new()?;
+    let acceptor = Acceptor::new(&authority)?;
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    let address = listener.local_addr()?.to_string();
+    say(&json!({ "message": SERVING, "address": address, "authority": authority.pem() }).to_string());
     loop {
         let (stream, _) = listener.accept().await?;
         stream.set_nodelay(true)?;

@@ -1,5 +1,5 @@
-//! Measures, prints one table, and writes docs/performance.md; never fails on a figure. Medians of several runs, as machines are noisy; where two things are
-//! compared, the ratio is of runs that alternate.
+//! Measures, prints one table, and writes docs/performance.md; never fails on a figure. Medians of several runs, as machines
+//! are noisy; where two things are compared, the ratio is of runs that alternate.
 
 mod admission;
 mod applies;
@@ -31,9 +31,15 @@ struct Args {
     /// Measure only this.
     #[arg(long)]
     only: Option<Measure>,
-    /// Be the server that others are compared with.
+    /// Be a server that others are compared with.
     #[arg(long, hide = true)]
-    bare: bool,
+    serve: Option<Server>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Server {
+    Bare,
+    Floor,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -65,7 +71,11 @@ enum Measure {
 #[tokio::main]
 async fn main() -> ExitCode {
     let args = Args::parse();
-    let ended = if args.bare { bare::serve().await } else { run(args.only).await };
+    let ended = match args.serve {
+        Some(Server::Bare) => bare::serve().await,
+        Some(Server::Floor) => floor::serve().await,
+        None => run(args.only).await,
+    };
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -77,7 +87,7 @@ async fn main() -> ExitCode {
 
 async fn run(only: Option<Measure>) -> anyhow::Result<()> {
     if cfg!(debug_assertions) {
-        say("note: this is a debug build; `make bench` measures a release build");
+        say("note: this is a debug build; `make bench` measures what is shipped");
     }
     let mut report = Report::default();
     let wanted = |measure| only.is_none_or(|only| only == measure);
@@ -90,12 +100,9 @@ async fn run(only: Option<Measure>) -> anyhow::Result<()> {
     if wanted(Measure::Admission) {
         admission::measure(&installation, &mut report).await?;
     }
-    if wanted(Measure::Backing) {
-        backing::measure(Arc::clone(&installation), &mut report).await?;
-    }
     let provider = Provider::start()?;
     let options = Options { kernel_args: provider.kernel_args(), ..Options::default() };
-    let stack = Stack::start_with(installation, options).await?;
+    let stack = Stack::start_with(Arc::clone(&installation), options).await?;
     if wanted(Measure::Memory) {
         memory::idle(&stack, &mut report).await?;
     }
@@ -117,13 +124,17 @@ async fn run(only: Option<Measure>) -> anyhow::Result<()> {
     if wanted(Measure::Schedules) {
         schedules::measure(&stack, &mut report).await?;
     }
-    // Last, as what it makes is in everybody's way.
+    // Last, as what they make is in everybody's way.
     if wanted(Measure::Lists) {
         lists::measure(&stack, &mut report).await?;
     }
+    drop(stack);
+    if wanted(Measure::Backing) {
+        backing::measure(Arc::clone(&installation), &mut report).await?;
+    }
     report.tell();
     if only.is_none() && !cfg!(debug_assertions) {
-        report.write(&stack.installation().control_plane().admin()?).await?;
+        report.write(&installation.control_plane().admin()?).await?;
     }
     Ok(())
 }

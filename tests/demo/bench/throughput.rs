@@ -2,12 +2,13 @@
 
 use std::{net::SocketAddr, time::Duration};
 
+use http::HeaderName;
 use serde_json::json;
 use tentacular_demo::Message;
 use tentacular_test_harness::{Program, Provider, Scratch, Stack, mcp::Era, part::logged};
 
 use crate::{
-    address,
+    address, bare,
     load::{self, CONNECTIONS, Round, Target, Until},
     report::{Figure, Report, Unit, median, ms, ratio},
 };
@@ -38,7 +39,7 @@ impl Row {
 
 pub(crate) async fn measure(stack: &Stack, provider: &Provider, report: &mut Report) -> anyhow::Result<()> {
     let scratch = Scratch::new()?;
-    let bare = Program::new(std::env::current_exe()?).arg("--bare").start(&scratch.path().join("bare.log"))?;
+    let bare = Program::new(std::env::current_exe()?).arg("--serve=bare").start(&scratch.path().join("bare.log"))?;
     let bare_address = logged(&bare, "serving", "address").await?.parse()?;
     let mut rows = rows(stack, provider, bare_address).await?;
     for _ in 0..ROUNDS {
@@ -50,7 +51,7 @@ pub(crate) async fn measure(stack: &Stack, provider: &Provider, report: &mut Rep
     Ok(())
 }
 
-async fn rows(stack: &Stack, provider: &Provider, bare: SocketAddr) -> anyhow::Result<Vec<Row>> {
+async fn rows(stack: &Stack, provider: &Provider, hyper: SocketAddr) -> anyhow::Result<Vec<Row>> {
     let address = address(stack)?;
     let person = provider.token(&provider.claims("bench", "bench@example.com"));
     let discover = || Message::new(Era::Stateless, "1", "server/discover", json!({}));
@@ -58,7 +59,7 @@ async fn rows(stack: &Stack, provider: &Provider, bare: SocketAddr) -> anyhow::R
     let wf_list = |era| Message::call(era, "1", "wf_list", &json!({}));
     let bearer = Some(stack.token());
     let targets = [
-        (Target::post("hyper alone, another process", bare, bearer, discover())?, "result", None),
+        (Target::post("hyper alone, another process", hyper, bearer, discover())?, "result", None),
         (Target::get("GET /healthz, the kernel", address, "/healthz")?, "ok", None),
         (Target::post("server/discover", address, bearer, discover())?, "tentacular-mcp", Some(0.45)),
         (Target::post("tools/list", address, bearer, list(Era::Stateless))?, "wf_list", Some(0.35)),
@@ -71,6 +72,11 @@ async fn rows(stack: &Stack, provider: &Provider, bare: SocketAddr) -> anyhow::R
     for (target, part, goal) in targets {
         rows.push(Row::new(target.probed(part).await?, goal));
     }
+    let longest = rows.iter().map(|row| row.target.length()).max().unwrap_or_default();
+    let mut message = discover();
+    message.headers.push((HeaderName::from_static(bare::LENGTH), longest.into()));
+    let as_long = Target::post("hyper alone, as many bytes as tools/list", hyper, bearer, message)?;
+    rows.push(Row::new(as_long.probed("").await?, None));
     Ok(rows)
 }
 

@@ -10,7 +10,7 @@ use kube::Client;
 use serde_json::json;
 use tentacular_test_harness::{ControlPlane, Installation, Part, until};
 
-use super::world::{RBAC, bound, path};
+use super::world::{RBAC, bound, path, pod_spec};
 use crate::thief::{
     attempt::{Attempt, all_possible, create, get, merge},
     place::until_allowed,
@@ -149,6 +149,15 @@ async fn e2e_admission_each_write_is_asked_about_once() -> anyhow::Result<()> {
         }
     }
     ensure!(wrong.is_empty(), "{} are asked about otherwise than wanted:\n{}", wrong.len(), wrong.join("\n"));
+
+    // The API server counts it in the status of the quota, by a write of its own.
+    let pod = json!({ "metadata": { "name": "counted" }, "spec": pod_spec() });
+    create(path(ENCLAVE, "", "pods"), pod).send_for_real(&admin).await?;
+    let quota = get(format!("{}/tentacular-quota", path(ENCLAVE, "", "resourcequotas"))).send(&admin).await?;
+    ensure!(quota["status"]["used"]["pods"].is_string(), "the pod is not counted: {quota}");
+    before.entry("objects".to_owned()).and_modify(|count| *count += 1);
+    let after = asked(&admin).await?;
+    ensure!(after == before, "asked {after:?} times, not {before:?}");
     Ok(())
 }
 

@@ -10,7 +10,7 @@ use tokio::{
 use crate::{control_plane::ControlPlane, tls};
 
 /// A control plane takes half a gigabyte and, while it starts, both cores of a small machine.
-const EXCLUSIVE_AT_ONCE: usize = 2;
+const EXCLUSIVE_AT_ONCE: usize = 4;
 
 /// The runtime that lives as long as the process, on threads of its own.
 ///
@@ -41,7 +41,7 @@ impl ControlPlane {
             .map_err(|error| anyhow::anyhow!("the shared control plane did not start: {error}"))
     }
 
-    /// A control plane with a node for the caller alone. At most two exist at once in this process, so this may wait
+    /// A control plane with a node for the caller alone. At most four exist at once in this process, so this may wait
     /// for another to be dropped.
     pub async fn exclusive() -> anyhow::Result<Self> {
         static PERMITS: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(EXCLUSIVE_AT_ONCE)));

@@ -111,9 +111,24 @@ async fn an_administrator_is_exempt_from_protection_and_from_nothing_else() {
     assert_eq!((&response["status"]["code"], rules(&response)), (&json!(403), [true, true]), "{response}");
     let response = ask(&by(CHIEF, written)).await;
     assert_eq!((&response["status"]["code"], rules(&response)), (&json!(422), [false, true]), "{response}");
-    for rule in ["enclave-deletion", "protected-metadata"] {
+    let exempt = |rule: &str| {
         let line = format!("webhook_decisions_total{{kind=\"namespace\",rule=\"{rule}\",outcome=\"exempt\"}} 1");
-        assert!(metrics.encode().contains(&line), "{}", metrics.encode());
+        metrics.encode().contains(&line)
+    };
+    assert!(exempt("enclave-deletion") && !exempt("protected-metadata"), "{}", metrics.encode());
+}
+
+#[tokio::test]
+async fn what_the_api_server_leaves_out_of_a_user_is_no_fault() {
+    let thing = request(("example.com", "Thing"), "CREATE", &json!({}), &Value::Null);
+    for user in [
+        json!({}),
+        json!({ "username": "ada", "groups": null }),
+        json!({ "username": "ada", "uid": null, "extra": { "scopes": null, "others": ["a"] } }),
+    ] {
+        let mut thing = thing.clone();
+        thing["request"]["userInfo"] = user;
+        assert_eq!(answer(&thing).await["allowed"], true, "{thing}");
     }
 }
 

@@ -21,8 +21,9 @@ use tokio::{
 
 use super::{BoxBody, BoxError};
 
-/// How long a connection may stay without a request after its first one. Longer than clients keep theirs (90 s is usual),
-/// so that it is they who end it.
+/// How long a connection may stay without a request. Longer than clients keep theirs (90 s is usual), so that it is they who
+/// end it: a request that meets the end of its connection may be lost. Before the first one too, as a client that got another
+/// connection in the meantime keeps the new one for later.
 const IDLE: Duration = Duration::from_mins(2);
 /// How long one without a request may take to end, once the process does.
 pub(super) const END: Duration = Duration::from_secs(1);
@@ -33,21 +34,15 @@ const STALL: Duration = Duration::from_secs(30);
 /// The requests that run on one connection, each until its answer has been sent.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Requests {
-    count: watch::Sender<Count>,
+    running: watch::Sender<usize>,
     /// Answers of which the connection has not asked for the next piece, and since when.
     untaken: Arc<Mutex<HashMap<u64, Instant>>>,
     next: Arc<AtomicU64>,
 }
 
-#[derive(Debug, Clone, Copy, Default)]
-struct Count {
-    running: usize,
-    ever: bool,
-}
-
 impl Requests {
     pub(super) fn begin(&self) -> Running {
-        self.count.send_modify(|count| *count = Count { running: count.running + 1, ever: true });
+        self.running.send_modify(|running| *running += 1);
         Running { requests: self.clone(), answer: self.next.fetch_add(1, Ordering::Relaxed) }
     }
 
@@ -70,14 +65,14 @@ impl Requests {
     /// Returns when nothing has run for as long as a connection may wait for its first request, or its next, or its end.
     /// Where it is `crowded`, that is soon.
     pub(super) async fn idle(&self, ending: bool, crowded: impl Fn() -> bool) {
-        let mut changes = self.count.subscribe();
+        let mut changes = self.running.subscribe();
         loop {
-            let count = *changes.borrow_and_update();
-            let patience = match count {
-                Count { running: 1.., .. } => Duration::MAX,
-                _ if ending => END,
-                Count { ever: true, .. } if !crowded() => IDLE,
-                _ => HEADER_TIME,
+            let running = *changes.borrow_and_update();
+            let patience = match running {
+                1.. => Duration::MAX,
+                0 if ending => END,
+                0 if crowded() => HEADER_TIME,
+                0 => IDLE,
             };
             if timeout(patience, changes.changed()).await.is_err() {
                 return;
@@ -108,7 +103,7 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         self.requests.untaken().remove(&self.answer);
-        self.requests.count.send_modify(|count| count.running -= 1);
+        self.requests.running.send_modify(|running| *running -= 1);
     }
 }
 

@@ -27,7 +27,7 @@ impl Handler for Slow {
     }
 }
 
-async fn serving(handler: Slow) -> (SocketAddr, CancellationToken, tokio::task::JoinHandle<()>) {
+async fn serving(handler: impl Handler) -> (SocketAddr, CancellationToken, tokio::task::JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
     let draining = CancellationToken::new();
@@ -35,21 +35,42 @@ async fn serving(handler: Slow) -> (SocketAddr, CancellationToken, tokio::task::
     (address, draining, served)
 }
 
+/// The same for anybody who connects.
+#[derive(Debug, Clone, Default)]
+struct Public(Slow);
+
+impl Handler for Public {
+    type Body = Full<Bytes>;
+
+    const PUBLIC: bool = true;
+
+    async fn handle(&self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+        self.0.handle(request).await
+    }
+}
+
 /// HTTP/2: the preface and empty SETTINGS.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 
 #[tokio::test(start_paused = true)]
 async fn a_connection_without_a_request_is_closed() {
-    let (address, _draining, _served) = serving(Slow::default()).await;
+    let (public, _draining, _served) = serving(Public::default()).await;
+    let (known, _draining, _served) = serving(Slow::default()).await;
     for said in [&b""[..], b"P", b"PRI * HT", PREFACE, b"GET / HTTP/1.1\r\nHost"] {
-        let begun = Instant::now();
-        let mut stream = TcpStream::connect(address).await.expect("connected");
-        stream.write_all(said).await.expect("written");
-        let mut got = Vec::new();
-        let _ = stream.read_to_end(&mut got).await;
-        let taken = begun.elapsed();
-        assert!(taken < HEADER_TIME * 2, "{said:?} after {taken:?}");
+        assert!(kept(public, said).await < HEADER_TIME * 2, "{said:?}");
+        assert!(kept(known, said).await < Duration::from_mins(3), "{said:?}");
     }
+    // A client with a pool keeps what it has not used yet for as long as what it has, and counts on it.
+    assert!(kept(known, b"").await > Duration::from_secs(90));
+}
+
+/// How long a connection is kept that says this and no more.
+async fn kept(address: SocketAddr, said: &[u8]) -> Duration {
+    let begun = Instant::now();
+    let mut stream = TcpStream::connect(address).await.expect("connected");
+    stream.write_all(said).await.expect("written");
+    let _ = stream.read_to_end(&mut Vec::new()).await;
+    begun.elapsed()
 }
 
 #[tokio::test(start_paused = true)]

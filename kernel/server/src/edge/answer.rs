@@ -1,7 +1,10 @@
 //! What the kernel answers by itself: HTTP errors, JSON-RPC errors, and tool errors, each made in one place.
 
+use std::convert::Infallible;
+
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header::CONTENT_TYPE};
+use http_body::Body;
 use http_body_util::Full;
 use rmcp::model::{CallToolResult, ContentBlock, ErrorCode, ErrorData};
 use serde::Serialize;
@@ -11,21 +14,29 @@ use tentacular_process::{
     link::envelope::{HEADER_MISMATCH, INVALID_REQUEST, METHOD_NOT_FOUND},
 };
 
-use super::version::Era;
+use super::{prepared::PreparedAnswer, version::Era};
 use crate::refusal::{Refusal, Told};
 
 /// A text for whoever reads HTTP.
 pub(crate) fn text(status: StatusCode, text: impl Into<String>) -> BoxResponse {
-    respond(status, "text/plain; charset=utf-8", text.into() + "\n")
+    respond(status, "text/plain; charset=utf-8", Full::new((text.into() + "\n").into()))
 }
 
 /// A JSON body.
 pub(crate) fn json(status: StatusCode, body: impl Into<Bytes>) -> BoxResponse {
-    respond(status, "application/json", body)
+    respond(status, "application/json", Full::new(body.into()))
 }
 
-fn respond(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> BoxResponse {
-    let mut response = Response::new(Full::new(body.into()));
+/// The answer that was prepared.
+pub(crate) fn prepared(answer: PreparedAnswer) -> BoxResponse {
+    respond(StatusCode::OK, "application/json", answer)
+}
+
+fn respond<B>(status: StatusCode, kind: &'static str, body: B) -> BoxResponse
+where
+    B: Body<Data = Bytes, Error = Infallible> + Send + 'static,
+{
+    let mut response = Response::new(body);
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     boxed(response)

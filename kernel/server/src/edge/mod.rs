@@ -152,7 +152,7 @@ impl Inner {
             return self.call(caller, &message, record).await;
         }
         match self.surface.prepared(&message) {
-            Ok(Some(body)) => Ok(answer::json(StatusCode::OK, body)),
+            Ok(Some(prepared)) => Ok(answer::prepared(prepared)),
             Ok(None) => {
                 let listening = match message.envelope.method.as_str() {
                     "subscriptions/listen" => Some(self.listening.begin(caller, 0)),

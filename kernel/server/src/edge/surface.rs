@@ -26,7 +26,11 @@ use tentacular_process::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{message::Message, prepared::Prepared, version::Era};
+use super::{
+    message::Message,
+    prepared::{Prepared, PreparedAnswer},
+    version::Era,
+};
 use crate::{
     refusal::Refusal,
     sidecars::{Catalog, Registry},
@@ -73,8 +77,8 @@ impl Surface {
         }
     }
 
-    /// The answer to a request, as bytes; `None` where it is rmcp's to give.
-    pub(crate) fn prepared(&self, message: &Message<'_>) -> Result<Option<Bytes>, Refusal> {
+    /// The answer to a request; `None` where it is rmcp's to give.
+    pub(crate) fn prepared(&self, message: &Message<'_>) -> Result<Option<PreparedAnswer>, Refusal> {
         let method = message.envelope.method.as_str();
         message.check_version()?;
         if !METHODS.contains(&method) {

@@ -1,6 +1,7 @@
 //! Starts the programs of a control plane and waits until it works.
 
 use std::{
+    env::var_os,
     net::{Ipv4Addr, TcpListener},
     path::Path,
     time::{Duration, Instant},
@@ -80,14 +81,14 @@ async fn attempt(binaries: &Path, address: Ipv4Addr) -> anyhow::Result<ControlPl
     })
 }
 
-/// Nothing of the environment goes in: a proxy set there would stand between the server and its webhooks.
+/// Nothing of the environment goes in but how often Go collects garbage: a proxy set there would stand between the server and
+/// its webhooks.
 fn launch(binaries: &Path, folder: &Path, program: &str, flags: &[String]) -> anyhow::Result<Child> {
-    Program::new(binaries.join(program))
-        .args(flags)
-        .env_clear()
-        .directory(folder)
-        .own_group()
-        .start(&folder.join(program).with_extension("log"))
+    let mut command = Program::new(binaries.join(program)).args(flags).env_clear().directory(folder).own_group();
+    if let Some(percent) = var_os("GOGC") {
+        command = command.env("GOGC", percent);
+    }
+    command.start(&folder.join(program).with_extension("log"))
 }
 
 fn free_port(address: Ipv4Addr) -> anyhow::Result<u16> {
