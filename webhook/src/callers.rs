@@ -70,19 +70,18 @@ impl Callers {
     pub(crate) async fn is_administrator(&self, user: &User) -> Result<bool, Unknown> {
         match &self.0 {
             Source::Cluster { cluster, questions, .. } => {
-                let answer = async {
-                    let _permit = questions.acquire().await;
-                    ask(cluster, user).await
-                };
-                let answered = timeout(PATIENCE, answer).await.map_err(|_| Why::Late);
-                answered.and_then(|answer| answer.map_err(Why::Failed)).map_err(Unknown)
+                match timeout(PATIENCE, ask(cluster, questions, user)).await {
+                    Ok(answer) => answer.map_err(|error| Unknown(Why::Failed(error))),
+                    Err(_) => Err(Unknown(Why::Late)),
+                }
             }
             Source::Administrators(names) => Ok(names.contains(&user.username)),
         }
     }
 }
 
-async fn ask(cluster: &Cluster, user: &User) -> Result<bool, Error> {
+async fn ask(cluster: &Cluster, questions: &Semaphore, user: &User) -> Result<bool, Error> {
+    let _turn = questions.acquire().await;
     let answer = cluster.all::<SubjectAccessReview>().create(&question(user)).await?;
     Ok(answer.status.is_some_and(|status| status.allowed))
 }

@@ -54,12 +54,14 @@ impl Decisions {
         let count = |rule, outcome| {
             self.decided.get_or_create(&Labels { kind, rule, outcome }).inc();
         };
-        let outcomes = [("denied", &verdict.violations), ("warned", &verdict.warnings), ("exempt", &verdict.exempt)];
-        for (outcome, findings) in outcomes {
+        for rule in rules(&verdict.warnings) {
+            count(rule, "warned");
+        }
+        for (outcome, findings) in [("denied", &verdict.violations), ("exempt", &verdict.exempt)] {
             for rule in rules(findings) {
                 count(rule, outcome);
             }
-            if outcome != "warned" && !findings.is_empty() {
+            if !findings.is_empty() {
                 log(outcome, kind, asked, findings);
             }
         }

@@ -266,3 +266,13 @@ of the other Secrets are read again as they change. */}}
 {{- end -}}
 {{- with $found }}{{ . | toJson | sha256sum }}{{ end -}}
 {{- end }}
+
+{{/* CEL, for admission: one of the server's accounts writes. */}}
+{{- define "tentacular.byTheServer" -}}
+request.userInfo.username.startsWith('system:serviceaccount:{{ .Release.Namespace }}:tentacular-')
+{{- end }}
+
+{{/* CEL, for admission: it is not Kubernetes itself that writes, which is its controllers, its nodes and the API server. */}}
+{{- define "tentacular.notByKubernetes" -}}
+!(request.userInfo.username in ['system:kube-controller-manager', 'system:apiserver']) && !request.userInfo.groups.exists(group, group in ['system:nodes', 'system:serviceaccounts:kube-system'])
+{{- end }}
