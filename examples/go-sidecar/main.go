@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -31,6 +32,11 @@ type permit struct {
 	Right   string `json:"right"`
 }
 
+// caller is who calls, as far as this program needs it.
+type caller struct {
+	Kind string `json:"kind"`
+}
+
 type greetInput struct {
 	Enclave string `json:"enclave,omitempty" jsonschema:"the enclave to greet; left out, your only one"`
 	// Namespace is another name of Enclave, as every tool of the server takes it.
@@ -43,15 +49,28 @@ type greetOutput struct {
 	Right string `json:"right" jsonschema:"the right that the kernel granted"`
 }
 
-// permitted reads the permit header and refuses a call of another tool. The kernel alone writes that header.
+// written reads a header that the kernel alone writes, once in each call.
+func written(request *mcp.CallToolRequest, name string, into any) error {
+	values := request.Extra.Header.Values(name)
+	if len(values) != 1 {
+		return fmt.Errorf("header %s is there %d times: tools are called through the kernel", name, len(values))
+	}
+	text, err := base64.RawURLEncoding.DecodeString(values[0])
+	if err != nil {
+		return fmt.Errorf("header %s: %w", name, err)
+	}
+	return json.Unmarshal(text, into)
+}
+
+// permitted reads both headers and refuses a call of another tool.
 func permitted(request *mcp.CallToolRequest) (permit, error) {
 	var granted permit
-	text, err := base64.RawURLEncoding.DecodeString(request.Extra.Header.Get("Tentacular-Permit"))
-	if err != nil {
+	var calling caller
+	if err := written(request, "Tentacular-Caller", &calling); err != nil {
 		return granted, err
 	}
-	if err := json.Unmarshal(text, &granted); err != nil {
-		return granted, fmt.Errorf("no permit: tools are called through the kernel: %w", err)
+	if err := written(request, "Tentacular-Permit", &granted); err != nil {
+		return granted, err
 	}
 	if granted.Tool != request.Params.Name {
 		return granted, fmt.Errorf("the permit is for %q", granted.Tool)
@@ -103,17 +122,66 @@ func newServer(names []string) *mcp.Server {
 }
 
 // listen binds a temporary name and renames it, so that the kernel never finds a socket that nobody serves yet.
-func listen(path string) (net.Listener, error) {
+func listen(path string) (*net.UnixListener, error) {
 	temporary := filepath.Join(filepath.Dir(path), fmt.Sprintf(".go-sidecar.%d", os.Getpid()))
-	listener, err := net.Listen("unix", temporary)
+	listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: temporary, Net: "unix"})
 	if err != nil {
 		return nil, err
 	}
-	listener.(*net.UnixListener).SetUnlinkOnClose(false)
+	listener.SetUnlinkOnClose(false)
 	if err := os.Chmod(temporary, 0o660); err != nil {
 		return nil, err
 	}
 	return listener, os.Rename(temporary, path)
+}
+
+// kernelOnly is a listener that closes what anybody but the kernel's user opens.
+type kernelOnly struct {
+	*net.UnixListener
+	uid uint32
+}
+
+func (listener kernelOnly) Accept() (net.Conn, error) {
+	for {
+		connection, err := listener.AcceptUnix()
+		if err != nil {
+			return nil, err
+		}
+		if uid, err := peer(connection); err == nil && uid == listener.uid {
+			return connection, nil
+		}
+		_ = connection.Close()
+	}
+}
+
+// peer is the user at the other end of a connection.
+func peer(connection *net.UnixConn) (uint32, error) {
+	raw, err := connection.SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	var credentials *syscall.Ucred
+	var failed error
+	err = raw.Control(func(descriptor uintptr) {
+		credentials, failed = syscall.GetsockoptUcred(int(descriptor), syscall.SOL_SOCKET, syscall.SO_PEERCRED)
+	})
+	if err = errors.Join(err, failed); err != nil {
+		return 0, err
+	}
+	return credentials.Uid, nil
+}
+
+// kernelUID is the kernel's user: the chart says it, and beside make demo it is this program's own.
+func kernelUID() (uint32, error) {
+	text, given := os.LookupEnv("TENTACULAR_KERNEL_UID")
+	if !given {
+		return uint32(os.Geteuid()), nil
+	}
+	uid, err := strconv.ParseUint(text, 10, 32)
+	if err != nil {
+		return 0, fmt.Errorf("TENTACULAR_KERNEL_UID: %w", err)
+	}
+	return uint32(uid), nil
 }
 
 func run() error {
@@ -122,6 +190,10 @@ func run() error {
 	tools := flag.String("tools", "enclave_greet", "names under which the tool is offered, separated by commas")
 	flag.Parse()
 
+	kernel, err := kernelUID()
+	if err != nil {
+		return err
+	}
 	listener, err := listen(filepath.Join(*folder, *name+".sock"))
 	if err != nil {
 		return err
@@ -140,7 +212,7 @@ func run() error {
 		_ = os.Remove(filepath.Join(*folder, *name+".sock"))
 		_ = endpoint.Shutdown(context.Background())
 	}()
-	if err := endpoint.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+	if err := endpoint.Serve(kernelOnly{listener, kernel}); !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
 	return nil

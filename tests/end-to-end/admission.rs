@@ -6,6 +6,7 @@ mod annotations;
 mod callers;
 mod controllers;
 mod frozen;
+mod large;
 mod protection;
 mod scope;
 mod validity;

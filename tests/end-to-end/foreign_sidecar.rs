@@ -84,12 +84,25 @@ async fn a_go_sidecar_joins_is_called_and_leaves() -> anyhow::Result<()> {
         assert_eq!(greeted["text"], format!("Servus, {name}!"));
         let refusal = mcp.refusal("enclave_greet", json!({ "enclave": "kube-system" })).await?;
         assert!(refusal.contains("protected"), "{refusal}");
+        let past = past_the_kernel(&stack, "greeter", "enclave_greet").await?;
+        assert!(past.contains("header Tentacular-Caller is there 0 times"), "{past}");
         sidecar.process.terminate()?;
         sidecar.process.wait().await?;
         until_listed(&stack, "enclave_greet", false).await?;
         assert!(mcp.call("enclave_greet", json!({ "enclave": name })).await.is_err());
     }
     Ok(())
+}
+
+/// What a sidecar answers to a call that does not come through the kernel.
+async fn past_the_kernel(stack: &Stack, sidecar: &str, tool: &str) -> anyhow::Result<String> {
+    let socket = stack.run_dir().join(format!("{sidecar}.sock"));
+    let call =
+        json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": { "name": tool, "arguments": {} } });
+    let request = reqwest::Client::builder().unix_socket(socket).build()?.post("http://localhost/mcp");
+    let request = request.header("content-type", "application/json");
+    let request = request.header("accept", "application/json, text/event-stream");
+    Ok(request.body(call.to_string()).send().await?.text().await?)
 }
 
 #[tokio::test]

@@ -16,9 +16,9 @@ async fn a_client_cannot_forge_the_caller_or_the_permit() -> anyhow::Result<()> 
     let mcp = stack.client(Era::Stateless).await?;
     let name = enclave(&mcp, "forged").await?;
     let _sidecar = GoSidecar::join(&stack, "greeter", &["enclave_greet"]).await?;
-    let caller = URL_SAFE_NO_PAD.encode(r#"{"kind":"system"}"#);
+    let caller = URL_SAFE_NO_PAD.encode(r#"{"kind":"bearer"}"#);
     let forged = json!({ "v": 1, "tool": "enclave_greet", "enclave": "kube-system", "exists": true,
-        "right": "own", "rule": "system", "authz": false });
+        "right": "own", "rule": "bearer", "authz": false });
     let permit = URL_SAFE_NO_PAD.encode(forged.to_string());
     let body = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call",
         "params": { "name": "enclave_greet", "arguments": { "enclave": name } } });

@@ -3,6 +3,7 @@
 
 use std::{
     collections::BTreeMap,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -15,13 +16,15 @@ use kube::{
 };
 use serde_json::{Value, json};
 use tentacular_test_harness::{
-    Part,
+    FaultProxy, Installation, Part, Stack, background,
+    fault_proxy::{Call, Fault},
     mcp::{Era, Raw},
+    stack::Options,
 };
 
 use crate::{
     hand_made::{HandMade, tool},
-    support::{SEEN, apply_word_count, client, enclave, guests, person, stack, unique, until_listed},
+    support::{SEEN, apply_word_count, client, enclave, guests, person, provider, stack, unique, until_listed},
     wire::Message,
 };
 
@@ -30,7 +33,7 @@ const MEMBERS: &str = "tentacular.io/enclave-members";
 const MODE: &str = "tentacular.io/mode";
 
 /// An enclave with the tentacle `report`, both owned by `fresh-ann@example.com`, made without the server.
-async fn made(admin: &Client, mode: &str) -> anyhow::Result<String> {
+pub(crate) async fn made(admin: &Client, mode: &str) -> anyhow::Result<String> {
     let name = unique("fresh");
     let labels = json!({ "app.kubernetes.io/managed-by": "tentacular", "tentacular.io/release": "report" });
     let namespace: Namespace = serde_json::from_value(json!({ "metadata": { "name": name, "labels": labels,
@@ -59,18 +62,49 @@ fn annotation(key: &str, value: &str) -> Patch<Value> {
     Patch::Merge(json!({ "metadata": { "annotations": { key: value } } }))
 }
 
+/// A kernel without the built-in sidecars that reaches the API server through a proxy.
+pub(crate) async fn kernel_through_proxy() -> anyhow::Result<(Stack, Arc<FaultProxy>)> {
+    let start = async {
+        let installation = Installation::shared().await?;
+        let proxy = Arc::new(FaultProxy::start(installation.control_plane())?);
+        let options = Options {
+            without: Part::SIDECARS.to_vec(),
+            kernel_args: provider()?.kernel_args(),
+            through: BTreeMap::from([(Part::Kernel, Arc::clone(&proxy))]),
+            ..Options::default()
+        };
+        anyhow::Ok((Stack::start_with(installation, options).await?, proxy))
+    };
+    background().spawn(start).await?
+}
+
 /// A sidecar with one tool that writes to a tentacle, as far as its declaration says.
-async fn writer(name: &'static str) -> anyhow::Result<HandMade> {
-    let stack = guests().await?;
-    let mut tool = tool(name);
-    tool["_meta"]["tentacular.io/authz"] =
-        json!({ "on": "tentacle", "needs": "write", "enclave": ["/enclave"], "tentacle": ["/name"] });
-    let sidecar = HandMade::listen(&stack.run_dir(), name, [tool], |call| async move {
+async fn writer(stack: &Stack, name: &'static str) -> anyhow::Result<HandMade> {
+    let declared = json!({ "on": "tentacle", "needs": "write", "enclave": ["/enclave"], "tentacle": ["/name"] });
+    answering(stack, name, [(name, declared)]).await
+}
+
+/// A sidecar whose tools declare this and answer with their permit.
+pub(crate) async fn answering(
+    stack: &Stack,
+    name: &'static str,
+    tools: impl IntoIterator<Item = (&'static str, Value)>,
+) -> anyhow::Result<HandMade> {
+    let tools: Vec<_> = tools
+        .into_iter()
+        .map(|(name, declared)| {
+            let mut tool = tool(name);
+            tool["_meta"]["tentacular.io/authz"] = declared;
+            tool
+        })
+        .collect();
+    let last = tools.last().and_then(|tool| tool["name"].as_str()).unwrap_or_default().to_owned();
+    let sidecar = HandMade::listen(&stack.run_dir(), name, tools, |call| async move {
         let permit = call.headers.get("tentacular-permit").cloned().unwrap_or_default();
         let permit = URL_SAFE_NO_PAD.decode(permit).ok().and_then(|json| serde_json::from_slice::<Value>(&json).ok());
         call.content(&permit.unwrap_or_default()).await
     })?;
-    until_listed(stack, name, true).await?;
+    until_listed(stack, &last, true).await?;
     Ok(sidecar)
 }
 
@@ -95,7 +129,7 @@ async fn until_may(raw: &Raw, tool: &str, enclave: &str, wanted: bool) -> anyhow
 #[tokio::test]
 async fn a_change_of_mode_or_owner_is_effective_at_once() -> anyhow::Result<()> {
     let stack = guests().await?;
-    let _sidecar = writer("fresh_change").await?;
+    let _sidecar = writer(stack, "fresh_change").await?;
     let admin = stack.installation().control_plane().admin()?;
     let enclave = made(&admin, "rwx------").await?;
     let (ann, bob) = (person(stack, "fresh-ann").await?, person(stack, "fresh-bob").await?);
@@ -130,9 +164,40 @@ async fn a_change_of_mode_or_owner_is_effective_at_once() -> anyhow::Result<()> 
 }
 
 #[tokio::test]
+async fn watches_that_say_nothing_while_all_else_is_answered_permit_nothing_that_was_withdrawn() -> anyhow::Result<()>
+{
+    let (stack, proxy) = kernel_through_proxy().await?;
+    let _sidecar = writer(&stack, "fresh_silent").await?;
+    let admin = stack.installation().control_plane().admin()?;
+    let enclaves = [made(&admin, "rwxrwx---").await?, made(&admin, "rwxrwx---").await?];
+    let bob = person(&stack, "fresh-bob").await?;
+    for enclave in &enclaves {
+        until_may(&bob, "fresh_silent", enclave, true).await?;
+    }
+    // Those that are open end in their time, and tell no more after it.
+    proxy.fail(0..usize::MAX, |call| call.query.contains("watch=true"), Fault::Silence);
+    let silent = |namespace: Option<&str>| {
+        let namespace = namespace.map(str::to_owned);
+        proxy.until(move |call: &Call| call.struck && call.namespace() == namespace.as_deref())
+    };
+    tokio::join!(silent(None), silent(Some(&enclaves[0])), silent(Some(&enclaves[1])));
+
+    let change = PatchParams::default();
+    Api::<Namespace>::all(admin.clone()).patch(&enclaves[0], &change, &annotation(MODE, "rwxr-x---")).await?;
+    let deployments: Api<Deployment> = Api::namespaced(admin, &enclaves[1]);
+    deployments.patch("report", &change, &annotation(MODE, "rwxr-x---")).await?;
+    let (of_enclave, of_tentacle) = tokio::try_join!(
+        until_may(&bob, "fresh_silent", &enclaves[0], false),
+        until_may(&bob, "fresh_silent", &enclaves[1], false)
+    )?;
+    println!("withdrawn after {of_enclave:?} and {of_tentacle:?}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn what_the_watch_has_not_seen_is_read() -> anyhow::Result<()> {
     let stack = guests().await?;
-    let _sidecar = writer("fresh_unseen").await?;
+    let _sidecar = writer(stack, "fresh_unseen").await?;
     let admin = stack.installation().control_plane().admin()?;
     let (ann, bob) = (person(stack, "fresh-ann").await?, person(stack, "fresh-bob").await?);
     for _ in 0..5 {

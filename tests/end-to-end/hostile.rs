@@ -1,6 +1,7 @@
 //! What no honest client, sidecar or identity provider sends: nobody else notices, and no log or answer is misused.
 
 mod answering;
+mod guessing;
 mod heads;
 mod joining;
 mod providers;

@@ -14,7 +14,7 @@ use tokio::{
 
 use crate::{
     hand_made::{HandMade, tool},
-    support::{guests, until_listed},
+    support::{guests, person, provider, until_listed},
     wire::{ERAS, Message, over_http2},
 };
 
@@ -176,5 +176,25 @@ async fn http2_without_tls_is_served_to_who_begins_with_it() -> anyhow::Result<(
     assert_eq!(stranger.request(Method::GET).send().await?.status(), 401);
     let http1 = stack.raw().request(Method::GET).send().await.context("HTTP/1.1 on the same port")?;
     assert_eq!(http1.version(), Version::HTTP_11);
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_longest_token_is_taken_in_both_versions_of_http() -> anyhow::Result<()> {
+    const LONGEST: usize = 16 * 1024;
+    let stack = guests().await?;
+    // The kernel knows the provider's keys from then on.
+    person(stack, "long-token").await?;
+    let mut claims = provider()?.claims("long-token", "long-token@example.com");
+    claims["padding"] = json!("");
+    // Four letters of a token are three of its claims.
+    let room = LONGEST - provider()?.token(&claims).len();
+    claims["padding"] = json!("x".repeat(room * 3 / 4 - 4));
+    let token = provider()?.token(&claims);
+    assert!((LONGEST - 16..=LONGEST).contains(&token.len()), "{} bytes", token.len());
+    for raw in [stack.raw_as(&token), over_http2(stack.raw_as(&token))?] {
+        let answer = Message::new(Era::Stateless, "tools/list", json!({})).to(&raw).send().await?;
+        assert_eq!(answer.status(), 200, "{:?}", answer.version());
+    }
     Ok(())
 }

@@ -16,7 +16,7 @@ mod pod_security;
 mod protection;
 mod template;
 
-use std::fmt;
+use std::{collections::HashSet, fmt};
 
 use serde_json::Value;
 use tentacular_contract::{facts::Pairs, pod_security::Version};
@@ -77,8 +77,11 @@ pub struct Installation {
     pub version: watch::Receiver<Version>,
 }
 
+/// Findings that are told of one write: who mends these is told of the others.
+const TOLD: usize = 50;
+
 /// One thing that is wrong.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Finding {
     /// The rule's name.
     pub rule: &'static str,
@@ -103,6 +106,15 @@ impl fmt::Display for Finding {
     }
 }
 
+/// The first findings, a line each, and how many there are beside them.
+pub(crate) fn told(findings: &[Finding]) -> Vec<String> {
+    let mut lines: Vec<_> = findings.iter().take(TOLD).map(ToString::to_string).collect();
+    if findings.len() > TOLD {
+        lines.push(format!("and {} more", findings.len() - TOLD));
+    }
+    lines
+}
+
 /// What the rules found.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Verdict {
@@ -122,6 +134,7 @@ impl Verdict {
 
     /// What is found in an object: refused, but for what was found in the object before it too.
     fn of_change(new: Vec<Finding>, old: &[Finding]) -> Self {
+        let old: HashSet<_> = old.iter().collect();
         let (warnings, violations) = new.into_iter().partition(|finding| old.contains(finding));
         Self { violations, warnings, ..Self::default() }
     }

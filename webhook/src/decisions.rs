@@ -9,7 +9,7 @@ use prometheus_client::{
 use tentacular_process::metrics::Metrics;
 
 use crate::{
-    admit::{Finding, Kind, Verdict},
+    admit::{Finding, Kind, Verdict, told},
     wire::Asked,
 };
 
@@ -85,7 +85,6 @@ fn rules(findings: &[Finding]) -> Vec<&'static str> {
 }
 
 fn log(outcome: &'static str, kind: &'static str, asked: &Asked, findings: &[Finding]) {
-    let problems: Vec<_> = findings.iter().map(ToString::to_string).collect();
     tracing::info!(
         outcome,
         rules = rules(findings).join(","),
@@ -97,7 +96,7 @@ fn log(outcome: &'static str, kind: &'static str, asked: &Asked, findings: &[Fin
         name = asked.name,
         user = asked.user_info.username,
         dry_run = asked.dry_run,
-        problems = problems.join("\n").chars().take(LOGGED).collect::<String>(),
+        problems = told(findings).join("\n").chars().take(LOGGED).collect::<String>(),
         "decision"
     );
 }

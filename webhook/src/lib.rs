@@ -10,6 +10,7 @@ pub mod decisions;
 mod keeper;
 pub mod namespaces;
 pub mod review;
+mod room;
 mod run;
 mod server;
 mod server_version;

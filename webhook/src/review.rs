@@ -10,7 +10,7 @@ use serde_json::Value;
 use tentacular_contract::facts::Pairs;
 
 use crate::{
-    admit::{Finding, Installation, Kind, Namespace, Operation, Request, Verdict, protect, texts, validate},
+    admit::{Installation, Kind, Namespace, Operation, Request, Verdict, protect, texts, told, validate},
     callers::Callers,
     decisions::Decisions,
     namespaces::Namespaces,
@@ -175,19 +175,14 @@ fn metadata(object: &Value) -> ObjectMeta {
     }
 }
 
-fn answer<'a>(asked: &'a Asked, verdict: &'a Verdict, Code(code, reason): Code) -> Answer<'a> {
+fn answer<'a>(asked: &'a Asked, verdict: &Verdict, Code(code, reason): Code) -> Answer<'a> {
     let refused = !verdict.violations.is_empty();
     Answer {
         uid: &asked.uid,
         allowed: !refused,
-        status: refused.then(|| Status { code, reason, message: lines(&verdict.violations) }),
-        warnings: verdict.warnings.iter().map(|finding| finding.text.as_str()).collect(),
+        status: refused.then(|| Status { code, reason, message: told(&verdict.violations).join("\n") }),
+        warnings: told(&verdict.warnings),
     }
-}
-
-/// One finding a line.
-fn lines(findings: &[Finding]) -> String {
-    findings.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
 #[cfg(test)]

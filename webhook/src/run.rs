@@ -91,8 +91,7 @@ pub async fn run(args: Args, context: Context) -> anyhow::Result<()> {
     tracing::info!(%address, "serving admission reviews");
     let decisions = Decisions::new(&context.metrics);
     let reviewer = Reviewer::new(decisions.clone(), Namespaces::watched(enclaves), callers, installation);
-    let admission = Admission { reviewer, decisions };
-    let serve = http::serve(tls, admission, context.ending(LINGER));
+    let serve = http::serve(tls, Admission::new(reviewer, decisions), context.ending(LINGER));
     tokio::join!(serve, stand(election, leads, context.draining.clone()));
     Ok(())
 }

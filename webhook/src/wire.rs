@@ -167,7 +167,7 @@ pub(crate) struct Answer<'a> {
     pub(crate) status: Option<Status>,
     /// Lines that the writer is shown.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(crate) warnings: Vec<&'a str>,
+    pub(crate) warnings: Vec<String>,
 }
 
 /// How a refusal is told.

@@ -96,11 +96,6 @@ impl Leadership {
         self.until.clone()
     }
 
-    /// Whether this process leads, and no other may.
-    pub fn is_valid(&self) -> bool {
-        Instant::now() < *self.until.borrow()
-    }
-
     /// Waits until this process no longer leads.
     pub async fn lost(&self) {
         let mut until = self.until.clone();

@@ -7,7 +7,7 @@ use std::{
 };
 
 use k8s_openapi::{api::core::v1::Namespace, apimachinery::pkg::apis::meta::v1::ObjectMeta};
-use kube::{Api, core::PartialObjectMeta, runtime::watcher};
+use kube::core::PartialObjectMeta;
 use tentacular_contract::{Enclave, EnclaveName, Platform, keys};
 use tokio::{
     sync::watch,
@@ -19,6 +19,7 @@ use crate::{
     error::Error,
     freshness::{Freshness, Stale},
     observe::Observation,
+    options::Selector,
     store::{Changes, Store},
 };
 
@@ -102,8 +103,8 @@ impl Enclaves {
         }
     }
 
-    /// Whether what is shown can be trusted: the watch, and a probe of the API server every 10 s, since an idle watch
-    /// cannot tell a quiet cluster from one that is out of reach.
+    /// Whether what is shown can be trusted: the watch, which is renewed every 15 s, and a probe every 10 s of whether the
+    /// API server reaches its storage.
     pub fn freshness(&self) -> Freshness {
         let watch = self.0.store.freshness();
         let probe = *self.0.probe.lock().unwrap_or_else(PoisonError::into_inner);
@@ -138,24 +139,24 @@ impl Enclaves {
     }
 
     async fn watch(&self) {
-        let api = Api::<Metadata>::all(self.0.cluster.client().clone());
-        let config = watcher::Config::default().labels(keys::MANAGED_SELECTOR);
-        let about = self.0.cluster.all::<Metadata>().about(None);
+        let namespaces = self.0.cluster.patient(Duration::ZERO).all::<Metadata>();
+        let wanted = Selector::labels(keys::MANAGED_SELECTOR);
         let read = |namespace: Metadata| {
             let facts = enclave_of(&namespace.metadata, &self.0.platform).map(Arc::new);
             Some(Seen { facts, metadata: Arc::new(namespace.metadata) })
         };
-        Observation::new(api, config, about, &self.0.store).run(read, |_| false).await;
+        Observation::new(namespaces, wanted, &self.0.store).run(read, |_| false, || 1).await;
     }
 
     async fn probe(&self) {
         loop {
+            let begun = Instant::now();
             let answer = self.0.cluster.probe().await;
             let pause = if answer.is_ok() { PROBE } else { PROBE_AGAIN };
             {
                 let mut probe = self.0.probe.lock().unwrap_or_else(PoisonError::into_inner);
                 match answer {
-                    Ok(()) => probe.succeed(Instant::now()),
+                    Ok(()) => probe.succeed(begun),
                     Err(_) => probe.fail(Instant::now()),
                 }
             }

@@ -273,5 +273,4 @@ impl fmt::Display for About {
 }
 
 #[cfg(test)]
-#[path = "error_tests.rs"]
 mod tests;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How long a watch may fail before what it shows is stale.
+/// How long after it was last confirmed what a failing watch shows is stale.
 pub const STALE_AFTER: Duration = Duration::from_secs(30);
 
 /// Nothing is decided: what a watch shows is stale.
@@ -15,16 +15,23 @@ pub struct Stale;
 /// When a watch last worked and since when it fails. An idle watch is a working one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Freshness {
-    /// The last list, event or probe that succeeded; `None` before the first list.
+    /// The last time that a list, the watch or a probe was answered; `None` before the first list.
     pub last_success: Option<Instant>,
-    /// The first failure that no success followed; `None` when all is well.
+    /// What that was when a failure came that no success followed; `None` when all is well.
     pub failing_since: Option<Instant>,
 }
 
 impl Freshness {
-    /// Whether nothing may be decided with what the watch shows: never filled, or failing for [`STALE_AFTER`].
+    /// Whether nothing may be decided with what the watch shows: never filled, or failing, and not confirmed for
+    /// [`STALE_AFTER`].
     pub fn is_stale(&self, now: Instant) -> bool {
         self.last_success.is_none() || self.failing_since.is_some_and(|since| now - since >= STALE_AFTER)
+    }
+
+    /// Whether what the watch shows was so less than [`STALE_AFTER`] ago, also where there are so many watches that one
+    /// which hangs is noticed later.
+    pub(crate) fn is_confirmed(&self, now: Instant) -> bool {
+        self.last_success.is_some_and(|at| now.duration_since(at) < STALE_AFTER)
     }
 
     /// The state of what needs both this and `other`.
@@ -39,7 +46,7 @@ impl Freshness {
     }
 
     pub(crate) fn fail(&mut self, now: Instant) {
-        self.failing_since.get_or_insert(now);
+        self.failing_since.get_or_insert(self.last_success.unwrap_or(now));
     }
 }
 
@@ -48,16 +55,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_watch_is_stale_before_the_first_list_and_after_failing_for_a_while() {
+    fn a_failing_watch_is_stale_before_the_first_list_and_a_while_after_it_last_worked() {
         let start = Instant::now();
         let mut watch = Freshness::default();
         assert!(watch.is_stale(start));
         watch.succeed(start);
         assert!(!watch.is_stale(start + Duration::from_hours(1)));
         watch.fail(start + Duration::from_secs(10));
-        watch.fail(start + Duration::from_secs(35));
-        assert!(!watch.is_stale(start + Duration::from_secs(39)));
-        assert!(watch.is_stale(start + Duration::from_secs(40)));
+        watch.fail(start + Duration::from_secs(25));
+        assert!(!watch.is_stale(start + Duration::from_secs(29)));
+        assert!(watch.is_stale(start + Duration::from_secs(30)), "since it last worked, not since it fails");
         watch.succeed(start + Duration::from_secs(41));
         assert!(!watch.is_stale(start + Duration::from_secs(100)));
     }

@@ -288,5 +288,4 @@ fn held_for(lease: &Lease, now: Timestamp) -> Option<Duration> {
 }
 
 #[cfg(test)]
-#[path = "lease_tests.rs"]
 mod tests;

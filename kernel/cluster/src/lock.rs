@@ -221,5 +221,4 @@ fn is_remembered(queue: &Queue) -> bool {
 }
 
 #[cfg(test)]
-#[path = "lock_tests.rs"]
 mod tests;

@@ -91,6 +91,16 @@ impl<K: Stored> Objects<K> {
         start: impl Fn() -> T,
         add: impl Fn(&mut T, K),
     ) -> Result<T, Error> {
+        Ok(self.snapshot(wanted, start, add).await?.0)
+    }
+
+    /// The same, and the resource version that it shows.
+    pub(crate) async fn snapshot<T>(
+        &self,
+        wanted: &Selector,
+        start: impl Fn() -> T,
+        add: impl Fn(&mut T, K),
+    ) -> Result<(T, String), Error> {
         let about = self.about(None);
         let mut params = wanted.params();
         let (mut made, mut found) = (start(), 0);
@@ -110,7 +120,7 @@ impl<K: Stored> Objects<K> {
             }
             let more = page.metadata.continue_.filter(|token| !token.is_empty());
             if more.is_none() || wanted.is_reached(found) {
-                return Ok(made);
+                return Ok((made, page.metadata.resource_version.unwrap_or_default()));
             }
             params.continue_token = more;
         }

@@ -1,28 +1,33 @@
 //! One watch that never gives up: lists, follows changes, and starts over after an error.
 
-use std::{
-    collections::BTreeMap,
-    pin::pin,
-    sync::atomic::{AtomicBool, Ordering},
-    time::Duration,
-};
+use std::{collections::BTreeMap, convert::Infallible, pin::pin, time::Duration};
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
-use futures::StreamExt;
-use kube::{
-    Api, Resource,
-    runtime::watcher::{self, Event, watcher},
-};
+use futures::{Stream, StreamExt};
+use kube::{Resource, core::WatchEvent};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::{
     error::{About, Error},
-    objects::Stored,
+    objects::{Objects, Stored, checked},
+    options::Selector,
     store::Store,
 };
 
-/// Longest wait for a page of the list with which a watch starts. Once it follows changes it may be idle.
-const LIST: Duration = Duration::from_secs(30);
+/// A watch is asked for anew this often, since an idle one cannot be told from one whose other end hangs. With the two
+/// below, one that hangs is noticed before what it shows is stale.
+const RENEWAL: Duration = Duration::from_secs(15);
+/// Longest wait for the head of a watch's answer.
+const ANSWER: Duration = Duration::from_secs(5);
+/// How long after its time the API server may end a watch.
+const GRACE: Duration = Duration::from_secs(5);
+/// A process renews no more watches a second than this: where it has many, each is renewed less often.
+const RENEWALS: usize = 20;
+/// But this often in any case.
+const LONGEST_RENEWAL: Duration = Duration::from_secs(290);
+/// A watch that ends sooner than this has failed, lest one that is not served be asked for without a pause.
+const SERVED: Duration = Duration::from_secs(1);
+
 /// A watch that failed less than this long ago is still failing: its pauses go on growing.
 const HEALED: Duration = Duration::from_mins(1);
 
@@ -31,89 +36,138 @@ const WORTH_TELLING: Duration = Duration::from_secs(2);
 
 /// What is watched, and into which store.
 pub(crate) struct Observation<'a, K, V> {
-    api: Api<K>,
-    config: watcher::Config,
+    objects: Objects<K>,
+    wanted: Selector,
     about: About,
     store: &'a Store<V>,
-    told: AtomicBool,
+    failing_since: Option<Instant>,
+    told: bool,
 }
 
-impl<'a, K, V> Observation<'a, K, V>
-where
-    K: Stored + Resource<DynamicType = ()>,
-{
-    pub(crate) fn new(api: Api<K>, config: watcher::Config, about: About, store: &'a Store<V>) -> Self {
-        Self { api, config, about, store, told: AtomicBool::new(false) }
+impl<'a, K: Stored, V> Observation<'a, K, V> {
+    pub(crate) fn new(objects: Objects<K>, wanted: Selector, store: &'a Store<V>) -> Self {
+        let about = objects.about(None);
+        Self { objects, wanted, about, store, failing_since: None, told: false }
     }
 
     /// Keeps the store filled with what `read` makes of each object, under the object's name; an object of which it
     /// makes nothing is left out. Ends only with an error that `is_final`; then the store is empty and marked gone.
+    /// `watches` tells how many the process has of this kind.
     ///
-    /// After an error everything is listed again, since a watch that goes on after one gives no sign of it until the
-    /// next event.
-    pub(crate) async fn run(&self, read: impl Fn(K) -> Option<V>, is_final: impl Fn(&Error) -> bool) {
+    /// After an error everything is listed again: what the watch did not tell is not known.
+    pub(crate) async fn run(
+        mut self,
+        read: impl Fn(K) -> Option<V>,
+        is_final: impl Fn(&Error) -> bool,
+        watches: impl Fn() -> usize,
+    ) {
         let mut pauses = Pauses::new();
         loop {
-            let error = self.until_error(&read).await;
+            let Err(error) = self.follow(&read, &watches).await;
             if is_final(&error) {
                 self.store.forget();
                 return;
             }
             self.store.fail(error.is_forbidden());
-            let failing = self.store.freshness().failing_since.is_some_and(|since| since.elapsed() >= WORTH_TELLING);
-            if failing && !self.told.swap(true, Ordering::Relaxed) {
+            let failing = self.failing_since.get_or_insert_with(Instant::now).elapsed() >= WORTH_TELLING;
+            if failing && !std::mem::replace(&mut self.told, failing) {
                 tracing::warn!(%error, "a watch fails and is tried again");
             }
             sleep(pauses.after(&error, Instant::now())).await;
         }
     }
 
-    async fn until_error(&self, read: impl Fn(K) -> Option<V>) -> Error {
-        let mut events = pin!(watcher(self.api.clone(), self.config.clone()));
-        let mut listed = BTreeMap::new();
-        let mut following = false;
+    /// Lists, and follows what changes since, as long as that works.
+    async fn follow(
+        &mut self,
+        read: impl Fn(K) -> Option<V>,
+        watches: impl Fn() -> usize,
+    ) -> Result<Infallible, Error> {
+        let add = |listed: &mut BTreeMap<_, _>, object| {
+            let (name, value) = stored(object, &read);
+            listed.extend(value.map(|value| (name, value)));
+        };
+        let (listed, mut version) = self.objects.snapshot(&self.wanted, BTreeMap::new, add).await?;
+        self.fill(listed);
         loop {
-            let next = if following { Ok(events.next().await) } else { timeout(LIST, events.next()).await };
-            let Ok(next) = next else {
-                return Error::unanswered(&self.about, LIST);
-            };
-            match next {
-                Some(Ok(Event::Init)) => listed.clear(),
-                Some(Ok(Event::InitApply(object))) => {
-                    let (name, value) = stored(object, &read);
-                    listed.extend(value.map(|value| (name, value)));
-                }
-                Some(Ok(Event::InitDone)) => {
-                    self.fill(std::mem::take(&mut listed));
-                    following = true;
-                }
-                Some(Ok(Event::Apply(object))) => {
-                    let (name, value) = stored(object, &read);
-                    self.store.put(name, value);
-                }
-                Some(Ok(Event::Delete(object))) => self.store.put(name(&object), None),
-                Some(Err(error)) => return self.error(error),
-                None => return Error::unavailable(&self.about, "the watch ended"),
+            let (begun, period) = (Instant::now(), renewal(watches()));
+            let mut events = pin!(self.objects.watch(&self.wanted, &version, period).await?);
+            self.store.confirm();
+            let silence = period + GRACE;
+            let unheard = |_| Error::unavailable(&self.about, format!("the watch was silent for {silence:?}"));
+            while let Some(event) = timeout(silence, events.next()).await.map_err(unheard)? {
+                version = self.take(event?, &read)?;
+            }
+            if begun.elapsed() < SERVED {
+                return Err(Error::unavailable(&self.about, "the watch ended at once"));
             }
         }
     }
 
-    fn fill(&self, listed: BTreeMap<String, V>) {
-        if self.told.swap(false, Ordering::Relaxed) {
+    /// Keeps what an event says. Returns the version that is known with it.
+    fn take(&self, event: WatchEvent<K>, read: impl Fn(K) -> Option<V>) -> Result<String, Error> {
+        let version = match event {
+            WatchEvent::Added(object) | WatchEvent::Modified(object) => {
+                let version = version(&object);
+                let (name, value) = stored(object, read);
+                self.store.put(name, value);
+                version
+            }
+            WatchEvent::Deleted(object) => {
+                self.store.put(name(&object), None);
+                version(&object)
+            }
+            WatchEvent::Bookmark(bookmark) => {
+                self.store.confirm();
+                Some(bookmark.metadata.resource_version)
+            }
+            WatchEvent::Error(status) => return Err(Error::from_status(&self.about, &status)),
+        };
+        version.ok_or_else(|| Error::other(&self.about, "an event had no resource version"))
+    }
+
+    fn fill(&mut self, listed: BTreeMap<String, V>) {
+        self.failing_since = None;
+        if std::mem::take(&mut self.told) {
             tracing::info!(watch = %self.about, "a watch works again");
         }
         self.store.replace(listed);
     }
+}
 
-    fn error(&self, error: watcher::Error) -> Error {
-        match error {
-            watcher::Error::InitialListFailed(error)
-            | watcher::Error::WatchStartFailed(error)
-            | watcher::Error::WatchFailed(error) => Error::from_kube(&self.about, error),
-            watcher::Error::WatchError(status) => Error::from_status(&self.about, &status),
-            watcher::Error::NoResourceVersion => Error::other(&self.about, "an event had no resource version"),
+impl<K: Stored> Objects<K> {
+    /// What changed since `version` of the objects that are `wanted`, until the API server ends that after `period`.
+    async fn watch(
+        &self,
+        wanted: &Selector,
+        version: &str,
+        period: Duration,
+    ) -> Result<impl Stream<Item = Result<WatchEvent<K>, Error>> + use<K>, Error> {
+        let about = self.about(None);
+        let params = wanted.watch_params(period);
+        let request = if K::metadata_api() {
+            self.request().watch_metadata(&params, version)
+        } else {
+            self.request().watch(&params, version)
+        };
+        let request = checked(&about, request)?;
+        match timeout(ANSWER, self.client().request_events(request)).await {
+            Ok(Ok(events)) => Ok(events.map(move |event| event.map_err(|error| Error::from_kube(&about, error)))),
+            Ok(Err(error)) => Err(Error::from_kube(&about, error)),
+            Err(_) => Err(Error::unanswered(&about, ANSWER)),
         }
     }
+}
+
+/// How long one of so many watches follows before it is renewed: up to a third less than its share, so that those that
+/// began together do not go on together.
+fn renewal(watches: usize) -> Duration {
+    let share = Duration::from_secs((watches / RENEWALS) as u64).clamp(RENEWAL, LONGEST_RENEWAL).as_secs();
+    Duration::from_secs(fastrand::u64(share - share / 3..=share))
+}
+
+fn version<K: Resource>(object: &K) -> Option<String> {
+    object.meta().resource_version.clone().filter(|version| !version.is_empty())
 }
 
 fn name<K: Resource>(object: &K) -> String {
@@ -160,6 +214,9 @@ impl Pauses {
 }
 
 #[cfg(test)]
+mod silence;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
@@ -183,5 +240,14 @@ mod tests {
             pauses.after(&refused(), now);
         }
         assert!(pauses.after(&refused(), now + HEALED) <= Duration::from_millis(100));
+    }
+
+    #[test]
+    fn many_watches_are_renewed_less_often_and_never_all_at_once() {
+        for (watches, shortest, longest) in [(1, 10, 15), (300, 10, 15), (5000, 167, 250), (100_000, 194, 290)] {
+            let seconds: Vec<_> = (0..2000).map(|_| renewal(watches).as_secs()).collect();
+            assert!(seconds.iter().all(|seconds| (shortest..=longest).contains(seconds)), "{watches}");
+            assert!(seconds.contains(&shortest) && seconds.contains(&longest), "{watches}");
+        }
     }
 }

@@ -1,6 +1,8 @@
 //! How objects are selected, applied and deleted.
 
-use kube::api::{DeleteParams, ListParams, Preconditions, PropagationPolicy};
+use std::time::Duration;
+
+use kube::api::{DeleteParams, ListParams, Preconditions, PropagationPolicy, WatchParams};
 
 /// Objects a page of a list. The size that client-go uses.
 const PAGE: usize = 500;
@@ -52,6 +54,16 @@ impl Selector {
             field_selector: self.fields.clone(),
             limit: u32::try_from(self.limit().clamp(1, PAGE)).ok(),
             ..ListParams::default()
+        }
+    }
+
+    /// A watch of the same, whatever the limit, that the API server ends after `period`.
+    pub(crate) fn watch_params(&self, period: Duration) -> WatchParams {
+        WatchParams {
+            label_selector: self.labels.clone(),
+            field_selector: self.fields.clone(),
+            timeout: u32::try_from(period.as_secs()).ok(),
+            ..WatchParams::default()
         }
     }
 }

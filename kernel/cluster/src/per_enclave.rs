@@ -4,13 +4,14 @@ use std::{
     collections::BTreeMap,
     fmt, panic,
     sync::{Arc, PoisonError, RwLock},
+    time::Duration,
 };
 
-use kube::{Api, runtime::watcher};
 use tentacular_contract::EnclaveName;
 use tokio::{
     sync::watch,
     task::{AbortHandle, JoinSet},
+    time::Instant,
 };
 
 use crate::{
@@ -21,6 +22,7 @@ use crate::{
     freshness::Freshness,
     objects::{Namespaced, Objects},
     observe::Observation,
+    options::Selector,
     store::{Changes, State, Store},
 };
 
@@ -136,10 +138,12 @@ impl<K: Namespaced, V: Send + Sync + 'static> PerEnclave<K, V> {
         }
     }
 
-    /// What is kept of the object of that name in the enclave: as last seen when the watch shows it, else asked of the
-    /// API server.
+    /// What is kept of the object of that name in the enclave: as last seen when the watch shows it and was heard less
+    /// than [`crate::STALE_AFTER`] ago, else asked of the API server.
     pub async fn get_or_read(&self, enclave: &EnclaveName, name: &str) -> Result<Option<Arc<V>>, Error> {
-        match self.get(enclave, name).filter(|_| self.has_synced(enclave)) {
+        let follows =
+            |store: &Arc<Store<_>>| store.state() == State::Synced && store.freshness().is_confirmed(Instant::now());
+        match self.store(enclave).filter(follows).and_then(|store| store.get(name)) {
             Some(kept) => Ok(Some(kept)),
             None => Ok(self.read(enclave, name).await?.and_then(self.0.keep).map(Arc::new)),
         }
@@ -205,12 +209,14 @@ impl<K: Namespaced, V: Send + Sync + 'static> PerEnclave<K, V> {
     }
 
     async fn watch(self, enclave: EnclaveName, store: Arc<Store<Arc<V>>>) {
-        let mut config = watcher::Config::default();
-        config.label_selector.clone_from(&self.0.selector);
-        let api = Api::<K>::namespaced(self.0.cluster.client().clone(), enclave.as_str());
-        let about = self.objects(&enclave).about(None);
+        // The watch waits and tries again in its own way: none of its requests is to do so by itself.
+        let objects = self.0.cluster.patient(Duration::ZERO).namespaced::<K>(enclave.as_str());
+        let wanted = self.0.selector.as_deref().map_or_else(Selector::all, Selector::labels);
+        let watches = || self.0.stores.read().unwrap_or_else(PoisonError::into_inner).len();
         let gone = |error: &Error| error.is_forbidden() && self.is_terminating(&enclave);
-        Observation::new(api, config, about, &store).run(|object| (self.0.keep)(object).map(Arc::new), gone).await;
+        Observation::new(objects, wanted, &store)
+            .run(|object| (self.0.keep)(object).map(Arc::new), gone, watches)
+            .await;
     }
 
     fn settle(&self) {

@@ -88,6 +88,11 @@ impl<V> Store<V> {
         });
     }
 
+    /// The watch was heard, and nothing had changed.
+    pub(crate) fn confirm(&self) {
+        self.write().freshness.succeed(Instant::now());
+    }
+
     /// The watch failed and will be tried again.
     pub(crate) fn fail(&self, refused: bool) {
         self.change(|inner| {

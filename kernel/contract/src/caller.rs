@@ -115,28 +115,25 @@ impl Owner {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum Caller {
-    /// Somebody with the static token; passes every check.
+    /// Somebody with the bearer token; passes every check.
     Bearer,
     /// Somebody with an OIDC token.
     Oidc(Identity),
-    /// The server itself, such as the scheduler's own firing; passes every check.
-    System,
 }
 
 impl Caller {
-    /// The person behind the call, unless it is the static token or the server.
+    /// The person behind the call, unless it is the bearer token.
     pub const fn identity(&self) -> Option<&Identity> {
         match self {
             Self::Oidc(identity) => Some(identity),
-            Self::Bearer | Self::System => None,
+            Self::Bearer => None,
         }
     }
 
-    /// How logs and annotations name the caller: the email, else the subject, `bearer-token` or `system`.
+    /// How logs and annotations name the caller: the email, else the subject, or `bearer-token`.
     pub fn label(&self) -> &str {
         match self {
             Self::Bearer => "bearer-token",
-            Self::System => "system",
             Self::Oidc(Identity { email: Some(email), .. }) => email.as_str(),
             Self::Oidc(Identity { sub: Some(sub), .. }) => sub,
             Self::Oidc(_) => "unknown",
@@ -148,7 +145,6 @@ impl Caller {
         match self {
             Self::Bearer => "bearer",
             Self::Oidc(_) => "oidc",
-            Self::System => "system",
         }
     }
 
@@ -203,7 +199,7 @@ mod tests {
 
     #[test]
     fn the_header_carries_every_kind() {
-        for caller in [Caller::Bearer, Caller::System, Caller::Oidc(identity(Some("s"), Some("a@x.io")))] {
+        for caller in [Caller::Bearer, Caller::Oidc(identity(Some("s"), Some("a@x.io")))] {
             assert_eq!(Caller::from_header(&caller.to_header()).expect("a caller"), caller);
         }
         assert!(Caller::from_header("bearer").is_err());

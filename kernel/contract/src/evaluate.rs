@@ -34,7 +34,7 @@ pub enum ClusterRead {
     /// Everybody who is authenticated.
     #[default]
     Authenticated,
-    /// The static token alone.
+    /// The bearer token alone.
     Bearer,
 }
 
@@ -164,7 +164,6 @@ impl Asked<'_> {
 const fn all_allowing(caller: &Caller, authorization: bool) -> Option<Rule> {
     match caller {
         Caller::Bearer => Some(Rule::Bearer),
-        Caller::System => Some(Rule::System),
         Caller::Oidc(_) if !authorization => Some(Rule::AuthorizationOff),
         Caller::Oidc(_) => None,
     }
@@ -257,7 +256,7 @@ const fn bit(needs: Needs) -> Option<Bit> {
 /// Why an enclave that was left out could not be found.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LeftOut {
-    /// The static token belongs to no enclave.
+    /// The bearer token belongs to no enclave.
     #[error("enclave is required: with the bearer token it must be named")]
     Bearer,
     /// The caller has none.

@@ -10,6 +10,7 @@ pub mod cron;
 pub mod evaluate;
 pub mod facts;
 pub mod header;
+pub mod instant;
 pub mod keys;
 pub mod limits;
 pub mod mode;

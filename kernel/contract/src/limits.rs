@@ -6,7 +6,7 @@ use std::time::Duration;
 pub const BODY_BYTES: usize = 4 * 1024 * 1024;
 /// Largest request body the webhook reads, in bytes; the API server's own objects end below it.
 pub const REVIEW_BODY_BYTES: usize = 8 * 1024 * 1024;
-/// Calls of one caller that run at once.
+/// Calls of one caller that run at once, and streams of theirs that listen.
 pub const CALLS_AT_ONCE: usize = 64;
 /// Bytes of their bodies together, as each is in memory until its call has ended.
 pub const CALL_BYTES_AT_ONCE: usize = 4 * BODY_BYTES;
@@ -15,8 +15,10 @@ pub const CALL_BYTES_AT_ONCE: usize = 4 * BODY_BYTES;
 pub const CALLS_AT_ONCE_IN_A_SIDECAR: usize = 128;
 /// Largest head of a request, in bytes: twice the longest token, as whoever connects has this much of the memory.
 pub const HEAD_BYTES: usize = 32 * 1024;
-/// How long a client may take to send its request headers.
+/// How long a stranger may take to send the head of a request, or for a TLS handshake; in a crowd, everybody.
 pub const HEADER_TIME: Duration = Duration::from_secs(10);
+/// How long whoever asks the webhook may take to send a review; the API server itself waits for 5 s.
+pub const REVIEW_TIME: Duration = Duration::from_secs(10);
 /// How long a client may take to send its request body.
 pub const BODY_TIME: Duration = Duration::from_mins(1);
 /// Manifests in one `wf_apply`.

@@ -18,10 +18,8 @@ pub type Right = Needs;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Rule {
-    /// The static token passes every check.
+    /// The bearer token passes every check.
     Bearer,
-    /// The server's own call passes every check.
-    System,
     /// Authorization is switched off.
     AuthorizationOff,
     /// The enclave's owner may do everything in it.
@@ -39,7 +37,6 @@ impl Rule {
     pub const fn label(self) -> &'static str {
         match self {
             Self::Bearer => "bearer",
-            Self::System => "system",
             Self::AuthorizationOff => "authorization-off",
             Self::EnclaveOwner => "enclave-owner",
             Self::TentacleOwner => "tentacle-owner",
@@ -141,7 +138,6 @@ mod tests {
     fn a_label_is_how_the_permit_spells_it() {
         for rule in [
             Rule::Bearer,
-            Rule::System,
             Rule::AuthorizationOff,
             Rule::EnclaveOwner,
             Rule::TentacleOwner,

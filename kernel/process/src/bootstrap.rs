@@ -28,7 +28,7 @@ pub struct ProcessArgs {
     pub observe_addr: Option<SocketAddr>,
     /// What is logged: a level, or tracing directives such as `info,tentacular_kernel=debug`.
     // kube warns of every refused watch, which is ordinary while an enclave is new; rmcp tells three lines a request.
-    #[arg(long, env = "TENTACULAR_LOG", default_value = "info,rmcp=warn,kube_runtime=error,kube_client=error")]
+    #[arg(long, env = "TENTACULAR_LOG", default_value = "info,rmcp=warn,kube_client=error")]
     pub log: String,
     /// Seconds that work in flight has to end after SIGTERM.
     #[arg(long, env = "TENTACULAR_DRAIN_SECONDS", default_value_t = 640)]

@@ -40,6 +40,7 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+pub use self::crowd::Acquaintance;
 use self::{
     crowd::Crowd,
     requests::{Counted, Requests},
@@ -56,8 +57,9 @@ pub type BoxBody = UnsyncBoxBody<Bytes, BoxError>;
 /// A response with such a body.
 pub type BoxResponse = Response<BoxBody>;
 
-/// Connections of one listener at once. More are closed as they come; each holds a file descriptor, some kilobytes and up to
-/// [`HEAD_BYTES`]: 128 MiB for strangers' heads is what the chart's limit of the kernel's memory has room for.
+/// Connections of one listener at once. With as many there, one ends for each that comes, or the one that comes: see
+/// [`Crowd::make_room`]. Each holds a file descriptor, some kilobytes and up to [`HEAD_BYTES`]: 128 MiB for strangers' heads is
+/// what the chart's limit of the kernel's memory has room for.
 const CONNECTIONS: usize = 4096;
 /// Requests that one HTTP/2 connection may have running.
 const STREAMS: u32 = 256;
@@ -73,7 +75,7 @@ pub trait Handler: Clone + Send + Sync + 'static {
     type Body: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static;
 
     /// Whether anybody may connect. Then a connection is a stranger's until the handler says otherwise
-    /// ([`Standing::vouch`]): it is kept for less long without work, and ends for others when there are too many.
+    /// ([`Acquaintance::vouch`]): it is kept for less long without work, and ends for others when there are too many.
     const PUBLIC: bool = false;
 
     /// Answers one request. Its connection goes on, whatever the answer.
@@ -105,21 +107,6 @@ pub fn site(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64))),
         address @ IpAddr::V4(_) => address,
-    }
-}
-
-/// Whether somebody known is at the other end of a connection: an extension of each request.
-#[derive(Debug, Clone)]
-pub struct Standing(Arc<AtomicBool>);
-
-impl Standing {
-    /// Whoever sent the request is known.
-    pub fn vouch(&self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-
-    fn is_vouched_for(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
     }
 }
 
@@ -184,13 +171,14 @@ impl Ending {
 /// Serves until the end. A request that comes meanwhile on a connection which is there is answered too.
 pub async fn serve<A: Accept, H: Handler>(mut listener: A, handler: H, ending: Ending) {
     let mut builder = Builder::new(TokioExecutor::new());
-    // hyper would also end connections that wait for their next request; `Requests::idle` tells the two apart.
+    // hyper's limit would also end connections that wait for their next request; `Requests::idle` limits both alike.
     builder.http1().timer(TokioTimer::new()).header_read_timeout(None).max_buf_size(HEAD_BYTES);
     builder
         .http2()
         .timer(TokioTimer::new())
         .keep_alive_interval(Some(Duration::from_secs(30)))
         .max_concurrent_streams(STREAMS)
+        .max_header_list_size(u32::try_from(HEAD_BYTES).unwrap_or(u32::MAX))
         .initial_stream_window_size(STREAM_BYTES)
         .initial_connection_window_size(CONNECTION_BYTES);
     let builder = Arc::new(builder);
@@ -200,17 +188,17 @@ pub async fn serve<A: Accept, H: Handler>(mut listener: A, handler: H, ending: E
         if connections.len() >= CONNECTIONS && !crowd.make_room() {
             return;
         }
-        let standing = Standing(Arc::new(AtomicBool::new(!H::PUBLIC)));
+        let acquaintance = if H::PUBLIC { Acquaintance::default() } else { Acquaintance::known(peer) };
         let serve = Connection {
             builder: Arc::clone(&builder),
             peer,
-            standing: standing.clone(),
+            acquaintance: acquaintance.clone(),
             handler: handler.clone(),
             ending: ending.clone(),
             all: connections.clone(),
         };
         let task = connections.spawn(serve.run(io));
-        crowd.add(peer, standing, task.abort_handle());
+        crowd.add(peer, acquaintance, task.abort_handle());
     };
     loop {
         let accepted = tokio::select! {
@@ -238,7 +226,7 @@ pub async fn serve<A: Accept, H: Handler>(mut listener: A, handler: H, ending: E
 struct Connection<H> {
     builder: Arc<Builder<TokioExecutor>>,
     peer: Option<Peer>,
-    standing: Standing,
+    acquaintance: Acquaintance,
     handler: H,
     ending: Ending,
     /// All connections of the listener, this one included.
@@ -260,8 +248,8 @@ impl<H: Handler> Connection<H> {
     where
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let Self { builder, peer, standing, handler, ending: Ending { leaving, stop, .. }, all } = self;
-        let known = standing.clone();
+        let Self { builder, peer, acquaintance, handler, ending: Ending { leaving, stop, .. }, all } = self;
+        let known = acquaintance.clone();
         let requests = Requests::default();
         let begin = requests.clone();
         let course = Arc::<Course>::default();
@@ -270,7 +258,7 @@ impl<H: Handler> Connection<H> {
             if let Some(peer) = peer {
                 request.extensions_mut().insert(peer);
             }
-            request.extensions_mut().insert(standing.clone());
+            request.extensions_mut().insert(acquaintance.clone());
             let (handler, running) = (handler.clone(), begin.begin());
             let (is_head, course) = (request.method() == Method::HEAD, Arc::clone(&shared));
             // HTTP/2 has a frame for the end, and forbids the header (RFC 9113 section 8.2.2).

@@ -81,10 +81,7 @@ pub(crate) fn by_engine(replicas: Replicas, answer: Result<Vec<u8>, ProbeError>)
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const fn replicas(ready: i32, desired: i32) -> Replicas {
-        Replicas { desired, ready, available: ready, observed: true }
-    }
+    use crate::tentacle::tests::replicas;
 
     #[test]
     fn without_a_ready_pod_the_engine_is_not_asked() {
@@ -112,6 +109,17 @@ mod tests {
             let verdict = by_engine(replicas(ready, 2), Ok(body.into()));
             assert_eq!((verdict.status, verdict.reason.as_deref()), (light, reason), "{body}");
             assert!(verdict.detail.is_some());
+        }
+    }
+
+    #[test]
+    fn while_a_rollout_is_under_way_the_pods_that_are_there_count() {
+        let begun = Replicas { updated: 1, old: 2, ..replicas(2, 2) };
+        let unseen = Replicas { observed: false, ..replicas(2, 2) };
+        for replicas in [begun, unseen] {
+            assert!(!replicas.is_ready());
+            assert_eq!(without_engine(replicas), None);
+            assert_eq!(by_engine(replicas, Ok(b"{}".to_vec())).status, Light::Green);
         }
     }
 

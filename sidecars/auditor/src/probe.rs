@@ -60,7 +60,7 @@ mod tests {
     use super::*;
     use crate::{
         health::{Light, by_engine},
-        tentacle::Replicas,
+        tentacle::tests::replicas,
     };
 
     async fn listener() -> (TcpListener, String) {
@@ -90,8 +90,8 @@ mod tests {
     async fn the_real_engine_turns_amber_when_a_run_failed() {
         let (listener, base) = listener().await;
         tokio::spawn(tentacular_example_engine::serve(listener));
-        let one = Replicas { desired: 1, ready: 1, available: 1, observed: true };
-        let health = async || by_engine(one, EngineClient::new().ask(&format!("{base}/health?detail=1")).await);
+        let health =
+            async || by_engine(replicas(1, 1), EngineClient::new().ask(&format!("{base}/health?detail=1")).await);
         let run = async |body: &'static str| {
             let client = Client::builder(TokioExecutor::new()).build_http();
             let request = Request::post(format!("{base}/run")).body(Full::new(Bytes::from(body)));

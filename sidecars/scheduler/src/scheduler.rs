@@ -3,7 +3,7 @@
 use std::{future, sync::Arc, time::Duration};
 
 use tentacular_cluster::{Cluster, Election, ElectionTimes, Enclaves, PerEnclave};
-use tentacular_contract::{keys, tentacle_url::TentacleUrl};
+use tentacular_contract::{Platform, keys, tentacle_url::TentacleUrl};
 use tentacular_process::{Context, Part, engine::EngineClient, link::Sidecar};
 use uuid::Uuid;
 
@@ -61,7 +61,23 @@ pub(crate) async fn run(args: Args, context: Context) -> anyhow::Result<()> {
         &identity,
         ElectionTimes::default(),
     );
-    let (ledgers, clock) = (clockwork.ledgers.clone(), SystemClock);
+    let tools = tools(cluster, platform, runner, clockwork.ledgers.clone());
+    let (draining, drain_time) = (context.draining.clone(), context.drain_time);
+    let firing = async {
+        // A panic ends the process, and a clockwork that ends by itself does.
+        tokio::spawn(clockwork.run(election, draining, drain_time)).await?;
+        Ok(())
+    };
+    tokio::try_join!(tools.serve(link, &context), firing).map(drop)
+}
+
+fn tools(
+    cluster: Cluster,
+    platform: Platform,
+    runner: Arc<Runner<EngineClient, SystemClock>>,
+    ledgers: Ledgers,
+) -> Sidecar {
+    let clock = SystemClock;
     let wf_runs = Arc::new(WfRuns { ledgers: ledgers.clone(), clock });
     let wf_schedule = Arc::new(WfSchedule {
         cluster: cluster.clone(),
@@ -70,15 +86,8 @@ pub(crate) async fn run(args: Args, context: Context) -> anyhow::Result<()> {
         clock,
     });
     let wf_run = Arc::new(WfRun { cluster, platform, runner, ledgers, clock });
-    let tools = Sidecar::new(Args::NAME)
+    Sidecar::new(Args::NAME)
         .tool(wf_run::spec(), move |permitted, arguments| Arc::clone(&wf_run).call(permitted, arguments))
         .tool(wf_runs::spec(), move |permitted, arguments| Arc::clone(&wf_runs).call(permitted, arguments))
-        .tool(wf_schedule::spec(), move |permitted, arguments| Arc::clone(&wf_schedule).call(permitted, arguments));
-    let (draining, drain_time) = (context.draining.clone(), context.drain_time);
-    let firing = async {
-        // A panic ends the process, and a clockwork that ends by itself does.
-        tokio::spawn(clockwork.run(election, draining, drain_time)).await?;
-        Ok(())
-    };
-    tokio::try_join!(tools.serve(link, &context), firing).map(drop)
+        .tool(wf_schedule::spec(), move |permitted, arguments| Arc::clone(&wf_schedule).call(permitted, arguments))
 }

@@ -124,13 +124,12 @@ async fn run(only: Option<Measure>) -> anyhow::Result<()> {
     if wanted(Measure::Schedules) {
         schedules::measure(&stack, &mut report).await?;
     }
-    // Last, as what they make is in everybody's way.
-    if wanted(Measure::Lists) {
-        lists::measure(&stack, &mut report).await?;
-    }
     drop(stack);
     if wanted(Measure::Backing) {
         backing::measure(Arc::clone(&installation), &mut report).await?;
+    }
+    if wanted(Measure::Lists) {
+        lists::measure(&mut report).await?;
     }
     report.tell();
     if only.is_none() && !cfg!(debug_assertions) {

@@ -17,12 +17,10 @@ use crate::{
 const ROUNDS: usize = 5;
 /// Length of a round.
 const ROUND: Duration = Duration::from_secs(2);
-/// The rows that others are compared with, first in the report.
-const BASELINES: usize = 2;
 
 struct Row {
     target: Target,
-    /// The least ratio to the faster baseline.
+    /// The least ratio to hyper alone.
     goal: Option<f64>,
     rounds: Vec<Round>,
 }
@@ -51,6 +49,7 @@ pub(crate) async fn measure(stack: &Stack, provider: &Provider, report: &mut Rep
     Ok(())
 }
 
+/// Hyper alone is the first.
 async fn rows(stack: &Stack, provider: &Provider, hyper: SocketAddr) -> anyhow::Result<Vec<Row>> {
     let address = address(stack)?;
     let person = provider.token(&provider.claims("bench", "bench@example.com"));
@@ -82,9 +81,7 @@ async fn rows(stack: &Stack, provider: &Provider, hyper: SocketAddr) -> anyhow::
 
 fn tell(rows: &[Row], report: &mut Report) {
     let per_second = |row: &Row| row.median(|round| round.per_second);
-    // Not the faster one of each round, which would be the luckier one.
-    let baseline = rows[..BASELINES].iter().max_by(|one, other| per_second(one).total_cmp(&per_second(other)));
-    let Some(baseline) = baseline else { return };
+    let Some(baseline) = rows.first() else { return };
     for row in rows {
         let (p50, p99) = (row.median(|round| ms(round.p50)), row.median(|round| ms(round.p99)));
         let figure =

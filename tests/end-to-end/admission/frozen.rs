@@ -1,10 +1,11 @@
 //! In a frozen enclave nothing is made to run, and all that runs can be stopped.
 
+use anyhow::Context as _;
 use serde_json::json;
-use tentacular_test_harness::Part;
+use tentacular_test_harness::{Part, until};
 
 use super::world::{account, admin, by, path, pod_spec, workloads, world};
-use crate::thief::attempt::{By, all_possible, all_refused, create, delete, merge};
+use crate::thief::attempt::{By, all_possible, all_refused, create, delete, get, merge};
 
 const FROZEN: By = By::Protection("frozen-enclave");
 
@@ -37,6 +38,31 @@ async fn e2e_admission_no_workload_is_made_or_changed_in_a_frozen_enclave() -> a
         all_possible(&admin, by(person, &attempts(&world.active))).await?;
     }
     all_possible(&admin, by(&world.administrator, &frozen)).await
+}
+
+#[tokio::test]
+async fn e2e_admission_what_runs_in_a_frozen_enclave_is_not_let_go_for_another() -> anyhow::Result<()> {
+    let (world, admin) = (world().await?, admin().await?);
+    let (mut refused, mut possible) = (Vec::new(), Vec::new());
+    for (enclave, attempts) in [(&world.frozen, &mut refused), (&world.active, &mut possible)] {
+        for (group, plural) in [("", "pods"), ("apps", "replicasets")] {
+            let objects = path(enclave, group, plural);
+            let of_tentacle = format!("{objects}?labelSelector=pod-template-hash,tentacular.io/release=word-count");
+            let name = until(format!("there is one of {plural}"), async || {
+                let list = get(&*of_tentacle).send(&admin).await?;
+                list["items"][0]["metadata"]["name"].as_str().map(str::to_owned).context("none yet")
+            })
+            .await?;
+            let unlabelled = json!({ "metadata": { "labels": { "pod-template-hash": null } } });
+            attempts.extend([
+                merge(format!("{objects}/{name}"), unlabelled),
+                merge(format!("{objects}/{name}"), json!({ "metadata": { "ownerReferences": null } })),
+            ]);
+        }
+    }
+    all_refused(&admin, by(&world.editor, &refused).into_iter().map(|attempt| (FROZEN, attempt))).await?;
+    all_possible(&admin, by(&world.administrator, &refused)).await?;
+    all_possible(&admin, by(&world.editor, &possible)).await
 }
 
 #[tokio::test]

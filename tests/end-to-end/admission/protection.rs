@@ -1,7 +1,8 @@
 //! Who owns what, and what every enclave has, is for the server and for administrators.
 
+use anyhow::Context as _;
 use serde_json::{Value, json};
-use tentacular_test_harness::Part;
+use tentacular_test_harness::{Part, until};
 
 use super::world::{account, admin, by, path, pod_spec, workloads, world};
 use crate::thief::attempt::{
@@ -148,14 +149,19 @@ async fn e2e_admission_an_enclaves_metadata_and_end_are_not_anybodys_to_decide()
     all_refused(&admin, by(&world.manager, &attempts).into_iter().map(|attempt| (METADATA, attempt))).await?;
     let owned = json!({ "metadata": { "ownerReferences": [{ "apiVersion": "v1", "kind": "Node", "name": "gone",
         "uid": "705ab4f5-6393-11e8-b7cc-42010a800002" }] } });
+    let mut ended = get(&*namespace).send(&admin).await?;
+    ended["metadata"].as_object_mut().unwrap().remove("resourceVersion");
+    ended["spec"]["finalizers"] = json!([]);
+    let ended = replace(format!("{namespace}/finalize"), ended);
     let others = [
         (By::Protection("enclave-deletion"), delete(&*namespace)),
+        (By::Protection("enclave-deletion"), ended.clone()),
         (OBJECT, merge(&*namespace, owned.clone())),
         (OBJECT, merge(format!("{namespace}/status"), owned.clone())),
     ];
     let others = others.map(|(who, attempt)| (who, attempt.posing_as(&world.manager)));
     all_refused(&admin, others).await?;
-    attempts.extend([delete(&*namespace), merge(&*namespace, owned)]);
+    attempts.extend([delete(&*namespace), merge(&*namespace, owned), ended]);
     all_possible(&admin, by(&world.administrator, &attempts)).await?;
     all_possible(&admin, by(&account(Part::Registrar), &[attempts[0].clone(), delete(&*namespace)])).await?;
     let outside = json!({ "metadata": { "name": "outside", "annotations": { "tentacular.io/mode": "nonsense" } } });
@@ -205,18 +211,48 @@ async fn e2e_admission_what_every_enclave_has_is_neither_removed_nor_weakened() 
         object["spec"]["podSelector"] = selector;
         create(path(&world.active, "networking.k8s.io", "networkpolicies"), object)
     };
-    let others = json!({ "matchLabels": { "tentacular.io/release": "word-count" } });
-    let opening = [policy(json!({}), &open), policy(others, &open)];
+    let others = |key: &str| json!({ "matchLabels": { key: "word-count" } });
+    let opening = [json!({}), others("tentacular.io/release"), others("app.kubernetes.io/name")];
+    let opening = opening.map(|selector| policy(selector, &open));
     let who = By::Protection("enclave-policies");
     all_refused(&admin, by(&world.editor, &opening).into_iter().map(|attempt| (who, attempt))).await?;
     all_possible(&admin, by(&world.administrator, &opening)).await?;
+    let no_release = json!([{ "key": "tentacular.io/release", "operator": "DoesNotExist" }]);
     possible.extend([
-        policy(json!({ "matchLabels": { "app": "mine" } }), &open),
+        policy(json!({ "matchLabels": { "app": "mine" }, "matchExpressions": no_release }), &open),
         policy(json!({}), &json!({ "spec": { "policyTypes": ["Egress"] } })),
         create(path(&world.active, "", "resourcequotas"), json!({ "metadata": { "name": "less" } })),
         create(path(&world.active, "", "serviceaccounts"), json!({ "metadata": { "name": "mine" } })),
     ]);
     all_possible(&admin, by(&world.chief, &possible)).await
+}
+
+#[tokio::test]
+async fn e2e_admission_a_service_leads_to_nothing_that_it_does_not_select() -> anyhow::Result<()> {
+    let (world, admin) = (world().await?, admin().await?);
+    let (name, elsewhere) = (json!({ "name": "evil" }), "10.0.0.7");
+    let subsets = json!([{ "addresses": [{ "ip": elsewhere }], "ports": [{ "port": 8080 }] }]);
+    let of_service = json!({ "name": "evil", "labels": { "kubernetes.io/service-name": "word-count" } });
+    let slice = json!({ "metadata": of_service, "addressType": "IPv4",
+        "endpoints": [{ "addresses": [elsewhere] }], "ports": [{ "port": 8080 }] });
+    let (endpoints, slices) =
+        (path(&world.active, "", "endpoints"), path(&world.active, "discovery.k8s.io", "endpointslices"));
+    let of_tentacle = format!("{slices}?labelSelector=kubernetes.io/service-name=word-count");
+    let existing = until("Kubernetes has made the tentacle's", async || {
+        let list = get(&*of_tentacle).send(&admin).await?;
+        list["items"][0]["metadata"]["name"].as_str().map(str::to_owned).context("none yet")
+    })
+    .await?;
+    let attempts = [
+        create(&*endpoints, json!({ "metadata": name, "subsets": subsets })),
+        merge(format!("{endpoints}/word-count"), json!({ "subsets": subsets })),
+        create(&*slices, slice),
+        merge(format!("{slices}/{existing}"), json!({ "endpoints": [{ "addresses": [elsewhere] }] })),
+    ];
+    let refused = by(&world.chief, &attempts).into_iter();
+    all_refused(&admin, refused.map(|attempt| (By::Protection("service-addresses"), attempt))).await?;
+    all_possible(&admin, by(&world.administrator, &attempts)).await?;
+    all_possible(&admin, attempts.map(Attempt::by_a_controller)).await
 }
 
 #[tokio::test]

@@ -1,7 +1,9 @@
 //! Objects that are not the tentacle's: who may take which of them over.
 
+use anyhow::ensure;
 use kube::ResourceExt as _;
 use serde_json::{Value, json};
+use tentacular_test_harness::until;
 
 use super::{
     manifests::{config_map, deployment, own, service, six},
@@ -98,11 +100,13 @@ async fn e2e_apply_what_an_earlier_tentacle_left_is_for_the_enclaves_owner_to_ta
     place.apply("report", &six("report")).await?;
     place.api("Deployment").delete("report", &kube::api::DeleteParams::background()).await?;
     let bob = place.person("bob").await?;
-    let refusal = bob.refusal("wf_apply", place.arguments("report", &six("report"), &json!({}))).await?;
-    assert!(
-        refusal.starts_with("permission denied: an earlier tentacle") && refusal.contains("Secret/report-secrets"),
-        "{refusal}"
-    );
+    until("the kernel has heard that its Deployment is gone", async || {
+        let refusal = bob.refusal("wf_apply", place.arguments("report", &six("report"), &json!({}))).await?;
+        ensure!(refusal.starts_with("permission denied: an earlier tentacle"), "{refusal}");
+        ensure!(refusal.contains("Secret/report-secrets"), "{refusal}");
+        Ok(())
+    })
+    .await?;
     let ann = place.person("ann").await?;
     let answer = ann.call("wf_apply", place.arguments("report", &six("report"), &json!({}))).await?;
     assert_eq!(changed(&answer), ["Deployment/report: created"]);

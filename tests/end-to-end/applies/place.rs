@@ -69,7 +69,7 @@ pub(super) async fn ground() -> anyhow::Result<&'static Ground> {
 
 /// An enclave of ann, with bob as a member.
 pub(super) struct Place {
-    /// The bearer of the static token.
+    /// Whoever has the bearer token.
     pub(super) bearer: Mcp,
     pub(super) enclave: String,
     pub(super) admin: Client,

@@ -32,7 +32,7 @@ async fn e2e_audits_rbac_says_nothing_against_a_fresh_enclave_and_what_the_clien
 async fn e2e_audits_rbac_finds_rights_in_the_enclave_and_each_remedy_takes_them_away() -> anyhow::Result<()> {
     let place = Place::new("rbac-inside").await?;
     let rules = json!([
-        { "apiGroups": [""], "resources": ["pods", "secrets", "pods/exec"], "verbs": ["get"] },
+        { "apiGroups": [""], "resources": ["pods", "secrets", "pods/exec", "services/proxy"], "verbs": ["get"] },
         { "apiGroups": ["*"], "resources": ["deployments"], "verbs": ["*"] },
         { "apiGroups": [""], "resources": ["serviceaccounts/token"], "verbs": ["create"] },
         { "apiGroups": ["rbac.authorization.k8s.io"], "resources": ["roles", "*"], "verbs": ["bind", "get"] },
@@ -57,6 +57,7 @@ async fn e2e_audits_rbac_finds_rights_in_the_enclave_and_each_remedy_takes_them_
         "high Role/wide rules[3].verbs[0]",
         "medium Role/wide rules[0].resources[1]",
         "medium Role/wide rules[0].resources[2]",
+        "medium Role/wide rules[0].resources[3]",
         "medium Role/wide rules[1].apiGroups[0]",
         "high RoleBinding/to-wide subjects[2]",
         "medium RoleBinding/to-wide subjects[1]",

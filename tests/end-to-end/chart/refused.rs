@@ -53,6 +53,10 @@ async fn e2e_chart_values_that_do_not_go_together_are_refused_with_what_to_do() 
         ),
         ("service.nodePort=8080", ["service.nodePort: ", "30000"]),
         ("service.nodePort=40000", ["service.nodePort: ", "32767"]),
+        (
+            "moduleProxy.enabled=true,moduleProxy.namespace=tentacular-system",
+            ["moduleProxy.namespace: ", "of its own"],
+        ),
         ("sidecars[0].name=a,sidecars[0].image=b,sidecars[0].uid=65532", ["sidecars[].uid", "must be different"]),
         ("sidecars[0].name=auditor,sidecars[0].image=b,sidecars[0].uid=1", ["sidecars[].name: ", "auditor"]),
     ] {

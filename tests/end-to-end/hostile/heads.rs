@@ -95,7 +95,7 @@ fn forged() -> [(&'static str, String); 9] {
     [
         ("tentacular-permit", permit.clone()),
         ("Tentacular-Permit", permit.clone()),
-        ("TENTACULAR-CALLER", URL_SAFE_NO_PAD.encode(r#"{"kind":"system"}"#)),
+        ("TENTACULAR-CALLER", URL_SAFE_NO_PAD.encode(r#"{"kind":"bearer"}"#)),
         ("tentacular_permit", permit.clone()),
         ("tentacular.permit", permit),
         ("mcp-param-permit", "x".to_owned()),

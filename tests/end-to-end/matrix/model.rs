@@ -17,7 +17,7 @@ pub(super) const PRESETS: [(&str, &str); 8] = [
 /// Somebody who calls.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Caller {
-    /// With the static token.
+    /// With the bearer token.
     Bearer,
     /// With an OIDC token; `email` only where it counts as identity.
     Person { sub: String, email: Option<String> },
@@ -153,8 +153,12 @@ fn decide<'a>(question: &Question<'a>) -> Result<(&'a str, bool), &'static str> 
     };
     let enclave = match enclave {
         None => return Ok((needs, false)),
-        // Such a tool asks for nothing anywhere: what is at the place is its own affair.
-        Some(_) if needs == "none" && on != "cluster" => return Ok((needs, exists)),
+        // Such a tool asks for nothing anywhere: what is at the place is its own affair. Whether there is a tentacle is only for
+        // who may read the enclave.
+        Some(place) if needs == "none" && on != "cluster" => {
+            let told = matches!(place, Place::Enclave(enclave) if sees(settings, caller, enclave));
+            return Ok((needs, exists && (told || tentacle.is_none())));
+        }
         Some(Place::Protected | Place::NoEnclave) if on == "cluster" => return Ok(("none", false)),
         Some(Place::Protected) => return Err("protected"),
         Some(Place::NoEnclave) => return Err("there is no enclave"),

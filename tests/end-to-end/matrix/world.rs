@@ -35,7 +35,7 @@ impl Recorded {
     }
 }
 
-/// Somebody, with the claims of a token, or without any for the static token.
+/// Somebody, with the claims of a token, or without any for the bearer token.
 pub(super) struct Person {
     pub(super) name: String,
     pub(super) caller: Caller,

@@ -68,7 +68,7 @@ async fn e2e_module_proxy_is_asked_for_the_modules_of_the_contract_after_an_appl
         let count = |result: &str, count: usize| {
             metrics.contains(&format!("tentacular_module_warmings_total{{result=\"{result}\"}} {count}\n"))
         };
-        ensure!(count("warm", 3) && count("http_error", 2), "{metrics}");
+        ensure!(count("warm", 3) && count("http-error", 2), "{metrics}");
         Ok(())
     })
     .await?;
@@ -98,7 +98,7 @@ async fn e2e_module_proxy_that_never_answers_holds_up_neither_an_apply_nor_the_e
         Ok(())
     })
     .await?;
-    let left_out = "tentacular_module_warmings_total{result=\"left_out\"} 10\n";
+    let left_out = "tentacular_module_warmings_total{result=\"left-out\"} 10\n";
     until("ten are left out", async || {
         let metrics = metrics(&stack).await?;
         ensure!(metrics.contains(left_out), "{metrics}");

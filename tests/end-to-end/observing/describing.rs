@@ -95,3 +95,23 @@ async fn e2e_observe_a_description_is_for_readers_and_shows_no_other_tentacles_m
     assert!(refusal.ends_with("nothing does not exist; wf_list names those that do"), "{refusal}");
     Ok(())
 }
+
+#[tokio::test]
+async fn e2e_observe_a_description_shows_no_code_of_a_tentacle_with_a_shorter_name() -> anyhow::Result<()> {
+    let world = World::empty("shorter").await?;
+    let workflow = "triggers:\n  - {type: cron, schedule: 0 2 * * *}\nnodes:\n  hello: {path: ./hello.ts}\n";
+    let code = |name: &str| {
+        json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": name },
+            "data": { "workflow.yaml": workflow } })
+    };
+    let worker = format!("{HIDDEN}-worker");
+    let (own, other) = (format!("{HIDDEN}-code"), format!("{worker}-code"));
+    world.apply(HIDDEN, "private", &[deployment(HIDDEN), code(&own), code(&other)]).await?;
+    let arguments = json!({ "name": worker, "mode": "private", "manifests": [deployment(&worker)] });
+    world.ask(world.member(), "wf_apply", arguments).await?;
+    let seen = world.ask(world.member(), "wf_describe", json!({ "name": worker })).await?;
+    assert_eq!((&seen["nodes"], seen.get("triggers")), (&json!([]), None), "{seen}");
+    let seen = world.ask(world.owner(), "wf_describe", json!({ "name": HIDDEN })).await?;
+    assert_eq!(seen["nodes"], json!([{ "name": "hello", "path": "./hello.ts" }]), "{seen}");
+    Ok(())
+}

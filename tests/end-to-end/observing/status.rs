@@ -113,6 +113,37 @@ async fn e2e_observe_status_says_that_the_pods_are_refused() -> anyhow::Result<(
 }
 
 #[tokio::test]
+async fn e2e_observe_status_says_that_a_rollout_is_stuck_while_older_pods_serve() -> anyhow::Result<()> {
+    let world = World::new("stuck").await?;
+    status(&world, OPEN, |seen| seen["ready"] == true).await?;
+    let old = world.pod(OPEN).await?;
+    let mut pulling = with_pods(OPEN, |pods| pods["metadata"]["annotations"] = json!({ READY: IMAGE_PULL }));
+    pulling["spec"]["progressDeadlineSeconds"] = json!(1);
+    world.apply(OPEN, "member-read", &[pulling]).await?;
+    // What takes a status for the one before would be answered with ready by the older pod.
+    let answer = world.ask(world.owner(), "wf_status", json!({ "name": OPEN })).await?;
+    assert_eq!(answer["ready"], false, "{answer}");
+    let given_up = |seen: &Value| seen["reason"].as_str().unwrap_or_default().contains("has timed out progressing");
+    let seen = status(&world, OPEN, given_up).await?;
+    let reason = seen["reason"].as_str().unwrap();
+    let beginning = "1/1 replicas available, 1 of 1 pods are of the newest kind and 1 of an older one: ";
+    assert!(reason.starts_with(beginning) && reason.contains("ImagePullBackOff"), "{reason}");
+    assert_eq!((&seen["ready"], &seen["available"]), (&json!(false), &json!(1)), "{seen}");
+    let of_kind = |resource: &&Value| resource["kind"] == "Deployment";
+    let deployment = seen["resources"].as_array().unwrap().iter().find(of_kind).unwrap();
+    assert_eq!(deployment["ready"], false, "{deployment}");
+    assert!(each(&seen["pods"], "name").contains(&old.as_str()), "{seen}");
+
+    // Whoever calls the tentacle is answered by the older pod.
+    let described = world.ask(world.owner(), "wf_describe", json!({ "name": OPEN })).await?;
+    assert_eq!((&described["ready"], &described["ready_replicas"]), (&json!(false), &json!(1)), "{described}");
+    let listed = world.ask(world.owner(), "wf_list", json!({})).await?;
+    let open = listed["workflows"].as_array().unwrap().iter().find(|tentacle| tentacle["name"] == OPEN).unwrap();
+    assert_eq!(open["ready"], true, "{listed}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn e2e_observe_status_has_the_newest_events_of_all_that_belongs_to_the_tentacle() -> anyhow::Result<()> {
     let world = World::new("happened").await?;
     let service = json!({

@@ -184,7 +184,7 @@ impl Way {
         self.changed.send_replace(());
         match fault {
             None => Ok(response),
-            Some(fault) => fault.after().await,
+            Some(fault) => fault.after(response).await,
         }
     }
 }

@@ -1,6 +1,9 @@
 //! MCP clients: a real one in both protocol eras, and one that sends whatever a test wants to send.
 
+use std::collections::HashMap;
+
 use anyhow::{Context as _, bail};
+use jsonschema::Validator;
 use reqwest::header::{ACCEPT, CONTENT_TYPE};
 use rmcp::{
     model::{CallToolRequestParams, CallToolResult, ClientConfig, Implementation, ProtocolVersion, Tool},
@@ -8,6 +11,7 @@ use rmcp::{
     transport::{StreamableHttpClientTransport, streamable_http_client::StreamableHttpClientTransportConfig},
 };
 use serde_json::{Value, json};
+use tokio::sync::OnceCell;
 
 use crate::tls;
 
@@ -20,9 +24,13 @@ pub enum Era {
     Stateless,
 }
 
-/// A real MCP client.
+/// A real MCP client, which holds results to what the tools' output schemas say (MCP: they must conform).
 #[derive(Debug)]
-pub struct Mcp(RunningService<RoleClient, ClientConfig>);
+pub struct Mcp {
+    service: RunningService<RoleClient, ClientConfig>,
+    /// By tool, as listed before the first result came.
+    results: OnceCell<HashMap<String, Validator>>,
+}
 
 /// A tool's own error: the sentence that it answered with.
 #[derive(Debug)]
@@ -58,17 +66,17 @@ impl Mcp {
             info.protocol_version = ProtocolVersion::V_2025_06_18;
         }
         let service = serve_client_with_lifecycle(info, transport, lifecycle).await.context("cannot connect")?;
-        Ok(Self(service))
+        Ok(Self { service, results: OnceCell::new() })
     }
 
     /// The client itself, for what the methods here do not offer.
     pub const fn service(&self) -> &RunningService<RoleClient, ClientConfig> {
-        &self.0
+        &self.service
     }
 
     /// All tools that are listed.
     pub async fn tools(&self) -> anyhow::Result<Vec<Tool>> {
-        self.0.list_all_tools().await.context("cannot list the tools")
+        self.service.list_all_tools().await.context("cannot list the tools")
     }
 
     /// Calls a tool and returns its structured result. A tool's own error is a [`ToolFailed`].
@@ -81,14 +89,38 @@ impl Mcp {
         let structured = result.structured_content.context("a result without structuredContent")?;
         let text: Value = serde_json::from_str(&text.context("a result without a first text")?)?;
         anyhow::ensure!(text == structured, "text and structured content differ: {text} and {structured}");
+        if let Some(validator) = self.results.get_or_try_init(|| self.validators()).await?.get(tool) {
+            let faults: Vec<_> = validator
+                .iter_errors(&structured)
+                .map(|fault| format!("{}: {fault}", fault.instance_path()))
+                .collect();
+            anyhow::ensure!(
+                faults.is_empty(),
+                "the result of {tool} is not as its outputSchema says: {faults:?} in {structured}"
+            );
+        }
         Ok(structured)
+    }
+
+    async fn validators(&self) -> anyhow::Result<HashMap<String, Validator>> {
+        let tools = self.tools().await?;
+        let described = tools.into_iter().filter_map(|tool| Some((tool.name.into_owned(), tool.output_schema?)));
+        described
+            .map(|(name, schema)| {
+                let mut schema = Value::Object((*schema).clone());
+                close(&mut schema);
+                let validator = jsonschema::draft202012::new(&schema)
+                    .map_err(|error| anyhow::anyhow!("outputSchema of {name}: {error}"))?;
+                Ok((name, validator))
+            })
+            .collect()
     }
 
     /// Calls a tool and returns the result as it came.
     pub async fn call_whole(&self, tool: &str, arguments: Value) -> anyhow::Result<CallToolResult> {
         let Value::Object(arguments) = arguments else { bail!("arguments must be an object") };
         let params = CallToolRequestParams::new(tool.to_owned()).with_arguments(arguments);
-        self.0.call_tool(params).await.with_context(|| format!("cannot call {tool}"))
+        self.service.call_tool(params).await.with_context(|| format!("cannot call {tool}"))
     }
 
     /// Calls a tool that must fail, and returns its sentence.
@@ -97,6 +129,20 @@ impl Mcp {
             Ok(result) => bail!("{tool} did not fail: {result}"),
             Err(error) => error.downcast::<ToolFailed>().map(|failed| failed.0),
         }
+    }
+}
+
+/// Has a schema allow only what it describes, so that a member that nobody described is found.
+fn close(schema: &mut Value) {
+    match schema {
+        Value::Object(members) => {
+            members.values_mut().for_each(close);
+            if members.get("properties").is_some_and(Value::is_object) {
+                members.entry("unevaluatedProperties").or_insert(Value::Bool(false));
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(close),
+        _ => {}
     }
 }
 

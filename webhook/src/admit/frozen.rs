@@ -1,5 +1,5 @@
-//! In a frozen enclave no workload is made or changed. What runs goes on, and can be stopped: scaled down, suspended,
-//! deleted.
+//! In a frozen enclave no workload is made, changed, or let go so that another is made. What runs goes on, and can be
+//! stopped: scaled down, suspended, deleted.
 
 use serde_json::Value;
 use tentacular_contract::{Enclave, Status};
@@ -35,7 +35,9 @@ pub(super) fn judge(request: &Request<'_>) -> Vec<Finding> {
                 format!("{what} would be new in enclave {}, which is frozen; {THAW}", request.namespace.name);
             vec![Finding::new(FROZEN, "metadata.name", problem)]
         }
-        Operation::Update => changes(request).into_iter().chain(rollback(request)).collect(),
+        Operation::Update => {
+            changes(request).into_iter().chain(rollback(request)).chain(letting_go(request)).collect()
+        }
     }
 }
 
@@ -74,6 +76,24 @@ fn rollback(request: &Request<'_>) -> Option<Finding> {
             format!("would change the pods of Deployment {name} in enclave {enclave}, which is frozen; {THAW}");
         Finding::new(FROZEN, format!("metadata.annotations[{ROLLBACK}]"), problem)
     })
+}
+
+/// What a controller no longer knows as its own, by labels and owner, runs on, and it makes another in its place.
+fn letting_go(request: &Request<'_>) -> Vec<Finding> {
+    if ![Kind::POD, Kind::REPLICA_SET].contains(&request.kind) {
+        return Vec::new();
+    }
+    let differs = |member: &&str| {
+        let of = |object| at(object, &["metadata", *member]);
+        of(request.object) != of(request.old)
+    };
+    let finding = |member| {
+        let (kind, name, enclave) = (request.kind.as_str(), shown(request.name), request.namespace.name);
+        let problem =
+            format!("would have another made beside {kind} {name} in enclave {enclave}, which is frozen; {THAW}");
+        Finding::new(FROZEN, format!("metadata.{member}"), problem)
+    };
+    ["labels", "ownerReferences"].into_iter().filter(differs).map(finding).collect()
 }
 
 /// Whether a member is as it was, or changes so that less runs.
@@ -184,6 +204,29 @@ mod tests {
             write.clone().frozen().refused(Protect, if refused { &expected } else { &[] });
             write.allowed(Protect);
         }
+    }
+
+    #[test]
+    fn nothing_is_let_go_so_that_another_is_made_in_its_place() {
+        let with = |labels: Value, owners: Value| {
+            object("report-1", &json!({ "labels": labels, "ownerReferences": owners }), &json!({ "spec": pod() }))
+        };
+        let (labels, owners) = (json!({ "pod-template-hash": "x" }), json!([{ "kind": "ReplicaSet", "uid": "u" }]));
+        let before = with(labels.clone(), owners.clone());
+        let (unlabelled, disowned) = (with(json!({}), owners), with(labels, json!([])));
+        for kind in [Kind::POD, Kind::REPLICA_SET] {
+            for (after, expected) in [
+                (&unlabelled, "frozen-enclave metadata.labels"),
+                (&disowned, "frozen-enclave metadata.ownerReferences"),
+            ] {
+                let write = update(kind, before.clone(), after.clone());
+                write.clone().frozen().refused(Protect, &[expected]);
+                write.clone().frozen().through("status").refused(Protect, &[expected]);
+                write.allowed(Protect);
+            }
+            update(kind, before.clone(), before.clone()).frozen().allowed(Protect);
+        }
+        update(Kind::DEPLOYMENT, before, unlabelled).frozen().allowed(Protect);
     }
 
     #[test]

@@ -26,6 +26,7 @@ kinds! {
     NAMESPACE = "" "Namespace" "namespaces" "namespace";
     POD = "" "Pod" "pods" "pod";
     SERVICE = "" "Service" "services" "service";
+    ENDPOINTS = "" "Endpoints" "endpoints" "endpoints";
     CONFIG_MAP = "" "ConfigMap" "configmaps" "configmap";
     SECRET = "" "Secret" "secrets" "secret";
     CLAIM = "" "PersistentVolumeClaim" "persistentvolumeclaims" "persistentvolumeclaim";
@@ -41,6 +42,7 @@ kinds! {
     CONTROLLER_REVISION = "apps" "ControllerRevision" "controllerrevisions" "controllerrevision";
     JOB = "batch" "Job" "jobs" "job";
     CRON_JOB = "batch" "CronJob" "cronjobs" "cronjob";
+    ENDPOINT_SLICE = "discovery.k8s.io" "EndpointSlice" "endpointslices" "endpointslice";
     NETWORK_POLICY = "networking.k8s.io" "NetworkPolicy" "networkpolicies" "networkpolicy";
     INGRESS = "networking.k8s.io" "Ingress" "ingresses" "ingress";
     POD_AUTOSCALER = "autoscaling" "HorizontalPodAutoscaler" "horizontalpodautoscalers" "horizontalpodautoscaler";

@@ -1,7 +1,7 @@
 //! A tentacle reaches only its own: what one object shows of that, by the rules that the registrar applies by.
 //!
 //! What is of no release is held to them as far as it concerns others: as which account it runs, what leads out of the
-//! enclave, and whose credentials it asks for. It may select every pod, as the enclave's own policies do.
+//! enclave, and whose credentials it asks for. Which pods it selects is a matter of protection.
 
 use serde_json::Value;
 use tentacular_contract::{
@@ -83,7 +83,7 @@ fn of_claim(template: &Template<'_>, request: &Request<'_>, tentacle: Option<&Te
 }
 
 /// All that an object shows which is of that tentacle or of none.
-pub(super) fn alone(
+fn alone(
     object: &Object,
     enclave: &str,
     tentacle: Option<&TentacleName>,

@@ -1,22 +1,25 @@
 //! What is changed by the server's accounts and by administrators alone: who owns an enclave or a tentacle and how, which
 //! release an object belongs to, and what every enclave has.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use serde::Deserialize as _;
 use tentacular_contract::{
     keys,
     pod_security::{ENFORCE, ENFORCE_VERSION},
-    reach::{ENCLAVE_POLICIES, OURS, Object, Rule, Violation},
+    reach::{ENCLAVE_POLICIES, OURS, Selector},
 };
 
 use super::{
     Finding, Kind, Operation, Request,
     object::{Texts, at, members, release, shown, texts},
-    own,
 };
 
 /// Rule of annotations and labels that say who owns what.
 const IDENTITY: &str = "protected-metadata";
 /// Rule of the objects that every enclave has.
 const FURNITURE: &str = "protected-object";
+/// Rule of the end of an enclave.
+const DELETION: &str = "enclave-deletion";
 /// Who else may.
 const WHO: &str = "is for the server and for administrators (verb administer on enclaves.tentacular.io) alone to";
 
@@ -33,18 +36,46 @@ pub(super) fn judge(request: &Request<'_>) -> Vec<Finding> {
     } else if request.kind == Kind::NETWORK_POLICY {
         found.extend(opening(request));
     }
-    if request.kind == Kind::NAMESPACE && request.operation == Operation::Update {
-        found.extend(owner_references(request, "enclave"));
-    }
-    if request.kind == Kind::CONTROLLER_REVISION && request.operation == Operation::Create {
-        found.push(revision(request));
+    match (request.kind, request.operation) {
+        (Kind::NAMESPACE, Operation::Update) => {
+            found.extend(owner_references(request, "enclave"));
+            found.extend(finalizers(request));
+        }
+        (Kind::CONTROLLER_REVISION, Operation::Create) => found.push(revision(request)),
+        (Kind::ENDPOINTS | Kind::ENDPOINT_SLICE, Operation::Create | Operation::Update) => {
+            found.push(addresses(request));
+        }
+        _ => {}
     }
     found
 }
 
 fn deletion(request: &Request<'_>) -> Finding {
     let problem = format!("enclave {} {WHO} delete; call enclave_deprovision", shown(request.name));
-    Finding::new("enclave-deletion", "metadata.name", problem)
+    Finding::new(DELETION, "metadata.name", problem)
+}
+
+/// Without its finalizer an enclave ends before what is in it, and the next one of its name has that.
+fn finalizers(request: &Request<'_>) -> Option<Finding> {
+    let finalizers = |object| at(object, &["spec", "finalizers"]);
+    (finalizers(request.object) != finalizers(request.old)).then(|| {
+        let name = shown(request.name);
+        let problem = format!(
+            "decides whether what is in enclave {name} goes before it does, and {WHO} change; call \
+             enclave_deprovision"
+        );
+        Finding::new(DELETION, "spec.finalizers", problem)
+    })
+}
+
+/// Where a Service leads, whatever it selects: the server calls tentacles by their Services, and each lets it in.
+fn addresses(request: &Request<'_>) -> Finding {
+    let (kind, name) = (request.kind.as_str(), shown(request.name));
+    let problem = format!(
+        "{kind} {name} is for Kubernetes' controllers alone to write, as it could lead the server to pods of other \
+         enclaves; select your own pods in the Service instead"
+    );
+    Finding::new("service-addresses", "metadata.name", problem)
 }
 
 /// A `StatefulSet`'s controller makes pods from it, about which nobody is asked.
@@ -162,25 +193,28 @@ fn owner_references(request: &Request<'_>, what: &str) -> Option<Finding> {
     })
 }
 
-/// A policy of no release that opens pods of others: every pod of the enclave is closed unless its own release opens it.
-fn opening(request: &Request<'_>) -> Vec<Finding> {
+/// A policy of no release that opens pods of others: a tentacle's pods are closed unless its own release opens them.
+/// Their labels are for the tentacle to choose, so such a policy has to leave out whatever is of a release.
+fn opening(request: &Request<'_>) -> Option<Finding> {
     let spec = |object| at(object, &["spec"]);
     let opens = |direction: &&str| spec(request.object)[direction].as_array().is_some_and(|list| !list.is_empty());
     let is_new = spec(request.object) != spec(request.old) || release(request.old).is_some();
     if !is_new || release(request.object).is_some() || !["ingress", "egress"].iter().any(opens) {
-        return Vec::new();
+        return None;
     }
-    let Some(Ok(policy)) = request.object.map(|object| Object::read(request.kind.as_str(), request.name, object))
-    else {
-        return Vec::new();
-    };
-    let violations = own::alone(&policy, request.namespace.name, None, None).into_iter();
-    let finding = |Violation { field, value, problem, .. }| {
-        let space = if value.is_empty() { "" } else { " " };
-        let fix = "bring the policy with the tentacle that it is for (wf_apply)";
-        Finding::new("enclave-policies", field, format!("{value}{space}{problem}, and to open these {WHO} do; {fix}"))
-    };
-    violations.filter(|violation| violation.rule == Rule::Selector).map(finding).collect()
+    // What is no selector, a rule that holds for everybody refuses.
+    let selector = LabelSelector::deserialize(&spec(request.object)["podSelector"]).unwrap_or_default();
+    let selector = Selector::from(&selector);
+    (!selector.leaves_out_tentacles()).then(|| {
+        let problem = format!(
+            "{} may select pods of tentacles, and to open these {WHO} do; select by a label of your own pods and, in \
+             matchExpressions, by {{key: {}, operator: DoesNotExist}}, or bring the policy with the tentacle that it \
+             is for (wf_apply)",
+            shown(&selector.to_string()),
+            keys::RELEASE
+        );
+        Finding::new("enclave-policies", "spec.podSelector", problem)
+    })
 }
 
 #[cfg(test)]

@@ -79,6 +79,14 @@ async fn a_refusal_names_everything_at_once() {
 }
 
 #[tokio::test]
+async fn of_very_many_findings_the_first_are_told() {
+    let annotations: Value = (0..70).map(|number| (format!("tentacular.io/owner-{number}"), json!("eve"))).collect();
+    let response = answer(&request(NAMESPACE, "CREATE", &namespace(&annotations), &Value::Null)).await;
+    let message = response["status"]["message"].as_str().expect("refused");
+    assert!(message.lines().count() == 51 && message.ends_with("\nand 20 more"), "{message}");
+}
+
+#[tokio::test]
 async fn an_old_bad_value_is_a_warning() {
     let bad = namespace(&json!({"tentacular.io/mode": "777"}));
     let response = answer(&by(CHIEF, request(NAMESPACE, "UPDATE", &bad, &bad))).await;

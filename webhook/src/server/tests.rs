@@ -1,5 +1,6 @@
 use std::{
     io,
+    net::Ipv4Addr,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -16,7 +17,8 @@ use tentacular_process::{
     metrics::Metrics,
 };
 use tokio::{
-    net::{TcpListener, TcpStream},
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpSocket, TcpStream},
     sync::watch,
 };
 use tokio_rustls::TlsConnector;
@@ -68,11 +70,20 @@ async fn running() -> Running {
     let installation = Installation { ingress_domain: None, version: watch::channel(Version::NEWEST).1 };
     let reviewer = Reviewer::new(decisions.clone(), Namespaces::fixed([]), Callers::administrators([]), installation);
     let ending = Ending { leaving: draining.clone(), stop: stop.clone(), drain_time: Duration::from_secs(5) };
-    let server = tokio::spawn(serve(tls, Admission { reviewer, decisions }, ending));
+    let server = tokio::spawn(serve(tls, Admission::new(reviewer, decisions), ending));
     Running { address, serving, draining, stop, server }
 }
 
 async fn connect(
+    address: std::net::SocketAddr,
+    pair: &Pair,
+    protocols: &[&[u8]],
+) -> io::Result<tokio_rustls::client::TlsStream<TcpStream>> {
+    connect_from(Ipv4Addr::LOCALHOST, address, pair, protocols).await
+}
+
+async fn connect_from(
+    source: Ipv4Addr,
     address: std::net::SocketAddr,
     pair: &Pair,
     protocols: &[&[u8]],
@@ -85,7 +96,9 @@ async fn connect(
         .with_root_certificates(roots)
         .with_no_client_auth();
     config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
-    let stream = TcpStream::connect(address).await?;
+    let socket = TcpSocket::new_v4()?;
+    socket.bind((source, 0).into())?;
+    let stream = socket.connect(address).await?;
     TlsConnector::from(Arc::new(config)).connect(localhost(), stream).await
 }
 
@@ -95,7 +108,16 @@ fn post(path: &str, body: impl Into<Bytes>) -> Request<Full<Bytes>> {
 
 /// Sends requests over one HTTP/1.1 connection; statuses and bodies.
 async fn ask(running: &Running, pair: &Pair, requests: Vec<Request<Full<Bytes>>>) -> Vec<(StatusCode, String)> {
-    let stream = connect(running.address, pair, HTTP1).await.expect("a connection");
+    ask_from(Ipv4Addr::LOCALHOST, running, pair, requests).await
+}
+
+async fn ask_from(
+    source: Ipv4Addr,
+    running: &Running,
+    pair: &Pair,
+    requests: Vec<Request<Full<Bytes>>>,
+) -> Vec<(StatusCode, String)> {
+    let stream = connect_from(source, running.address, pair, HTTP1).await.expect("a connection");
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.expect("HTTP");
     tokio::spawn(connection);
     let mut answers = Vec::new();
@@ -128,6 +150,42 @@ async fn a_review_above_the_limit_is_refused() {
     let answers = ask(&running, &pair, vec![post("/review", vec![b' '; REVIEW_BODY_BYTES + 1])]).await;
     assert_eq!(answers[0].0, StatusCode::PAYLOAD_TOO_LARGE);
     assert!(answers[0].1.contains("8388608"), "{answers:?}");
+}
+
+#[tokio::test]
+async fn a_review_that_would_be_much_larger_in_memory_is_refused() {
+    let (running, pair) = (running().await, pair());
+    serve_pair(&running.serving, &pair);
+    let with =
+        |data: String| post("/review", REVIEW.replace("\"metadata\":", &format!("\"data\":{data},\"metadata\":")));
+    let ports = |count: usize| format!("[{}]", vec![r#"{"port":1}"#; count].join(","));
+    let text = format!("\"{}\"", "[{,".repeat(1_000_000));
+    let requests = vec![with(ports(VALUES / 2)), with(ports(VALUES / 2 - 100)), with(text)];
+    let answers = ask(&running, &pair, requests).await;
+    let statuses: Vec<_> = answers.iter().map(|(status, _)| status.as_u16()).collect();
+    assert_eq!(statuses, [413, 200, 200]);
+    assert!(answers[0].1.contains(&format!("more than {VALUES} values")), "{}", answers[0].1);
+}
+
+#[tokio::test]
+async fn large_reviews_of_one_address_have_a_share_of_the_memory_and_others_have_theirs() {
+    let (running, pair) = (running().await, pair());
+    serve_pair(&running.serving, &pair);
+    let expecting = "host: localhost\r\nexpect: 100-continue";
+    let begin = format!("POST {PATH} HTTP/1.1\r\n{expecting}\r\ncontent-length: {REVIEW_BODY_BYTES}\r\n\r\n");
+    let mut flood = connect(running.address, &pair, HTTP1).await.expect("a connection");
+    flood.write_all(begin.as_bytes()).await.expect("sent");
+    flood.flush().await.expect("sent");
+    let mut answer = [0; 12];
+    flood.read_exact(&mut answer).await.expect("an answer");
+    assert_eq!(&answer, b"HTTP/1.1 100", "its body is read");
+    let own = ask(&running, &pair, vec![post(PATH, REVIEW)]);
+    let other = ask_from(Ipv4Addr::new(127, 0, 0, 2), &running, &pair, vec![post(PATH, REVIEW)]);
+    let (own, other) = tokio::join!(own, other);
+    assert_eq!((own[0].0, other[0].0), (StatusCode::TOO_MANY_REQUESTS, StatusCode::OK));
+    assert!(own[0].1.contains("no room for another"), "{own:?}");
+    drop(flood);
+    assert_eq!(ask(&running, &pair, vec![post(PATH, REVIEW)]).await[0].0, StatusCode::OK);
 }
 
 #[tokio::test]

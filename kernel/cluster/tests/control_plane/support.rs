@@ -26,7 +26,7 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) async fn new() -> Self {
-        let _ = tracing_subscriber::fmt().with_env_filter("warn,kube_runtime=error").with_test_writer().try_init();
+        let _ = tracing_subscriber::fmt().with_env_filter("warn").with_test_writer().try_init();
         let control_plane = ControlPlane::shared().await.unwrap();
         let admin = Cluster::from_kubeconfig("test", control_plane.admin_kubeconfig()).await.unwrap();
         let home = control_plane.namespace("accounts").await.unwrap();

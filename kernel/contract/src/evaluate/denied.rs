@@ -59,7 +59,7 @@ pub enum Denied {
         needs = word(*.0), target = .1
     )]
     Hidden(Needs, Target),
-    /// Only the static token may do this.
+    /// Only the bearer token may do this.
     #[error("permission denied: {0} is for the bearer token alone")]
     BearerOnly(String),
 }

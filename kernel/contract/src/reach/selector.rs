@@ -101,6 +101,13 @@ impl Selector {
         self.0.iter().any(|requirement| matches!(&requirement.test, Test::In(values) if !values.is_empty()))
     }
 
+    /// Whether it asks for a value of some label, and matches no pod that is of a release, however labelled.
+    pub fn leaves_out_tentacles(&self) -> bool {
+        let leaves_out =
+            |requirement: &Requirement| requirement.key == keys::RELEASE && requirement.test == Test::DoesNotExist;
+        self.asks_for_a_value() && self.0.iter().any(leaves_out)
+    }
+
     /// The value of the release label that it asks for and that is not `tentacle`.
     fn other_release(&self, tentacle: &str) -> Option<&str> {
         let releases = self.0.iter().filter(|requirement| requirement.key == keys::RELEASE);

@@ -28,7 +28,7 @@ const IDLE: Duration = Duration::from_mins(2);
 /// How long one without a request may take to end, once the process does.
 pub(super) const END: Duration = Duration::from_secs(1);
 
-/// How long the other end may leave a piece of an answer untaken.
+/// How long the other end may leave what is there of its answers untaken.
 const STALL: Duration = Duration::from_secs(30);
 
 /// The requests that run on one connection, each until its answer has been sent.
@@ -46,11 +46,14 @@ impl Requests {
         Running { requests: self.clone(), answer: self.next.fetch_add(1, Ordering::Relaxed) }
     }
 
-    /// Returns when the other end has not taken a piece of an answer for too long.
+    /// Returns when the other end has not taken a piece of any answer for too long. While another is made or taken, it is the
+    /// window of that one answer which is closed, and the others of the connection go on.
     pub(super) async fn stalled(&self) {
         loop {
-            let oldest = self.untaken().values().min().copied();
-            match oldest {
+            let running = *self.running.borrow();
+            let untaken = Some(self.untaken()).filter(|untaken| untaken.len() == running);
+            let latest = untaken.and_then(|untaken| untaken.values().max().copied());
+            match latest {
                 Some(since) if since.elapsed() >= STALL => return,
                 Some(since) => sleep_until(since + STALL).await,
                 None => sleep(STALL).await,

@@ -179,3 +179,40 @@ async fn an_answer_that_nobody_takes_ends_its_connection_and_one_that_is_made_sl
     assert!(timeout(Duration::from_mins(10), slow.frame()).await.is_err());
     assert!(timeout(Duration::from_mins(10), requests.stalled()).await.is_err(), "the sidecar still works on it");
 }
+
+/// Sends without end on one path, and one word after a minute on all others.
+#[derive(Debug, Clone)]
+struct TwoPaces;
+
+impl Handler for TwoPaces {
+    type Body = BoxBody;
+
+    async fn handle(&self, request: Request<Incoming>) -> Result<BoxResponse, Infallible> {
+        if request.uri().path() == "/endless" {
+            let piece = Bytes::from(vec![b' '; 1 << 14]);
+            let pieces =
+                futures::stream::repeat_with(move || Ok::<_, BoxError>(hyper::body::Frame::data(piece.clone())));
+            return Ok(Response::new(http_body_util::StreamBody::new(pieces).boxed_unsync()));
+        }
+        sleep(Duration::from_mins(1)).await;
+        Ok(boxed(Response::new(Full::new(Bytes::from_static(b"done")))))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_nobody_takes_ends_no_other_of_its_connection() {
+    let (address, _draining, _served) = serving(TwoPaces).await;
+    let io = TokioIo::new(TcpStream::connect(address).await.expect("connected"));
+    let mut client = hyper::client::conn::http2::Builder::new(TokioExecutor::new());
+    // An answer that is not read takes its own window, and leaves room in the connection's.
+    client.initial_stream_window_size(1 << 16).initial_connection_window_size(1 << 20);
+    let (mut sender, connection) = client.handshake::<_, Full<Bytes>>(io).await.expect("HTTP/2");
+    let connection = tokio::spawn(connection);
+    let ask = |path: &str| Request::get(format!("http://x{path}")).body(Full::default()).expect("a request");
+    let untaken = sender.send_request(ask("/endless")).await.expect("a head");
+    let late = sender.send_request(ask("/late")).await.expect("an answer while another is not taken");
+    assert_eq!(late.into_body().collect().await.expect("all of it").to_bytes(), "done");
+    // With none beside it that is made or taken, it ends the connection.
+    timeout(Duration::from_mins(2), connection).await.expect("ended").expect("run").ok();
+    drop(untaken);
+}

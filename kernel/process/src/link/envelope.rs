@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 use tentacular_contract::authz::pointer_members;
 
 use self::members::{Members, fold};
+use crate::json::{Extent, extent};
 
 /// A message that is refused, in JSON-RPC terms.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -77,9 +78,10 @@ fn string(value: &RawValue) -> Option<String> {
 }
 
 impl<'a> Envelope<'a> {
-    /// Parses one message. Batches are refused: no protocol version that is served has them over HTTP.
+    /// Parses one message. Batches are refused in every version, also in 2025-03-26, which has them: what is decided and recorded of
+    /// a call is of one message.
     pub fn parse(body: &'a [u8]) -> Result<Self, Refused> {
-        let (depth, values) = extent(body);
+        let Extent { depth, values } = extent(body);
         if values > VALUES {
             let fix = "send less at once, or large data as text";
             return Err(invalid(format!("the body holds more than {VALUES} values; {fix}")));
@@ -126,7 +128,7 @@ impl<'a> Envelope<'a> {
     /// The id of a message that [`Self::parse`] refuses, where it has one that can be told, so that its sender can match
     /// the refusal.
     pub fn id_of(body: &'a [u8]) -> Option<&'a RawValue> {
-        if extent(body).1 > VALUES {
+        if extent(body).values > VALUES {
             return None;
         }
         let Members(members) = serde_json::from_slice(body).ok()?;
@@ -208,29 +210,6 @@ impl<'a> Envelope<'a> {
 /// `-0` is an integer to some parsers alone.
 fn is_id(id: &RawValue) -> bool {
     string(id).is_some() || (id.get() != "-0" && id.get().parse::<i64>().is_ok())
-}
-
-/// How many levels deep JSON is nested, and how many values it holds at most.
-fn extent(body: &[u8]) -> (usize, usize) {
-    let (mut depth, mut deepest, mut values) = (0_usize, 0, 1);
-    let (mut in_string, mut escaped) = (false, false);
-    for byte in body {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' if in_string => escaped = true,
-            b'"' => in_string = !in_string,
-            b'{' | b'[' if !in_string => {
-                depth += 1;
-                deepest = deepest.max(depth);
-                values += 1;
-            }
-            // What is no JSON may close more than it opened.
-            b'}' | b']' if !in_string => depth = depth.saturating_sub(1),
-            b',' if !in_string => values += 1,
-            _ => {}
-        }
-    }
-    (deepest, values)
 }
 
 #[cfg(test)]

@@ -113,7 +113,7 @@ impl Sidecar {
         context.metrics.register(|registry| {
             registry.register("tool_calls", "Calls by `tool` and `outcome`: `ok` or `error`", self.calls.clone());
             let help = "Seconds that a call took, by `tool` and `outcome`";
-            registry.register("tool_seconds", help, self.seconds.clone());
+            registry.register("tool_duration_seconds", help, self.seconds.clone());
         });
         tracing::info!(sidecar = self.name, run_dir = %run_dir.display(), "listening");
         let endpoint = Endpoint::new(Arc::new(self));

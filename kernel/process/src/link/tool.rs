@@ -104,6 +104,28 @@ fn forget_rust(schema: &mut Value) {
     }
 }
 
+/// Removes `null` from the types of what may be left out: a result leaves a member out and never says `null`.
+fn left_out_is_never_null(schema: &mut Value) {
+    match schema {
+        Value::Object(members) => {
+            let required = members.get("required").cloned().unwrap_or_default();
+            let required: Vec<_> = required.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+            let properties = members.get_mut("properties").and_then(Value::as_object_mut).into_iter().flatten();
+            for (_, property) in properties.filter(|(name, _)| !required.contains(&name.as_str())) {
+                if let Some(Value::Array(types)) = property.get_mut("type") {
+                    types.retain(|name| name != "null");
+                    if let [one] = types.as_slice() {
+                        property["type"] = one.clone();
+                    }
+                }
+            }
+            members.values_mut().for_each(left_out_is_never_null);
+        }
+        Value::Array(items) => items.iter_mut().for_each(left_out_is_never_null),
+        _ => {}
+    }
+}
+
 /// The JSON schema of a type, subschemas inline: clients that do not follow `$ref` understand it too.
 fn schema<T: JsonSchema>(output: bool) -> Arc<JsonObject> {
     let settings = SchemaSettings::draft2020_12().with(|settings| {
@@ -115,6 +137,9 @@ fn schema<T: JsonSchema>(output: bool) -> Arc<JsonObject> {
     });
     let mut schema = settings.into_generator().into_root_schema_for::<T>().to_value();
     forget_rust(&mut schema);
+    if output {
+        left_out_is_never_null(&mut schema);
+    }
     let mut object = match schema {
         Value::Object(object) => object,
         _ => JsonObject::new(),

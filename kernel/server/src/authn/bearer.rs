@@ -1,4 +1,4 @@
-//! The static token: one secret in a file, compared in constant time, read again when the file changes.
+//! The bearer token: one secret in a file, compared in constant time, read again when the file changes.
 
 use std::{
     fmt, fs,

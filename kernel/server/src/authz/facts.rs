@@ -89,15 +89,10 @@ impl Facts {
         Ok(self.enclaves.trusted(Duration::ZERO).await?)
     }
 
-    /// What stands at the place that a call names.
-    pub(crate) async fn of(
-        &self,
-        enclave: Option<&EnclaveName>,
-        tentacle: Option<&TentacleName>,
-    ) -> Result<(Stands, Option<Tentacle>), Unknown> {
-        let Some(name) = enclave else { return Ok((Stands::NoEnclave, None)) };
+    /// What stands where the enclave of that name would.
+    pub(super) async fn at(&self, name: &EnclaveName) -> Result<Stands, Unknown> {
         if self.platform.is_protected(name.as_str()) {
-            return Ok((Stands::Protected, None));
+            return Ok(Stands::Protected);
         }
         if self.enclaves.freshness().is_stale(Instant::now()) {
             return Err(Stale.into());
@@ -106,23 +101,28 @@ impl Facts {
             Some(enclave) => Some(enclave),
             None => self.enclaves.read(name).await?.map(Arc::new),
         };
-        let Some(enclave) = seen else { return Ok((Stands::NoEnclave, None)) };
-        let tentacle = match tentacle {
-            Some(tentacle) => self.tentacle(name, tentacle).await?,
-            None => None,
-        };
-        Ok((Stands::Enclave(enclave), tentacle))
+        Ok(seen.map_or(Stands::NoEnclave, Stands::Enclave))
     }
 
-    async fn tentacle(&self, enclave: &EnclaveName, name: &TentacleName) -> Result<Option<Tentacle>, Unknown> {
-        if self.tentacles.has_synced(enclave) && self.tentacles.freshness(enclave).is_stale(Instant::now()) {
-            return Err(Stale.into());
-        }
+    /// The tentacle of that name in an enclave. With `read`, the API server is asked for one that the watch shows as for
+    /// one that it does not, so that nobody can tell by the time which it was.
+    pub(super) async fn tentacle(
+        &self,
+        enclave: &EnclaveName,
+        name: &TentacleName,
+        read: bool,
+    ) -> Result<Option<Tentacle>, Unknown> {
         let mut attempt = 1;
         loop {
-            match self.tentacles.get_or_read(enclave, name.as_str()).await {
+            let answer = if read {
+                self.tentacles.read(enclave, name.as_str()).await.map(|found| found.and_then(tentacle))
+            } else {
+                let found = self.tentacles.get_or_read(enclave, name.as_str()).await;
+                found.map(|found| found.map(Arc::unwrap_or_clone))
+            };
+            match answer {
                 Err(Error::Forbidden { .. }) if attempt < ATTEMPTS => attempt += 1,
-                answer => return Ok(answer?.map(Arc::unwrap_or_clone)),
+                answer => return Ok(answer?),
             }
             sleep(PAUSE).await;
         }

@@ -28,7 +28,7 @@ impl WatchAge {
 
 impl Collector for WatchAge {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let help = "Seconds since the `watch` last worked: `enclaves`, or `tentacles`, the oldest of theirs. Above 30, calls are refused";
+        let help = "Seconds since the `watch` last worked: `enclaves`, or `tentacles`, the oldest of theirs. Above 30, calls are refused, or ask the API server first";
         let mut metric = encoder.encode_descriptor("watch_age_seconds", help, None, MetricType::Gauge)?;
         let (enclaves, tentacles) = self.facts.freshness();
         let now = Instant::now();

@@ -25,13 +25,33 @@ const DRAIN_TIME: Duration = Duration::from_millis(500);
 const SMALL: usize = 64 * 1024;
 /// Larger ones that are read at once: 128 MiB at most wait in memory for their senders. Others wait within their time.
 static LARGE: Semaphore = Semaphore::const_new(32);
+/// Requests of one caller whose bodies may be on their way: as many as an HTTP/2 connection has, since a client may send all
+/// heads before the first body.
+pub(super) const ON_THEIR_WAY: usize = 256;
+/// Bodies of one caller that are read at once, and the large ones among them.
+const OF_A_CALLER: usize = 64;
+const LARGE_OF_A_CALLER: usize = 4;
 const JSON: &str = "application/json";
 const EVENTS: &str = "text/event-stream";
 /// What the kernel and the sidecars answer with.
 const BOTH: HeaderValue = HeaderValue::from_static("application/json, text/event-stream");
 
-/// Reads the body. Its `Accept` is spelled out from then on.
-pub(super) async fn read<B>(request: Request<B>) -> Result<(Parts, Bytes), Box<BoxResponse>>
+/// One caller's places for bodies that are read. Others of the caller wait for them within their time, so that nobody takes all
+/// of the memory, or all places for large bodies, and sends no more.
+#[derive(Debug)]
+pub(crate) struct Places {
+    all: Semaphore,
+    large: Semaphore,
+}
+
+impl Default for Places {
+    fn default() -> Self {
+        Self { all: Semaphore::new(OF_A_CALLER), large: Semaphore::new(LARGE_OF_A_CALLER) }
+    }
+}
+
+/// Reads the body in a place of its sender. Its `Accept` is spelled out from then on.
+pub(super) async fn read<B>(request: Request<B>, places: &Places) -> Result<(Parts, Bytes), Box<BoxResponse>>
 where
     B: Body<Data = Bytes> + Unpin,
 {
@@ -44,7 +64,7 @@ where
         return refuse(StatusCode::NOT_ACCEPTABLE, format!("Accept must allow both {JSON} and {EVENTS}"));
     }
     parts.headers.insert(ACCEPT, BOTH);
-    let Ok(collected) = timeout(limits::BODY_TIME, collect(body)).await else {
+    let Ok(collected) = timeout(limits::BODY_TIME, collect(body, places)).await else {
         let limit = limits::BODY_TIME.as_secs();
         return refuse(StatusCode::REQUEST_TIMEOUT, format!("the body did not come within {limit} s"));
     };
@@ -87,28 +107,30 @@ fn is_in(range: &str, kind: &str) -> bool {
 /// Reads a small body away, for a moment: over HTTP/2 an answer before the body's end resets its stream, which some clients take
 /// for an error.
 pub(super) async fn drain(request: Request<Incoming>) {
-    let body = request.into_body();
+    let mut body = request.into_body();
     if body.size_hint().upper().is_some_and(|bytes| bytes <= DRAINED) {
         // Whoever sends no more gets the answer all the same.
-        let _ = timeout(DRAIN_TIME, body.collect()).await;
+        let _ = timeout(DRAIN_TIME, async { while body.frame().await.is_some_and(|frame| frame.is_ok()) {} }).await;
     }
 }
 
 /// The whole body, or `None` when it is over the limit. What is over it is read and dropped, up to a point: whoever is
 /// still sending does not hear an answer.
-async fn collect<B>(mut body: B) -> Result<Option<Bytes>, B::Error>
+async fn collect<B>(mut body: B, places: &Places) -> Result<Option<Bytes>, B::Error>
 where
     B: Body<Data = Bytes> + Unpin,
 {
+    // No semaphore here is ever closed.
+    let _place = places.all.acquire().await;
     let mut bytes = BytesMut::new();
     let mut size = 0;
-    let mut place = None;
+    let mut large = None;
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame?.into_data() else { continue };
         size += data.len();
-        if size > SMALL && place.is_none() {
-            // It is never closed.
-            place = LARGE.acquire().await.ok();
+        if size > SMALL && large.is_none() {
+            // One's own first: whoever waits for it takes no place of all.
+            large = Some((places.large.acquire().await, LARGE.acquire().await));
         }
         if size <= limits::BODY_BYTES {
             bytes.extend_from_slice(&data);
@@ -121,7 +143,12 @@ where
 
 #[cfg(test)]
 mod tests {
-    use std::{convert::Infallible, pin::Pin, time::Duration};
+    use std::{
+        convert::Infallible,
+        pin::Pin,
+        sync::atomic::{AtomicUsize, Ordering},
+        time::Duration,
+    };
 
     use futures::{Stream, StreamExt, stream};
     use http_body_util::StreamBody;
@@ -140,6 +167,37 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn large_bodies_of_one_sender_that_stop_arriving_keep_nobody_elses_waiting() {
+        let large = || Bytes::from(vec![b' '; SMALL + 1]);
+        let (slow, other) = (Places::default(), Places::default());
+        let stopped = (0..40).map(|_| read(posted(stream::iter([large()]).chain(stream::pending())), &slow));
+        let mut stopped = std::pin::pin!(futures::future::join_all(stopped));
+        assert!(futures::poll!(&mut stopped).is_pending());
+        let begun = Instant::now();
+        for (piece, places) in [(large(), &other), (Bytes::from(vec![b' '; SMALL]), &slow)] {
+            let whole = read(posted(stream::iter([piece])), places).await;
+            assert!(whole.is_ok(), "{:?}", whole.map(|(_, body)| body.len()));
+        }
+        assert_eq!(begun.elapsed(), Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn of_one_sender_so_many_bodies_are_read_and_the_others_when_there_is_room() {
+        static BEGUN: AtomicUsize = AtomicUsize::new(0);
+        let places = Places::default();
+        let stopped = (0..100).map(|_| {
+            let piece = stream::once(async {
+                BEGUN.fetch_add(1, Ordering::Relaxed);
+                Bytes::from_static(b"{")
+            });
+            read(posted(piece.chain(stream::pending())), &places)
+        });
+        let mut stopped = std::pin::pin!(futures::future::join_all(stopped));
+        assert!(futures::poll!(&mut stopped).is_pending());
+        assert_eq!(BEGUN.load(Ordering::Relaxed), OF_A_CALLER);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_body_that_stops_arriving_or_trickles_is_given_up() {
         let piece = Bytes::from_static(b" ");
         let stops = stream::iter([piece.clone()]).chain(stream::pending()).boxed();
@@ -149,7 +207,7 @@ mod tests {
         });
         for pieces in [stops, trickles.boxed()] {
             let begun = Instant::now();
-            let answer = read(posted(pieces)).await.expect_err("it never ends");
+            let answer = read(posted(pieces), &Places::default()).await.expect_err("it never ends");
             assert_eq!(answer.status(), StatusCode::REQUEST_TIMEOUT);
             assert_eq!(begun.elapsed(), limits::BODY_TIME);
         }
@@ -157,7 +215,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_without_an_end_is_not_read_for_ever() {
-        let answer = read(posted(stream::repeat(Bytes::from(vec![b' '; 1 << 20])))).await.expect_err("too large");
+        let endless = posted(stream::repeat(Bytes::from(vec![b' '; 1 << 20])));
+        let answer = read(endless, &Places::default()).await.expect_err("too large");
         assert_eq!(answer.status(), StatusCode::PAYLOAD_TOO_LARGE);
     }
 

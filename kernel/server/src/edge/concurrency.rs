@@ -1,5 +1,5 @@
-//! How many calls of one caller run at once, and how large they are, so that nobody takes all sidecars, or all of the memory,
-//! for himself.
+//! How much of one caller goes on at once: calls and how large they are, streams, bodies on their way. So nobody takes all
+//! sidecars, or all of the memory, for himself.
 
 use std::{
     collections::HashMap,
@@ -11,22 +11,29 @@ use tentacular_contract::{
     limits::{CALL_BYTES_AT_ONCE, CALLS_AT_ONCE},
 };
 
+use super::body::Places;
+
 /// The calls that run, by caller. Callers without one take no room. Cheap to clone.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Concurrency(Arc<Mutex<HashMap<String, Load>>>);
+#[derive(Debug, Clone)]
+pub(crate) struct Concurrency {
+    /// Calls that one caller may have.
+    limit: usize,
+    callers: Arc<Mutex<HashMap<String, Load>>>,
+}
 
 /// What runs of one caller.
 #[derive(Debug, Default)]
 struct Load {
     calls: usize,
     bytes: usize,
+    places: Arc<Places>,
 }
 
 /// A caller has too much running.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum TooMuch {
-    #[error("{CALLS_AT_ONCE} calls of yours are running, which is the limit; wait for one to end and try again")]
-    Calls,
+    #[error("{0} calls of yours are running, which is the limit; wait for one to end and try again")]
+    Calls(usize),
     #[error(
         "with this one, calls of yours with more than {} MiB would be running, which is the limit; wait for one to end and try \
          again",
@@ -41,36 +48,56 @@ pub(crate) struct Running {
     calls: Concurrency,
     caller: String,
     bytes: usize,
+    places: Arc<Places>,
+}
+
+impl Running {
+    /// The places for bodies, which all that runs of this caller shares.
+    pub(crate) fn places(&self) -> &Places {
+        &self.places
+    }
+}
+
+impl Default for Concurrency {
+    fn default() -> Self {
+        Self::of(CALLS_AT_ONCE)
+    }
 }
 
 impl Concurrency {
+    /// Of each caller so many run at once.
+    pub(crate) fn of(limit: usize) -> Self {
+        Self { limit, callers: Arc::default() }
+    }
+
     /// Begins a call of `caller` with a body of that many bytes.
     pub(crate) fn begin(&self, caller: &Caller, bytes: usize) -> Result<Running, TooMuch> {
         let caller = key(caller);
-        let mut callers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut callers = self.callers.lock().unwrap_or_else(PoisonError::into_inner);
         let load = callers.entry(caller.clone()).or_default();
-        if load.calls >= CALLS_AT_ONCE {
-            return Err(TooMuch::Calls);
+        if load.calls >= self.limit {
+            return Err(TooMuch::Calls(self.limit));
         }
         if load.bytes + bytes > CALL_BYTES_AT_ONCE {
             return Err(TooMuch::Bytes);
         }
         load.calls += 1;
         load.bytes += bytes;
+        let places = Arc::clone(&load.places);
         drop(callers);
-        Ok(Running { calls: self.clone(), caller, bytes })
+        Ok(Running { calls: self.clone(), caller, bytes, places })
     }
 }
 
 /// A subject is unique within its issuer, of which there is one; an email without a subject is a caller of its own.
-fn key(caller: &Caller) -> String {
+pub(crate) fn key(caller: &Caller) -> String {
     let subject = caller.identity().and_then(|identity| identity.sub.as_deref());
     subject.map_or_else(|| format!("by-label {}", caller.label()), |subject| format!("by-subject {subject}"))
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let mut callers = self.calls.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut callers = self.calls.callers.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(load) = callers.get_mut(&self.caller) {
             load.calls -= 1;
             load.bytes -= self.bytes;
@@ -93,13 +120,13 @@ mod tests {
         let person = Caller::Oidc(Identity { sub: Some("s1".to_owned()), ..Identity::default() });
         let mut running: Vec<_> =
             (0..CALLS_AT_ONCE).map(|_| calls.begin(&Caller::Bearer, 1000).expect("below the limit")).collect();
-        assert_eq!(calls.begin(&Caller::Bearer, 0).map(drop), Err(TooMuch::Calls));
+        assert_eq!(calls.begin(&Caller::Bearer, 0).map(drop), Err(TooMuch::Calls(CALLS_AT_ONCE)));
         let other = calls.begin(&person, BODY_BYTES).expect("another caller");
         running.pop();
         drop(calls.begin(&Caller::Bearer, 1000).expect("one has ended"));
         running.clear();
         drop(other);
-        assert!(calls.0.lock().expect("the map").is_empty());
+        assert!(calls.callers.lock().expect("the map").is_empty());
     }
 
     #[test]

@@ -13,12 +13,13 @@ use prometheus_client::{
 use tentacular_contract::Caller;
 use tentacular_process::{
     Context, health,
-    http::{BoxResponse, Standing, boxed},
+    http::{Acquaintance, BoxResponse, boxed},
 };
 
 use super::{
     Arrival, answer,
     challenge::Challenge,
+    concurrency,
     external_url::{ExternalUrl, ResourceMetadata},
     origin::{OriginArgs, Origins},
     slowdown::{Due, Slowdown},
@@ -94,8 +95,8 @@ impl Entrance {
             Err(why) => return Err(Box::new(self.unauthenticated(request, arrival, why).await)),
         };
         self.count(if caller == Caller::Bearer { "bearer" } else { "oidc" });
-        if let Some(standing) = request.extensions().get::<Standing>() {
-            standing.vouch();
+        if let Some(acquaintance) = request.extensions().get::<Acquaintance>() {
+            acquaintance.vouch(concurrency::key(&caller));
         }
         if request.uri().path() != MCP {
             return Err(Box::new(answer::text(StatusCode::NOT_FOUND, "not found: MCP is served on /mcp")));

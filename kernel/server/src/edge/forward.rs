@@ -32,6 +32,7 @@ use super::{
     ending::Ending,
     headers::ParamHeader,
     relay::{Answer, End, relay},
+    until_sent,
     version::Era,
 };
 use crate::{audit::Record, sidecars::Tool};
@@ -139,23 +140,27 @@ impl Forwarder {
         self.running.wait().await;
     }
 
-    /// Sends one call and answers with what the sidecar answers. `running` counts it for its caller, and `record` waits
-    /// to be logged, until it ends, which may be after the caller left.
+    /// Sends one call and answers with what the sidecar answers. `record` waits to be logged until it ends, which may be after
+    /// the caller left, and `running` counts it for the caller until the answer has been sent too: what nobody takes is kept
+    /// as long as its connection.
     pub(crate) async fn forward(&self, call: Call, mut record: Record, running: Running) -> BoxResponse {
         let (head, first) = oneshot::channel();
         record.forwarded();
+        let running = Arc::new(running);
+        let unsent = Arc::clone(&running);
         self.running.spawn(async move {
             let ending = exchange(&call, head).await;
             record.ended(ending.label());
             drop(running);
         });
-        match first.await {
+        let response = match first.await {
             Ok(Head::Own(response)) => response,
             Ok(Head::Sidecar(response)) => boxed(response.map(|answer| {
                 StreamBody::new(stream::unfold(Some(answer), |answer| async { answer?.next().await }))
             })),
             Err(_) => answer::text(StatusCode::INTERNAL_SERVER_ERROR, "internal error"),
-        }
+        };
+        until_sent(response, unsent)
     }
 }
 

@@ -16,7 +16,7 @@ use self::{network::NetworkPolicies, schedules::Schedules, secrets::Secrets};
 use crate::{
     audit::{Finding, all_of},
     observed::{Observed, patiently},
-    tentacle::Seen,
+    tentacle::{Seen, may_be_of},
     text::Untrusted,
 };
 
@@ -176,13 +176,40 @@ impl AuditResources {
         tentacle: &TentacleName,
     ) -> Result<Vec<workflow::CronTrigger>, ToolError> {
         let (maps, name) = (self.observed.cluster.namespaced::<ConfigMap>(enclave), format!("{tentacle}-code"));
-        let code = patiently(|| maps.get(&name)).await?;
-        let file = code.and_then(|code| code.data?.remove(workflow::FILE));
-        Ok(file.and_then(|file| workflow::cron_triggers(&file).ok()).unwrap_or_default())
+        Ok(cron_triggers(tentacle, patiently(|| maps.get(&name)).await?))
     }
+}
+
+/// The cron triggers in a `ConfigMap` that is named as the tentacle's code; none where it is another tentacle's.
+fn cron_triggers(tentacle: &TentacleName, code: Option<ConfigMap>) -> Vec<workflow::CronTrigger> {
+    let own = code.filter(|code| may_be_of(tentacle, &code.metadata));
+    let file = own.and_then(|code| code.data?.remove(workflow::FILE));
+    file.and_then(|file| workflow::cron_triggers(&file).ok()).unwrap_or_default()
 }
 
 /// The labels and the ports of the pods that a Deployment makes.
 fn template(deployment: &Deployment) -> k8s_openapi::api::core::v1::PodTemplateSpec {
     deployment.spec.as_ref().map(|spec| spec.template.clone()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{from_value, json};
+
+    use super::*;
+
+    #[test]
+    fn triggers_are_those_of_the_tentacle_itself() {
+        let tentacle = "report-worker".parse().expect("a name");
+        let triggers = |labels: serde_json::Value| {
+            let file = "triggers: [{ type: cron, name: nightly, schedule: 0 2 * * * }]";
+            let metadata = json!({ "name": "report-worker-code", "labels": labels });
+            let map = json!({ "metadata": metadata, "data": { workflow::FILE: file } });
+            cron_triggers(&tentacle, Some(from_value(map).expect("a ConfigMap"))).len()
+        };
+        assert_eq!(triggers(json!({ keys::RELEASE: "report" })), 0);
+        assert_eq!(triggers(json!({ keys::RELEASE: "report-worker" })), 1);
+        assert_eq!(triggers(json!({})), 1);
+        assert!(cron_triggers(&tentacle, None).is_empty());
+    }
 }

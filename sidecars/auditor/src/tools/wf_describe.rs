@@ -19,7 +19,7 @@ use self::{
 use crate::{
     clock::{Clock, age},
     observed::Observed,
-    tentacle::{Seen, absent},
+    tentacle::{Seen, absent, may_be_of, release},
     text::{self, Untrusted},
 };
 
@@ -85,17 +85,10 @@ impl<C: Clock> WfDescribe<C> {
         seen: &Seen<'_>,
     ) -> Result<(Pairs, Pairs), ToolError> {
         let maps = self.observed.cluster.namespaced::<ConfigMap>(enclave.as_str());
-        let usual = format!("{tentacle}-metadata");
-        let (code, metadata) =
-            (format!("{tentacle}-code"), seen.annotation(METADATA_REF).unwrap_or_else(|| usual.clone()));
-        let (code, found) = tokio::try_join!(maps.get(&code), maps.get(&metadata))?;
-        // Whoever writes the annotation must not see by it what belongs to another tentacle.
-        let is_own = |map: &ConfigMap| {
-            let release = map.metadata.labels.as_ref().and_then(|labels| labels.get(keys::RELEASE));
-            release.map_or(metadata == usual, |release| release == tentacle.as_str())
-        };
-        let data = |map: Option<ConfigMap>| map.and_then(|map| map.data).unwrap_or_default();
-        Ok((data(code), data(found.filter(is_own))))
+        let code = format!("{tentacle}-code");
+        let metadata = seen.annotation(METADATA_REF).unwrap_or_else(|| usual_metadata(tentacle));
+        let (code, metadata) = tokio::try_join!(maps.get(&code), maps.get(&metadata))?;
+        Ok((code_of(tentacle, code), metadata_of(tentacle, metadata)))
     }
 
     /// What the Deployment tells without its workflow.
@@ -134,6 +127,26 @@ impl<C: Clock> WfDescribe<C> {
             ..Answer::default()
         }
     }
+}
+
+/// The name of the `ConfigMap` with what is told of the workflow, where the annotation names none.
+fn usual_metadata(tentacle: &TentacleName) -> String {
+    format!("{tentacle}-metadata")
+}
+
+/// What a `ConfigMap` that is named as the tentacle's code holds; nothing where it is another tentacle's.
+fn code_of(tentacle: &TentacleName, map: Option<ConfigMap>) -> Pairs {
+    map.filter(|map| may_be_of(tentacle, &map.metadata)).and_then(|map| map.data).unwrap_or_default()
+}
+
+/// What the `ConfigMap` of the metadata holds. Whoever writes the annotation must not see by it what belongs to another
+/// tentacle, or what has to do with none.
+fn metadata_of(tentacle: &TentacleName, map: Option<ConfigMap>) -> Pairs {
+    let usual = usual_metadata(tentacle);
+    let is_usual = |map: &ConfigMap| map.metadata.name.as_deref() == Some(usual.as_str());
+    let is_own =
+        |map: &ConfigMap| may_be_of(tentacle, &map.metadata) && (release(&map.metadata).is_some() || is_usual(map));
+    map.filter(is_own).and_then(|map| map.data).unwrap_or_default()
 }
 
 /// The annotations that are the server's or its clients', but for those that are shown in parts.

@@ -176,7 +176,7 @@ mod tests {
     use tokio::time::sleep;
 
     use super::*;
-    use crate::probe::ProbeError;
+    use crate::{probe::ProbeError, tentacle::tests::replicas};
 
     /// Engines that take a time to answer.
     struct Slow {
@@ -197,9 +197,8 @@ mod tests {
     async fn asked(time: Duration, count: usize) -> (Vec<Health>, Slow) {
         let slow = Slow { time, now: AtomicUsize::new(0), most: AtomicUsize::new(0) };
         let url = TentacleUrl::new("http://{tentacle}.{enclave}", "cluster.local").expect("a URL");
-        let one = Replicas { desired: 1, ready: 1, available: 1, observed: true };
-        let tentacles =
-            (0..count).map(|index| (format!("t-{index}").parse().expect("a name"), one)).collect::<Vec<_>>();
+        let named = |index: usize| (format!("t-{index}").parse().expect("a name"), replicas(1, 1));
+        let tentacles = (0..count).map(named).collect::<Vec<_>>();
         let healths = ask_all(&slow, &url, &"team-a".parse().expect("a name"), tentacles).await;
         (healths, slow)
     }

@@ -68,7 +68,7 @@ pub(crate) struct Status {
     replicas: i32,
     /// How many replicas are available.
     available: i32,
-    /// Whether all replicas are available. A tentacle with 0 replicas is ready.
+    /// Whether all replicas are available and of the newest kind. A tentacle with 0 replicas is ready.
     ready: bool,
     /// Why it is not ready, in one sentence.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, SubsecRound as _, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use tentacular_cluster::Object;
-use tentacular_contract::{backing::Service, facts::Pairs, keys};
+use tentacular_contract::{backing::Service, facts::Pairs, instant::is_rfc3339, keys};
 
 use super::share::Share;
 
@@ -31,7 +31,8 @@ impl Record {
     /// As the annotations of the Secret say it; empty where they say nothing that can be read.
     pub(super) fn read(annotations: Option<&Pairs>) -> Self {
         let text = annotations.and_then(|annotations| annotations.get(keys::CREDENTIALS));
-        text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
+        let record = text.and_then(|text| serde_json::from_str::<Self>(text).ok());
+        record.filter(|record| record.0.values().all(|issued| is_rfc3339(&issued.since))).unwrap_or_default()
     }
 
     /// The same of the Secret, if there is one.
@@ -151,7 +152,8 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_says_nothing() {
-        for text in ["", "{", "[]", r#"{"mysql":{"since":"1970-01-01T00:01:40Z"}}"#] {
+        let last = r#"{"postgres":{"since":"+262142-12-31T23:59:59Z"}}"#;
+        for text in ["", "{", "[]", r#"{"mysql":{"since":"1970-01-01T00:01:40Z"}}"#, last] {
             let annotations = Pairs::from([(keys::CREDENTIALS.to_owned(), text.to_owned())]);
             assert_eq!(Record::read(Some(&annotations)), Record::default(), "{text}");
         }

@@ -14,10 +14,11 @@ use tentacular_contract::{
     backing::{self, Found, Service},
     keys,
 };
+use tentacular_process::link::ToolError;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::{
-    Backing,
+    Backing, Used, refused,
     service::{Failure, Kept},
 };
 
@@ -74,6 +75,16 @@ impl Backing {
         let probes = probes.chain(identities).map(async |(service, probe)| (service, probed(probe).await));
         found.extend(join_all(probes).await);
         found
+    }
+
+    /// An error where one of these services cannot be used now, so that nothing can be removed from it.
+    pub(crate) async fn require(&self, used: &Used) -> Result<(), ToolError> {
+        let asked = self.services.iter().filter(|backend| used.contains_key(&backend.service()));
+        let probes = asked.map(async |backend| (backend.service(), backend.probe().await));
+        for (service, probed) in join_all(probes).await {
+            probed.map_err(|failure| refused(service, " cleanup", &failure))?;
+        }
+        Ok(())
     }
 }
 

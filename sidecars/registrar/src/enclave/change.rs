@@ -246,5 +246,4 @@ fn status(text: Option<&str>, problems: &mut Problems) -> Option<Status> {
 }
 
 #[cfg(test)]
-#[path = "change_tests.rs"]
 mod tests;

@@ -105,10 +105,16 @@ pub(crate) async fn deprovision(
             "nothing was removed: wait_seconds {wait} is out of range: give 0 to {WAIT_SECONDS}"
         )));
     }
-    let Doomed { uid, tentacles, tenants } = delete(&registrar, &permitted).await?;
+    let Doomed { uid, tentacles, tenants, already } = delete(&registrar, &permitted).await?;
     let until = Instant::now() + Duration::from_secs(wait);
     // From here on nothing takes the deletion back. What the enclave's objects would say is gone before the namespace is.
     let (cleaned_up, mut warnings) = clean_up(&registrar, tenants).await;
+    if already && registrar.backing.cleans_up() {
+        warnings.push(format!(
+            "enclave {name} was being deleted already; what its tentacles had in backing services may be left: once \
+             the enclave is gone, exo_orphans shows that and removes it"
+        ));
+    }
     if tentacles.is_none() {
         warnings
             .push("how many tentacles there were is not known, as the enclave's objects are out of reach".to_owned());
@@ -157,6 +163,8 @@ struct Doomed {
     tentacles: Option<usize>,
     /// The tentacles with something in backing services that is to go with them.
     tenants: Vec<(Tenant, Used)>,
+    /// Whether it was being deleted before: Secrets that said what is to go may be gone.
+    already: bool,
 }
 
 /// Has the namespace deleted, if it is the enclave that the caller may remove. Nothing else of that name is touched.
@@ -179,9 +187,12 @@ async fn delete(registrar: &Registrar, permitted: &Permitted) -> Result<Doomed, 
         }
         let Some(enclave) = enclave else { return Ok(Err(Denied::NoEnclave(name.clone()))) };
         let tentacles = view::tentacles(&registrar.impatient(), name.as_str()).await.ok();
-        let mut doomed = Doomed { uid: found.uid.unwrap_or_default(), tentacles, tenants: Vec::new() };
-        if !enclave.terminating {
-            doomed.tenants = registrar.backing.to_clean_up(&registrar.impatient(), name).await?;
+        let tenants = registrar.backing.to_clean_up(&registrar.impatient(), name).await;
+        let already = enclave.terminating;
+        // What is out of reach already cannot hold that up.
+        let tenants = if already { tenants.unwrap_or_default() } else { tenants? };
+        let doomed = Doomed { uid: found.uid.unwrap_or_default(), tentacles, tenants, already };
+        if !already {
             // With the resource version, so that it is as it was when the caller might.
             let delete = Delete {
                 uid: Some(doomed.uid.clone()),

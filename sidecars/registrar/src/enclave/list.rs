@@ -177,7 +177,7 @@ async fn entry(
 fn viewer(permitted: &Permitted, email: Option<&str>) -> Result<(Caller, bool), ToolError> {
     let email = email.map(str::trim).filter(|email| !email.is_empty());
     match (permitted.caller(), email) {
-        (Caller::Bearer | Caller::System, Some(email)) => {
+        (Caller::Bearer, Some(email)) => {
             let email: Email =
                 email.parse().map_err(|error| ToolError::new(format_args!("caller_email: {error}")))?;
             Ok((Caller::Oidc(Identity { email: Some(email), ..Identity::default() }), true))

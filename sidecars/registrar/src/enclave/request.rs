@@ -229,5 +229,4 @@ fn members(arguments: &Arguments, owner: Option<&Owner>, problems: &mut Problems
 }
 
 #[cfg(test)]
-#[path = "request_tests.rs"]
 mod tests;

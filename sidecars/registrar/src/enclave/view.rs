@@ -18,7 +18,7 @@ pub(crate) enum CallerRole {
     Member,
     /// Somebody else.
     Other,
-    /// The static token, which may do everything and is nobody.
+    /// The bearer token, which may do everything and is nobody.
     Bearer,
 }
 

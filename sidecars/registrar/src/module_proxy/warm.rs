@@ -72,9 +72,9 @@ enum Cold {
 impl Cold {
     const fn label(&self) -> &'static str {
         match self {
-            Self::Status(_) => "http_error",
-            Self::NoAnswer(_) => "no_answer",
-            Self::TooLong => "too_long",
+            Self::Status(_) => "http-error",
+            Self::NoAnswer(_) => "no-answer",
+            Self::TooLong => "too-large",
             Self::Late => "late",
         }
     }
@@ -88,8 +88,8 @@ impl Warmer {
         let (queue, mut waiting) = mpsc::channel(WAITING);
         let results = Family::default();
         context.metrics.register(|registry| {
-            let help = "Modules that the module proxy was to be asked for after an apply, by `result`: `warm`; `http_error`, `no_answer` \
-                        or `too_long` of the proxy; `late`, 30 s for one or a minute for all were over; `left_out`, there were \
+            let help = "Modules that the module proxy was to be asked for after an apply, by `result`: `warm`; `http-error`, `no-answer` \
+                        or `too-large` of the proxy; `late`, 30 s for one or a minute for all were over; `left-out`, there were \
                         more than it is asked for";
             registry.register("module_warmings", help, results.clone());
         });
@@ -113,7 +113,7 @@ impl Warmer {
             taken.filter(|module| self.queue.try_send(Asked { module: module.clone(), until }).is_ok()).count();
         if let Some(left_out) = u64::try_from(count - queued).ok().filter(|left_out| *left_out > 0) {
             tracing::warn!(left_out, "too many modules to warm");
-            self.results.get_or_create(&Labels { result: "left_out" }).inc_by(left_out);
+            self.results.get_or_create(&Labels { result: "left-out" }).inc_by(left_out);
         }
     }
 }

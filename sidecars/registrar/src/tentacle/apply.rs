@@ -1,5 +1,6 @@
-//! `wf_apply`: makes a tentacle what its manifests say, one call at a time. Nothing is written before all of it was checked: the manifests,
-//! the caller's right, whose objects stand there, and what the API server says to each object.
+//! `wf_apply`: makes a tentacle what its manifests say, one call at a time. Nothing of them is written before all was checked: the manifests,
+//! the caller's right, whose objects stand there, and what the API server says to each object. Only fields that others wrote are marked as
+//! the apply's before that, so that what it says is true.
 
 use std::{sync::Arc, time::Duration};
 

@@ -92,5 +92,4 @@ fn add_tmp(spec: &mut Value) {
 }
 
 #[cfg(test)]
-#[path = "defaults_tests.rs"]
 mod tests;

@@ -96,5 +96,4 @@ pub(crate) fn file<'a>(tentacle: &TentacleName, manifests: &'a [Manifest]) -> Op
 }
 
 #[cfg(test)]
-#[path = "dependencies_tests.rs"]
 mod tests;

@@ -89,7 +89,6 @@ impl Stamp<'_> {
         put(&mut pairs, keys::DEPLOYED_VIA, identity.and_then(|identity| identity.azp.as_deref()));
         let provider = match self.caller {
             Caller::Bearer => Some("bearer-token"),
-            Caller::System => None,
             Caller::Oidc(identity) => identity.provider.as_deref(),
         };
         put(&mut pairs, keys::AUTH_PROVIDER, provider);

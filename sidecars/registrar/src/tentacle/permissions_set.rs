@@ -216,5 +216,4 @@ fn changes(before: &Tentacle, after: &Tentacle) -> Vec<Change> {
 }
 
 #[cfg(test)]
-#[path = "permissions_set_tests.rs"]
 mod tests;

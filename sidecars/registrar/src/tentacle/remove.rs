@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use self::removal::Removal;
 use super::{
-    release,
+    release::{self, Live},
     standing::{self, Standing},
 };
 use crate::{
@@ -127,11 +127,13 @@ async fn locked(
     {
         return Err(foreign(enclave, tentacle, release::release_of(deployment)));
     }
+    let used = to_clean_up(registrar, permitted, &release).await?;
     let mut removal = Removal {
         cluster: &registrar.cluster,
         place: (enclave, tentacle),
         permitted,
         held,
+        commands: standing.is_commanded_by(permitted),
         until: Instant::now() + wait,
         asked: BTreeMap::new(),
         remaining: Vec::new(),
@@ -139,11 +141,6 @@ async fn locked(
         identity: Ok(false),
     };
     let tenant = Tenant { enclave: enclave.clone(), tentacle: tentacle.clone() };
-    let used = if registrar.backing.cleans_up() {
-        backing::used(backing::secret(&release, tentacle.as_str()))
-    } else {
-        Used::new()
-    };
     for kinds in STAGES {
         // What pods still use stays, and so does the Secret that says what is to be cleaned up.
         if removal.runs() && (kinds == GUARDS || !used.is_empty()) {
@@ -166,6 +163,22 @@ async fn locked(
         removal.identity = registrar.backing.forget(&tenant).await;
     }
     Ok(removal.outcome())
+}
+
+/// What the tentacle has in backing services that goes with it. An error where one of them cannot be used now: without the
+/// Deployment only the enclave's owner could go on.
+async fn to_clean_up(registrar: &Registrar, permitted: &Permitted, release: &[Live]) -> Result<Used, ToolError> {
+    if !registrar.backing.cleans_up() {
+        return Ok(Used::new());
+    }
+    let used = backing::used(backing::secret(release, permitted.tentacle()?.as_str()));
+    if !used.is_empty() {
+        let required = registrar.backing.require(&used).await;
+        required.map_err(|error| ToolError::new(format_args!("nothing was removed: {error}")))?;
+        // That may have taken a while, and the caller may have lost the right.
+        Standing::read(registrar, permitted).await?;
+    }
+    Ok(used)
 }
 
 fn foreign(enclave: &EnclaveName, tentacle: &TentacleName, release: Option<&str>) -> ToolError {

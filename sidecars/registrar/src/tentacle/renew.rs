@@ -78,7 +78,7 @@ async fn locked(
     let mut made = Vec::new();
     for mut share in shares {
         held.require()?;
-        match registrar.backing.register(tenant, std::slice::from_mut(&mut share)).await {
+        match registrar.backing.register(tenant, std::slice::from_mut(&mut share), Some(&found.secret)).await {
             Ok(()) => made.push(share),
             Err(error) => failures = failures.or(Some(error)),
         }

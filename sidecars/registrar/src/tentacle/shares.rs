@@ -65,7 +65,10 @@ pub(super) async fn written(
         // The last of its services may have gone with this apply.
         return Ok(backing.forget(tenant).await.err());
     }
-    backing.register(tenant, shares).await.map_err(|error| nothing_applied(&error))?;
+    let name = backing::secret_name(tenant.tentacle.as_str());
+    let secret = plan.planned.iter().find(|planned| planned.manifest.is_secret(&name));
+    let secret = secret.and_then(|planned| planned.live.as_ref());
+    backing.register(tenant, shares, secret).await.map_err(|error| nothing_applied(&error))?;
     // That may have taken a while, and the caller may have lost the right.
     writing.recheck().await?;
     let warning = backing.identify(tenant).await;

@@ -93,7 +93,7 @@ impl Standing {
     /// Whether everything in the enclave is the caller's to decide on.
     pub(crate) fn is_commanded_by(&self, permitted: &Permitted) -> bool {
         match permitted.caller() {
-            Caller::Bearer | Caller::System => true,
+            Caller::Bearer => true,
             Caller::Oidc(identity) => !permitted.permit().authorization() || self.enclave.is_owned_by(identity),
         }
     }

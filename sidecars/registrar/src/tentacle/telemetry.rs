@@ -158,5 +158,4 @@ fn is_tcp(range: &NetworkPolicyPort) -> bool {
 }
 
 #[cfg(test)]
-#[path = "telemetry_tests.rs"]
 mod tests;

@@ -261,8 +261,6 @@ fn drop_servers_annotations(body: &mut Value, mut warn: impl FnMut(String)) {
 }
 
 #[cfg(test)]
-#[path = "validate_recorded_tests.rs"]
 mod recorded_tests;
 #[cfg(test)]
-#[path = "validate_tests.rs"]
 mod tests;

@@ -5,6 +5,7 @@
 
 mod applying;
 mod backing;
+mod cleaning;
 mod deprovisioning;
 mod enclaves;
 mod half_way;

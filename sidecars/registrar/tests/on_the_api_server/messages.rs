@@ -176,7 +176,7 @@ async fn a_server_that_is_away_holds_up_only_who_needs_it() {
     nats.server.kill().await.unwrap();
     let remove = json!({ "enclave": enclave, "name": "report" });
     let error = world.call(&rob, "wf_remove", remove.clone()).await.unwrap_err();
-    assert!(error.starts_with("stopped half way: exoskeleton: nats cleanup: not available: "), "{error}");
+    assert!(error.starts_with("nothing was removed: exoskeleton: nats cleanup: not available: "), "{error}");
     let former = given(&world, &enclave).await;
     nats.server.restart().await.unwrap();
     let removed = world.call(&rob, "wf_remove", remove).await.unwrap();

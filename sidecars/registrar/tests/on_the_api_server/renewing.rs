@@ -1,5 +1,6 @@
 //! Credentials of backing services that are renewed, and the end of those of a whole enclave.
 
+use k8s_openapi::api::core::v1::Secret;
 use serde_json::json;
 use tentacular_test_harness::services::Postgres;
 
@@ -46,6 +47,25 @@ async fn former_credentials_end_when_all_pods_have_the_new_ones() {
     let applied = world.call(&rob, "wf_apply", again).await.unwrap();
     assert_eq!((&applied["rollout"]["ready"], &applied["warnings"]), (&json!(true), &json!([])), "{applied}");
     assert!(postgres.connect(&renewed).await.is_err());
+    postgres.connect(&login(&world, &enclave, "report").await).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_somebody_added_beside_a_credential_does_not_keep_the_former_one() {
+    let Some(postgres) = Postgres::start().await.unwrap() else { return };
+    let world = world(&postgres, &[]).await;
+    let enclave = enclave_of_rob(&world, "added").await;
+    let rob = person("rob@x.io");
+    world.call(&rob, "wf_apply", call(&enclave, "report", WORKFLOW)).await.unwrap();
+    let former = login(&world, &enclave, "report").await;
+    let added = json!({ "data": { "tentacular-postgres.jdbc_url": "eA==" } });
+    let secrets = world.admin.namespaced::<Secret>(&enclave);
+    secrets.patch("tentacular-exoskeleton-report", &added).await.unwrap();
+    let mut rotate = call(&enclave, "report", WORKFLOW);
+    rotate["rotate_credentials"] = json!(true);
+    let applied = world.call(&rob, "wf_apply", rotate).await.unwrap();
+    assert_eq!(applied["warnings"], json!([]), "{applied}");
+    assert!(postgres.connect(&former).await.is_err());
     postgres.connect(&login(&world, &enclave, "report").await).await.unwrap();
 }
 

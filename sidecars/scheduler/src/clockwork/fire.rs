@@ -28,6 +28,8 @@ use crate::{
 const OUTCOME: Duration = Duration::from_hours(1);
 /// How long that is tried before those of others have their turn.
 const TURN: Duration = Duration::from_secs(5);
+/// Pause before a schedule is looked at again whose enclave has as many runs as it may have.
+const FULL: TimeDelta = TimeDelta::milliseconds(500);
 /// Pause before a schedule is looked at again whose ledger could not be written.
 const AGAIN: TimeDelta = TimeDelta::seconds(2);
 /// The same when that will not pass by itself, as when a right is missing.
@@ -55,6 +57,7 @@ impl<E: Engine, C: Clock + Clone> Lead<E, C> {
         match look.act().await {
             Ok(Done::Wait(next)) => next.map(Next::At),
             Ok(Done::More) => Some(Next::In(TimeDelta::zero())),
+            Ok(Done::Full) => Some(Next::In(FULL)),
             Ok(Done::Claimed(claim)) => {
                 self.begin(kept, *claim, room);
                 Some(Next::In(TimeDelta::zero()))
@@ -175,6 +178,9 @@ impl<E: Engine, C: Clock + Clone> Lead<E, C> {
                 continue;
             }
             if kept.timetable.overlap == Overlap::Skip && self.runs.count(&kept.place) > 0 {
+                return;
+            }
+            if !self.runs.is_fair(&kept.place.enclave) {
                 return;
             }
             let Some(room) = self.runs.room() else { return };

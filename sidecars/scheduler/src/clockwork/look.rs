@@ -61,6 +61,8 @@ pub(super) enum Done {
     Wait(Option<Time>),
     /// There may be more to do.
     More,
+    /// What is due waits until less goes on in the enclave.
+    Full,
     /// A run is to be made.
     Claimed(Box<Claim>),
 }
@@ -86,6 +88,9 @@ impl<E: Engine, C: Clock + Clone> Look<'_, E, C> {
             Due::Fire { instant, missed } => {
                 if let Some(missed) = missed {
                     self.skip(missed, Why::Missed).await?;
+                }
+                if !self.lead.runs.is_fair(&kept.place.enclave) {
+                    return Ok(Done::Full);
                 }
                 let most = if kept.timetable.overlap == Overlap::Skip { 1 } else { SIDE_BY_SIDE };
                 let claimed = if self.lead.runs.count(&kept.place) >= most {

@@ -6,6 +6,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use tentacular_contract::EnclaveName;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 use tokio_util::task::TaskTracker;
 
@@ -20,14 +21,17 @@ pub(super) const WRITES: usize = 32;
 /// Room for one run.
 pub(super) type Room = OwnedSemaphorePermit;
 
-/// Runs, and whose they are, by tentacle.
-type ByTentacle = HashMap<Place, Vec<(RunId, Arc<Kept>)>>;
+/// Runs that go on, and how many they are.
+#[derive(Debug, Default)]
+struct Counted {
+    by_tentacle: HashMap<Place, Vec<(RunId, Arc<Kept>)>>,
+    by_enclave: HashMap<EnclaveName, usize>,
+}
 
 /// All of them.
 #[derive(Debug)]
 pub(super) struct Runs {
-    /// Those that go on.
-    ongoing: Mutex<ByTentacle>,
+    ongoing: Mutex<Counted>,
     room: Arc<Semaphore>,
     writes: Semaphore,
     /// Their tasks, which end when the outcome is written.
@@ -60,6 +64,13 @@ impl Runs {
         self.room.available_permits() > 0
     }
 
+    /// Whether an enclave may have one more: it has no more of them than there is room left for. However many are full of runs that
+    /// never end, there is as much left as each of them has, for one that has none.
+    pub(super) fn is_fair(&self, enclave: &EnclaveName) -> bool {
+        let has = self.ongoing().by_enclave.get(enclave).copied().unwrap_or_default();
+        has <= self.room.available_permits()
+    }
+
     /// Waits for a turn to write, which lasts until what is returned is dropped.
     pub(super) async fn turn_to_write(&self) -> Option<SemaphorePermit<'_>> {
         // None when it is closed, which nobody does.
@@ -68,21 +79,24 @@ impl Runs {
 
     pub(super) fn begin(self: &Arc<Self>, kept: &Arc<Kept>, run: RunId) -> Ongoing {
         let place = kept.place.clone();
-        self.ongoing().entry(place.clone()).or_default().push((run, Arc::clone(kept)));
+        let mut ongoing = self.ongoing();
+        ongoing.by_tentacle.entry(place.clone()).or_default().push((run, Arc::clone(kept)));
+        *ongoing.by_enclave.entry(place.enclave.clone()).or_default() += 1;
+        drop(ongoing);
         Ongoing { runs: Arc::clone(self), place, run }
     }
 
     /// How many of a tentacle go on.
     pub(super) fn count(&self, place: &Place) -> usize {
-        self.ongoing().get(place).map_or(0, Vec::len)
+        self.ongoing().by_tentacle.get(place).map_or(0, Vec::len)
     }
 
     /// All that go on.
     pub(super) fn all(&self) -> Vec<(RunId, Arc<Kept>)> {
-        self.ongoing().values().flatten().cloned().collect()
+        self.ongoing().by_tentacle.values().flatten().cloned().collect()
     }
 
-    fn ongoing(&self) -> MutexGuard<'_, ByTentacle> {
+    fn ongoing(&self) -> MutexGuard<'_, Counted> {
         self.ongoing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -90,12 +104,18 @@ impl Runs {
 impl Drop for Ongoing {
     fn drop(&mut self) {
         let mut ongoing = self.runs.ongoing();
-        let Some(runs) = ongoing.get_mut(&self.place) else { return };
-        if let Some(index) = runs.iter().position(|(run, _)| *run == self.run) {
-            runs.swap_remove(index);
+        let Counted { by_tentacle, by_enclave } = &mut *ongoing;
+        if let Some(runs) = by_tentacle.get_mut(&self.place) {
+            runs.retain(|(run, _)| *run != self.run);
+            if runs.is_empty() {
+                by_tentacle.remove(&self.place);
+            }
         }
-        if runs.is_empty() {
-            ongoing.remove(&self.place);
+        if let Some(count) = by_enclave.get_mut(&self.place.enclave) {
+            *count -= 1;
+            if *count == 0 {
+                by_enclave.remove(&self.place.enclave);
+            }
         }
     }
 }
@@ -110,8 +130,8 @@ mod tests {
         ledger::Ledgers,
     };
 
-    fn kept(tentacle: &str) -> Arc<Kept> {
-        let place = Place { enclave: "team-a".parse().expect("a name"), tentacle: tentacle.parse().expect("a name") };
+    fn kept(enclave: &str, tentacle: &str) -> Arc<Kept> {
+        let place = Place { enclave: enclave.parse().expect("a name"), tentacle: tentacle.parse().expect("a name") };
         let seen = Seen { uid: "uid".to_owned(), generation: None, relevant: BTreeMap::new() };
         let timetable = Timetable::read((&place.enclave, &place.tentacle), &seen.relevant, None);
         let held = Ledgers::unread(&place.enclave, &place.tentacle);
@@ -120,7 +140,7 @@ mod tests {
 
     #[test]
     fn a_tentacle_runs_until_its_last_run_has_ended_however_that_was() {
-        let (runs, a, b) = (Arc::new(Runs::default()), kept("a"), kept("b"));
+        let (runs, a, b) = (Arc::new(Runs::default()), kept("team-a", "a"), kept("team-a", "b"));
         let id = || RunId::new(SystemTime::UNIX_EPOCH);
         let (one, other) = (runs.begin(&a, id()), runs.begin(&a, id()));
         assert_eq!((runs.count(&a.place), runs.all().len()), (2, 2));
@@ -131,6 +151,22 @@ mod tests {
             panic!("on purpose");
         });
         panics.join().expect_err("a panic");
-        assert!(runs.ongoing().is_empty());
+        let ongoing = runs.ongoing();
+        assert!(ongoing.by_tentacle.is_empty() && ongoing.by_enclave.is_empty());
+    }
+
+    #[test]
+    fn however_many_enclaves_are_full_of_runs_there_is_room_for_others() {
+        let (runs, mut going_on) = (Arc::new(Runs::default()), Vec::new());
+        let run = |enclave: &str| {
+            let kept = kept(enclave, "a");
+            let room = runs.room().filter(|_| runs.is_fair(&kept.place.enclave))?;
+            Some((runs.begin(&kept, RunId::new(SystemTime::now())), room))
+        };
+        for number in 0..10 {
+            going_on.extend(std::iter::from_fn(|| run(&format!("full-{number}"))));
+        }
+        assert!(going_on.len() > RUNS / 2, "{}", going_on.len());
+        assert!(run("other").is_some());
     }
 }

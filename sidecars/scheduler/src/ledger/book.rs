@@ -9,6 +9,7 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
+use tentacular_contract::instant::is_rfc3339;
 
 use super::{
     Change, Term, Time,
@@ -172,16 +173,17 @@ impl Book {
     /// Reads one entry. None when it cannot be read, is longer than any that is written, or stands under another's key.
     fn put(&mut self, key: &str, text: &str) -> Option<()> {
         match key {
-            FLOOR => self.floor = Some(text.parse().ok()?),
+            FLOOR => self.floor = Some(text.parse().ok().filter(is_rfc3339)?),
             TERM => self.term = text.parse().ok().filter(|term| *term <= HIGHEST)?,
             _ if key.starts_with(RUN) && text.len() <= RUN_BYTES => {
-                let run: Run = serde_json::from_str(text).ok()?;
+                let run: Run = serde_json::from_str(text).ok().filter(|run: &Run| run.times().all(is_rfc3339))?;
                 let claimed_at = run.claimed_at.timestamp_millis();
                 let entry = Entry { id: run.id, claimed_at, run: Some(Box::new(run.within_limits())) };
                 (entry.key() == key).then(|| self.runs.push(entry))?;
             }
             _ if key.starts_with(NEWEST) && text.len() <= NEWEST_BYTES => {
-                let newest: Newest = serde_json::from_str(text).ok()?;
+                let newest: Newest =
+                    serde_json::from_str(text).ok().filter(|newest: &Newest| is_rfc3339(&newest.instant))?;
                 (newest.key() == key).then(|| self.newest.push(newest))?;
             }
             _ => return None,

@@ -132,6 +132,12 @@ impl Run {
         self
     }
 
+    /// All times that it tells.
+    pub(super) fn times(&self) -> impl Iterator<Item = &Time> {
+        let Self { instant, claimed_at, deadline, ended_at, last_instant, .. } = self;
+        [instant, deadline, ended_at, last_instant].into_iter().flatten().chain([claimed_at])
+    }
+
     /// Whether it has ended by `now`, whatever became of it.
     pub(crate) fn is_over(&self, now: Time) -> bool {
         self.deadline.is_none_or(|deadline| deadline <= now)

@@ -21,7 +21,11 @@ const INSTEAD: [&str; 2] = ["auth.bearerToken", "exoskeleton.nats.token"];
 pub(super) async fn given() -> anyhow::Result<Given> {
     let values = values()?;
     let is_secret = |path: &str| path.ends_with(".existingSecret");
-    let by_nats = |path: &str| path == "exoskeleton.nats.spiffeEnabled";
+    let by_nats = |path: &str| {
+        ["spiffeEnabled", "authzConfigMap", "authzNamespace"]
+            .iter()
+            .any(|name| path == format!("exoskeleton.nats.{name}"))
+    };
     let plain = |path: &str| !is_secret(path) && !by_nats(path) && !INSTEAD.contains(&path);
     let mut given = Given::new();
     find(&marked(&values, plain), &mut given).await?;

@@ -156,6 +156,11 @@ pub(super) fn protected() -> Vec<Attempt> {
         create(scalers("v1"), scaler.clone()),
         create(scalers("v2"), scaler),
         create(in_enclave("apps", "controllerrevisions"), named("mine", &json!({ "revision": 1, "data": {} }))),
+        create(in_enclave("", "endpoints"), named("mine", &json!({ "subsets": [] }))),
+        create(
+            in_enclave("discovery.k8s.io", "endpointslices"),
+            named("mine", &json!({ "addressType": "IPv4", "endpoints": [] })),
+        ),
         create(format!("{pod}/binding"), binding(&release)),
         create(in_enclave("", "bindings"), binding(&release)),
         merge(format!("{deployment}/scale"), json!({ "spec": { "replicas": 2 } })),
@@ -196,11 +201,14 @@ pub(super) async fn of_namespaces(admin: &Client) -> anyhow::Result<Vec<(Scope, 
         "uid": "705ab4f5-6393-11e8-b7cc-42010a800002" }] } });
     let mut noted = stored.clone();
     noted["metadata"]["annotations"]["note"] = json!("x");
+    let mut ended = stored.clone();
+    ended["spec"]["finalizers"] = json!([]);
     Ok(vec![
         (Scope::Everybodys, create("/api/v1/namespaces", enclave("another"))),
         (Scope::Everybodys, merge(&*namespace, note.clone())),
         (Scope::Everybodys, merge(format!("{namespace}/status"), note)),
         (Scope::Everybodys, replace(format!("{namespace}/finalize"), noted)),
+        (Scope::Everybodys, replace(format!("{namespace}/finalize"), ended)),
         (Scope::Protected, delete(&*namespace)),
         (Scope::Everybodys, merge(format!("{namespace}/status"), owned)),
         (Scope::Free, merge(format!("{namespace}/status"), json!({ "status": { "phase": "Active" } }))),

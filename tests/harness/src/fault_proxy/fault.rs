@@ -1,12 +1,15 @@
 //! What can go wrong between a process and the API server.
 
-use std::sync::Arc;
+use std::{convert::Infallible, sync::Arc};
 
 use anyhow::bail;
+use futures::stream;
 use http::{
     Response, StatusCode,
     header::{CONTENT_TYPE, RETRY_AFTER},
 };
+use http_body_util::StreamBody;
+use hyper::body::{Bytes, Frame};
 use serde_json::json;
 
 use crate::Child;
@@ -20,6 +23,8 @@ pub enum Fault {
     CloseBefore,
     /// The API server carries it out, and the connection is closed in place of an answer.
     CloseAfter,
+    /// The API server carries it out, and after the head of its answer nothing comes, not even the end.
+    Silence,
     /// The API server carries it out, and before the answer this process is killed.
     Kill(Arc<Child>),
     /// It does not reach the API server, and this process is killed.
@@ -29,7 +34,7 @@ pub enum Fault {
 impl Fault {
     /// Whether the API server carries the request out first.
     pub(super) const fn is_after(&self) -> bool {
-        matches!(self, Self::CloseAfter | Self::Kill(_))
+        matches!(self, Self::CloseAfter | Self::Silence | Self::Kill(_))
     }
 
     /// What it makes of a request that arrived. An error closes the connection.
@@ -51,11 +56,15 @@ impl Fault {
         Ok(response.body(text.to_string().into())?)
     }
 
-    /// What it makes of a request that was carried out: never an answer.
-    pub(super) async fn after(self) -> anyhow::Result<Response<reqwest::Body>> {
-        if let Self::Kill(child) = self {
+    /// What it makes of the answer to a request that was carried out: never a whole one.
+    pub(super) async fn after(self, answer: Response<reqwest::Body>) -> anyhow::Result<Response<reqwest::Body>> {
+        if let Self::Kill(child) = &self {
             child.kill()?;
             child.wait().await?;
+        }
+        if matches!(self, Self::Silence) {
+            let silence = stream::pending::<Result<Frame<Bytes>, Infallible>>();
+            return Ok(answer.map(|_| reqwest::Body::wrap(StreamBody::new(silence))));
         }
         bail!("closed after the request was carried out")
     }

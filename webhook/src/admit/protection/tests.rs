@@ -85,6 +85,12 @@ fn an_enclave_and_its_level_stay() {
     owned["metadata"]["ownerReferences"] = json!([{ "kind": "Node", "name": "gone", "uid": "u" }]);
     let expected = ["protected-object metadata.ownerReferences"];
     update(Kind::NAMESPACE, before.clone(), owned).refused(Protect, &expected);
+    let mut kept = before.clone();
+    kept["spec"] = json!({ "finalizers": ["kubernetes"] });
+    update(Kind::NAMESPACE, kept.clone(), before.clone())
+        .through("finalize")
+        .refused(Protect, &["enclave-deletion spec.finalizers"]);
+    update(Kind::NAMESPACE, kept.clone(), kept).through("finalize").allowed(Protect);
     let mut team = before.clone();
     team["metadata"]["labels"]["team"] = json!("red");
     update(Kind::NAMESPACE, before, team).allowed(Protect);
@@ -164,7 +170,20 @@ fn nobody_else_opens_every_pod() {
     let closed = policy(None, &all, &json!({ "policyTypes": ["Egress"] }));
     create(Kind::NETWORK_POLICY, closed.clone()).allowed(Protect);
     update(Kind::NETWORK_POLICY, closed, policy(None, &all, &open)).refused(Protect, &expected);
-    let own = json!({ "matchLabels": { "app": "debug" } });
+    let but_tentacles = |labels: Value| {
+        let no_release = json!({ "key": "tentacular.io/release", "operator": "DoesNotExist" });
+        json!({ "matchLabels": labels, "matchExpressions": [no_release] })
+    };
+    for theirs in [
+        json!({ "matchLabels": { "app.kubernetes.io/name": "report" } }),
+        json!({ "matchLabels": { "pod-template-hash": "x" } }),
+        json!({ "matchExpressions": [{ "key": "tentacular.io/release", "operator": "NotIn", "values": ["other"] }] }),
+        but_tentacles(json!({})),
+        json!("odd"),
+    ] {
+        create(Kind::NETWORK_POLICY, policy(None, &theirs, &open)).refused(Protect, &expected);
+    }
+    let own = but_tentacles(json!({ "app": "debug" }));
     create(Kind::NETWORK_POLICY, policy(None, &own, &open)).allowed(Protect);
     let stands = policy(None, &all, &open);
     update(Kind::NETWORK_POLICY, stands.clone(), stands).allowed(Protect);
@@ -178,6 +197,18 @@ fn nobody_makes_a_revision_past_the_object_that_it_is_of() {
     update(Kind::CONTROLLER_REVISION, revision(1), revision(2)).allowed(Protect);
     delete(Kind::CONTROLLER_REVISION, revision(1)).allowed(Protect);
     create(Kind::CONTROLLER_REVISION, revision(1)).allowed(Validate);
+}
+
+#[test]
+fn nobody_leads_a_service_to_pods_that_it_does_not_select() {
+    let expected = ["service-addresses metadata.name"];
+    for kind in [Kind::ENDPOINTS, Kind::ENDPOINT_SLICE] {
+        let with = |address: &str| object("evil", &json!({}), &json!({ "endpoints": [{ "addresses": [address] }] }));
+        create(kind, with("10.0.0.7")).refused(Protect, &expected);
+        update(kind, with("10.0.0.7"), with("10.0.0.8")).refused(Protect, &expected);
+        delete(kind, with("10.0.0.7")).allowed(Protect);
+        create(kind, with("10.0.0.7")).allowed(Validate);
+    }
 }
 
 #[test]

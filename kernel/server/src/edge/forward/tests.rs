@@ -206,12 +206,18 @@ async fn an_answer_that_its_caller_does_not_read_is_cut_at_the_deadline() {
     let (log, _guard) = Log::catch();
     let folder = tempfile::tempdir().expect("a folder");
     let (sidecar, forwarder) = (Sidecar::listen(folder.path(), "part"), Forwarder::new());
-    let answer = forward(&forwarder, sidecar.call("floods")).await;
+    let concurrency = Concurrency::default();
+    let begin = || concurrency.begin(&Caller::Bearer, 0);
+    let call = sidecar.call("floods");
+    let record = record(&Audit::default(), &call);
+    let answer = forwarder.forward(call, record, begin().expect("the first")).await;
     tokio::time::pause();
     sleep(Duration::from_secs(31)).await;
     tokio::time::resume();
     forwarder.finished().await;
     assert_eq!(log.records()[0]["result"], "unread");
+    let others: Vec<_> = std::iter::from_fn(|| begin().ok()).collect();
+    assert_eq!(others.len(), CALLS_AT_ONCE - 1, "what is left of it still counts");
     let (mut body, mut kept) = (answer.into_body(), 0);
     let end = loop {
         match body.frame().await.expect("a part of it is not the whole") {
@@ -221,6 +227,8 @@ async fn an_answer_that_its_caller_does_not_read_is_cut_at_the_deadline() {
     };
     assert!(end.contains("took longer than its 30 s"), "{end}");
     assert!(kept <= 512 * 1024, "{kept} bytes of it were kept in memory");
+    drop(body);
+    assert!(begin().is_ok(), "nobody waits for it any more");
 }
 
 #[test]

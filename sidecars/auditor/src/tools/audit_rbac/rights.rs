@@ -10,14 +10,17 @@ use crate::audit::Severity;
 
 /// Verbs that lead to rights which the one who has them was not given.
 const ESCALATING: [&str; 3] = ["bind", "escalate", "impersonate"];
-/// Resources, all of the core group, that hold credentials or lead into pods.
-const SENSITIVE: [&str; 7] = [
+/// Resources, all of the core group, that hold credentials, lead into pods or, as the proxies do, reach what a tentacle
+/// serves: through the API server everybody who has them calls every tentacle, without being asked for execute there.
+const SENSITIVE: [&str; 9] = [
     "secrets",
     "serviceaccounts/token",
     "pods/exec",
     "pods/attach",
     "pods/ephemeralcontainers",
     "pods/portforward",
+    "pods/proxy",
+    "services/proxy",
     "nodes/proxy",
 ];
 /// The one with which an account makes itself credentials of another.
@@ -162,15 +165,23 @@ mod tests {
                 &["Medium resources[0]", "Medium resources[1]"],
             ),
             (rule(&[""], &["nodes/proxy"], &["get"]), &["Medium resources[0]"]),
+            (
+                rule(&[""], &["pods/proxy", "services", "services/proxy"], &["create"]),
+                &["Medium resources[0]", "Medium resources[2]"],
+            ),
+            (rule(&[""], &["*/proxy"], &["get"]), &["Medium resources[0]"]),
+            (rule(&["example.org"], &["services/proxy"], &["create"]), &[]),
             (rule(&[""], &["serviceaccounts/token"], &["create"]), &["High resources[0]"]),
             (rule(&[""], &["serviceaccounts/token"], &["get"]), &["Medium resources[0]"]),
             (rule(&[""], &["serviceaccounts"], &["create"]), &[]),
         ] {
             assert_eq!(found(&given, false), expected, "{given}");
         }
-        let named =
-            json!({ "apiGroups": [""], "resources": ["secrets"], "resourceNames": ["one"], "verbs": ["get"] });
-        assert_eq!(found(&named, false), ["Low resources[0]"]);
+        for resource in ["secrets", "services/proxy"] {
+            let named =
+                json!({ "apiGroups": [""], "resources": [resource], "resourceNames": ["one"], "verbs": ["get"] });
+            assert_eq!(found(&named, false), ["Low resources[0]"], "{resource}");
+        }
     }
 
     #[test]

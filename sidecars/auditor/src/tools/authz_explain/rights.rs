@@ -94,7 +94,6 @@ fn right(facts: &Facts, person: &Caller, needs: Needs) -> Explained {
 fn allowing(facts: &Facts, person: &Caller, needs: Needs, rule: Rule) -> String {
     match rule {
         Rule::Bearer => "the bearer token may do everything".to_owned(),
-        Rule::System => "the server itself may do everything".to_owned(),
         Rule::AuthorizationOff => "authorization is switched off".to_owned(),
         Rule::EnclaveOwner => format!("the owner of enclave {} may do everything in it", facts.name),
         Rule::TentacleOwner => "the owner of the tentacle is still a member of its enclave".to_owned(),

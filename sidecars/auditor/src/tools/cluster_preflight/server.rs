@@ -23,7 +23,7 @@ use super::{Issuer, check::Check, rights::upgrade};
 use crate::{
     backing,
     cluster_facts::{Cni, Enforced, cni, distribution, system_pods},
-    reach, text,
+    http_get, text,
 };
 
 const WEBHOOK: &str = "admission-webhook";
@@ -71,7 +71,7 @@ pub(super) async fn webhook(cluster: &Cluster, platform: &Platform) -> Check {
     let bundle = entry.client_config.ca_bundle.as_ref().map_or(&[][..], |bundle| &bundle.0);
     let url = webhook_url(&entry.client_config, &platform.cluster_domain);
     let answer = match trust::authorities(bundle) {
-        Ok(authorities) => reach::get(&url, authorities).await,
+        Ok(authorities) => http_get::get(&url, authorities).await,
         Err(error) => Err(format!("caBundle: {error}")),
     };
     match answer {
@@ -135,7 +135,7 @@ pub(super) async fn identity_provider(issuer: Option<&Issuer>, home: &str) -> Ch
     };
     let place = format!("{}/.well-known/openid-configuration", issuer.trim_end_matches('/'));
     let answer = match trust::system_and(ca_file.as_deref()) {
-        Ok(authorities) => reach::get(&place, authorities).await,
+        Ok(authorities) => http_get::get(&place, authorities).await,
         Err(error) => Err(error.to_string()),
     };
     let wrong = match answer {

@@ -113,7 +113,7 @@ pub(super) const RULES: &[Rule] = &[
     registrar("apps", &["replicasets"], READ),
     scheduler("apps", &["deployments"], READ),
     scheduler("", &["configmaps"], &["get", "list", "watch", "create", "update", "patch"]),
-    scheduler("", &["events"], &["create", "patch"]),
+    scheduler("", &["events"], &["create"]),
     reader(
         "",
         &[
@@ -131,7 +131,6 @@ pub(super) const RULES: &[Rule] = &[
     reader("apps", &["deployments", "replicasets"]),
     reader("batch", &["jobs", "cronjobs"]),
     reader("networking.k8s.io", &["networkpolicies", "ingresses"]),
-    reader("discovery.k8s.io", &["endpointslices"]),
     reader(RBAC, &["roles", "rolebindings"]),
     wide(Account::Reader, "", &["namespaces"], &[], READ),
     wide(Account::Reader, "", &["nodes"], &[], READ),

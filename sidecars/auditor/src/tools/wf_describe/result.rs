@@ -46,7 +46,7 @@ pub(crate) struct Answer {
     /// When it was applied last, RFC 3339.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) deployed_at: Option<String>,
-    /// Whether all replicas are available. A tentacle with 0 replicas is ready.
+    /// Whether all replicas are available and of the newest kind. A tentacle with 0 replicas is ready.
     pub(super) ready: bool,
     /// How many replicas there are to be.
     pub(super) replicas: i32,

@@ -44,6 +44,43 @@ fn nodes_are_objects_whoever_names_them() {
     assert_eq!(described(&[], &[], &[])["nodes"], json!([]));
 }
 
+/// A `ConfigMap` whose release label is this; without one for none.
+fn config_map(name: &str, release: Option<&str>, data: &[(&str, &str)]) -> ConfigMap {
+    let mut map = ConfigMap { data: Some(pairs(data)), ..ConfigMap::default() };
+    map.metadata.name = Some(name.to_owned());
+    map.metadata.labels = release.map(|release| pairs(&[(keys::RELEASE, release)]));
+    map
+}
+
+#[test]
+fn what_is_named_as_the_tentacles_code_may_be_another_tentacles() {
+    let tentacle = "report-worker".parse().expect("a name");
+    let code =
+        |release| code_of(&tentacle, Some(config_map("report-worker-code", release, &[("workflow.yaml", FILE)])));
+    for (release, nodes) in [(Some("report"), 0), (Some("report-worker"), 2), (Some(""), 2), (None, 2)] {
+        let mut description = Answer::default();
+        of_workflow(&mut description, &Pairs::new(), &code(release));
+        assert_eq!((description.nodes.len(), description.triggers.len()), (nodes, nodes), "{release:?}");
+    }
+    assert_eq!(code_of(&tentacle, None), Pairs::new());
+}
+
+#[test]
+fn what_the_annotation_names_may_be_another_tentacles_or_nobodys() {
+    let tentacle = "report".parse().expect("a name");
+    for (name, release, is_shown) in [
+        ("report-metadata", Some("report"), true),
+        ("report-metadata", None, true),
+        ("report-metadata", Some("other"), false),
+        ("notes", Some("report"), true),
+        ("notes", None, false),
+        ("other-metadata", Some("other"), false),
+    ] {
+        let metadata = metadata_of(&tentacle, Some(config_map(name, release, &[("readme", "here")])));
+        assert_eq!(!metadata.is_empty(), is_shown, "{name} {release:?}");
+    }
+}
+
 #[test]
 fn what_came_with_the_workflow_is_shown_in_its_parts() {
     let prompts = "prompts:\n  - {node: a, name: p, model: m, system_prompt: 'Be good, token=hunter2', tools: [{name: t}]}\n\

@@ -72,6 +72,14 @@ fn a_list_can_be_narrowed_by_owner_and_tag() {
 }
 
 #[test]
+fn a_tentacle_stays_ready_in_a_list_while_its_older_pods_serve() {
+    let rolling = json!({ "status": { "replicas": 2, "readyReplicas": 1, "updatedReplicas": 1 } });
+    let rolling = Kept::of(&deployment("words", rolling)).expect("a tentacle");
+    assert!(!rolling.replicas.is_ready());
+    assert!(listed(&enclave("rwxrwx---"), &rolling, Timestamp::UNIX_EPOCH).ready);
+}
+
+#[test]
 fn a_tentacle_is_listed_with_what_clients_read() {
     let with = json!({
         "metadata": {

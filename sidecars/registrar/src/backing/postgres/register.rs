@@ -1,10 +1,11 @@
 //! Making and removing a tentacle's roles and schema.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
+use backon::{ConstantBuilder, Retryable as _};
 use chrono::{DateTime, SecondsFormat, Utc};
 use postgres_protocol::password::scram_sha_256;
-use tokio_postgres::{Client, GenericClient, Transaction};
+use tokio_postgres::{Client, Error, GenericClient, Transaction, error::SqlState};
 
 use super::sql::{identifier, identifiers, literal};
 use crate::backing::{
@@ -17,8 +18,10 @@ use crate::backing::{
 const CONNECTION_LIMIT: u8 = 20;
 /// How long a tentacle's statement may take, unless it asks for another time.
 const STATEMENT_TIMEOUT: &str = "5min";
-/// Key of the lock that makes registrations run one after the other: two that change the database's rights at once would fail.
-const LOCK: i64 = 0x7465_6e74_6163_6c65;
+/// How often a change of the database's rights is tried, and the longest pause in between. Of several at once the server does one
+/// and refuses the others; a lock that they could wait for, a tentacle could hold.
+const ATTEMPTS: usize = 50;
+const PAUSE: Duration = Duration::from_millis(100);
 /// Roles with a comment that begins with a text, the shortest name first: it is the owner's, the others have an ending.
 const ROLES: &str = "SELECT r.rolname::text FROM pg_roles r \
      JOIN pg_shdescription d ON d.objoid = r.oid AND d.classoid = 'pg_authid'::regclass \
@@ -73,10 +76,9 @@ fn read(comment: &str) -> Option<(Tenant, Option<DateTime<Utc>>)> {
     Some((tenant.parse().ok()?, since.map(|time| time.to_utc())))
 }
 
-/// Makes what the tenant's share says. All of it or nothing.
+/// Makes what the tenant's share says.
 pub(super) async fn register(client: &mut Client, tenant: &Tenant, share: &Share) -> Result<(), Failure> {
     let transaction = client.transaction().await?;
-    transaction.execute("SELECT pg_advisory_xact_lock($1)", &[&LOCK]).await?;
     let (owner, login) = (share.field("schema"), share.field("user"));
     for role in [owner, login] {
         make_role(&transaction, tenant, role).await?;
@@ -100,14 +102,29 @@ pub(super) async fn register(client: &mut Client, tenant: &Tenant, share: &Share
             literal(STATEMENT_TIMEOUT)
         ))
         .await?;
+    transaction.commit().await?;
     let may_connect = "SELECT has_database_privilege($1, current_database(), 'CONNECT') \
                        AND has_database_privilege($1, current_database(), 'TEMPORARY')";
-    if !transaction.query_one(may_connect, &[&owner]).await?.get::<_, bool>(0) {
-        let database: String = transaction.query_one("SELECT current_database()::text", &[]).await?.get(0);
-        let grant = format!("GRANT CONNECT, TEMPORARY ON DATABASE {} TO {quoted_owner}", identifier(&database));
-        transaction.batch_execute(&grant).await?;
+    if !client.query_one(may_connect, &[&owner]).await?.get::<_, bool>(0) {
+        let database = database(client).await?;
+        change_rights(client, &format!("GRANT CONNECT, TEMPORARY ON DATABASE {database} TO {quoted_owner}")).await?;
     }
-    Ok(transaction.commit().await?)
+    Ok(())
+}
+
+/// The database's name, quoted.
+async fn database(client: &Client) -> Result<String, Failure> {
+    let name: String = client.query_one("SELECT current_database()::text", &[]).await?.get(0);
+    Ok(identifier(&name))
+}
+
+/// Changes the rights on the database, by a statement that is good again.
+async fn change_rights(client: &Client, statement: &str) -> Result<(), Failure> {
+    let pauses = ConstantBuilder::default().with_delay(PAUSE / 2).with_jitter().with_max_times(ATTEMPTS - 1);
+    let change = || client.batch_execute(statement);
+    // "tuple concurrently updated" has no code of its own.
+    let met_another = |error: &Error| error.code() == Some(&SqlState::INTERNAL_ERROR);
+    Ok(change.retry(pauses).when(met_another).await?)
 }
 
 /// Makes a role of the tenant's, unless it is there. Another one of that name is not touched.
@@ -181,9 +198,9 @@ pub(super) async fn unregister(client: &mut Client, tenant: &Tenant) -> Result<O
     }
     // First, and for itself, so that nobody comes back while the rest is done.
     close(client, &roles).await?;
+    let (all, database) = (identifiers(&roles), database(client).await?);
+    change_rights(client, &format!("REVOKE ALL ON DATABASE {database} FROM {all}")).await?;
     let transaction = client.transaction().await?;
-    transaction.execute("SELECT pg_advisory_xact_lock($1)", &[&LOCK]).await?;
-    let all = identifiers(&roles);
     transaction
         .batch_execute(&format!("GRANT {all} TO CURRENT_USER; DROP OWNED BY {all} CASCADE; DROP ROLE {all}"))
         .await?;

@@ -11,6 +11,7 @@ use super::{
 
 mod administration;
 mod isolated;
+mod keys;
 mod listed;
 mod repeats;
 

@@ -24,6 +24,8 @@ pub(super) struct Removal<'a> {
     pub(super) place: (&'a EnclaveName, &'a TentacleName),
     pub(super) permitted: &'a Permitted,
     pub(super) held: &'a Held,
+    /// Whether the caller may go on when the tentacle has no Deployment any more.
+    pub(super) commands: bool,
     pub(super) until: Instant,
     /// Title of each object whose removal was asked for, by uid.
     pub(super) asked: BTreeMap<String, String>,
@@ -113,16 +115,26 @@ impl Removal<'_> {
         }
         let asked: Vec<_> = self.asked.values().map(String::as_str).collect();
         ToolError::new(format_args!(
-            "stopped half way: {error}; removal was asked for until then: {}; call wf_remove again to go on",
-            asked.join(", ")
+            "stopped half way: {error}; removal was asked for until then: {}; {}",
+            asked.join(", "),
+            self.go_on()
         ))
+    }
+
+    /// Who goes on, and how.
+    const fn go_on(&self) -> &'static str {
+        if self.commands {
+            "call wf_remove again to go on"
+        } else {
+            "the enclave's owner can go on by calling wf_remove again, as can you while its Deployment is there"
+        }
     }
 
     pub(super) fn outcome(self) -> Outcome {
         let ((enclave, tentacle), remaining) = (self.place, self.left());
         let nothing =
             || format!("there was nothing of tentacle {enclave}/{tentacle}; wf_list names those that exist");
-        let unfinished = || "not all of it is gone yet; call wf_remove again to go on".to_owned();
+        let unfinished = || format!("not all of it is gone yet; {}", self.go_on());
         let warnings = self.asked.is_empty().then(nothing).into_iter();
         let warnings = warnings.chain((!remaining.is_empty()).then(unfinished));
         let identity = matches!(self.identity, Ok(true)).then(|| "spire identity removed".to_owned());

@@ -1,11 +1,8 @@
 //! Shares of backing services where something else goes on at the same time.
 
-use tentacular_test_harness::services::{Access, Nats};
+use tentacular_test_harness::services::{Access, Login, Nats};
 
 use super::*;
-
-/// Key of the lock for which registrations wait in PostgreSQL.
-const LOCK: i64 = 0x7465_6e74_6163_6c65;
 
 #[tokio::test]
 async fn who_loses_the_right_while_a_service_takes_its_time_gets_nothing_written() {
@@ -17,15 +14,17 @@ async fn who_loses_the_right_while_a_service_takes_its_time_gets_nothing_written
         let sync = json!({ "name": enclave, "new_status": status });
         world.call(&rob, "enclave_sync", sync).await.unwrap();
     };
-    let holder = postgres.connect(&postgres.administrator).await.unwrap();
+    let database = postgres.administrator.database.clone();
+    let holder = postgres.connect(&Login { database, ..postgres.superuser.clone() }).await.unwrap();
     let refusal = loop {
-        holder.execute("SELECT pg_advisory_lock($1)", &[&LOCK]).await.unwrap();
+        // Nobody makes a role meanwhile.
+        holder.batch_execute("BEGIN; LOCK TABLE pg_authid IN SHARE MODE").await.unwrap();
         let freezes = async {
-            let waiting = "SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted";
+            let waiting = "SELECT FROM pg_locks WHERE relation = 'pg_authid'::regclass AND NOT granted";
             until("it is registered", async || (!holder.query(waiting, &[]).await.unwrap().is_empty()).then_some(()))
                 .await;
             becomes("frozen").await;
-            holder.execute("SELECT pg_advisory_unlock($1)", &[&LOCK]).await.unwrap();
+            holder.batch_execute("ROLLBACK").await.unwrap();
         };
         let (applied, ()) = tokio::join!(world.call(&rob, "wf_apply", call(&enclave, "report", WORKFLOW)), freezes);
         let refusal = applied.unwrap_err();

@@ -215,13 +215,18 @@ fn what_a_person_broke_counts_for_nothing_and_goes_with_the_next_change() {
     ] {
         data.insert(key.to_owned(), text.to_owned());
     }
+    // Years so far away that no next instant can be computed.
+    data.insert("floor".to_owned(), "+262142-12-31T23:59:59Z".to_owned());
+    let far = schedule(7);
+    let key = format!("newest.{}", far.hash());
+    data.insert(key, format!(r#"{{"schedule":"{far}","instant":"+262142-12-31T23:59:59Z"}}"#));
     data.insert("run.00000000-0000-7000-8000-000000000003".to_owned(), format!("{whole}{}", " ".repeat(1_000)));
     data.insert(
         "run.00000000-0000-7000-8000-000000000004".to_owned(),
         whole.replace("0000000f4240", "000000000004").replace("claimed\"", "lost\""),
     );
     let book = Book::read(&data);
-    assert_eq!((book.runs().count(), book.term()), (1, 3));
+    assert_eq!((book.runs().count(), book.term(), book.newest(&far)), (1, 3, None));
     assert_eq!(book.claim(&firing(1, 0, 3)), Err(Refused::Taken));
     assert_eq!(book.interrupt(3, at(1)), Ok(Change::default()), "nobody writes for that alone");
     let change = book.finish(id_of(1, 0), &ended(true, 1)).expect("allowed");

@@ -183,5 +183,4 @@ fn is_blank(text: &str) -> bool {
 }
 
 #[cfg(test)]
-#[path = "document_tests.rs"]
 mod tests;

@@ -100,6 +100,32 @@ async fn many_at_once_do_not_get_in_each_others_way() {
 }
 
 #[tokio::test]
+async fn what_a_tentacle_holds_open_keeps_nobody_from_getting_or_losing_a_share() {
+    let Some(world) = World::start().await else { return };
+    world.superuser().await.batch_execute("REVOKE ALL ON DATABASE tentacular FROM PUBLIC").await.unwrap();
+    let (holder, other) = (tenant("team-a", "holder"), tenant("team-b", "other"));
+    let holding = world.connect(&world.given(&holder, &Fields::new()).await).await.unwrap();
+    let everything = "BEGIN; CREATE TABLE t (n int); LOCK TABLE t; GRANT USAGE ON SCHEMA CURRENT_ROLE TO PUBLIC";
+    let everything = everything.replace("SCHEMA CURRENT_ROLE", &format!("SCHEMA {}", holder.share_name()));
+    holding.batch_execute(&everything).await.unwrap();
+    // Advisory locks are everybody's: no number is the server's.
+    let locks = "SELECT objid FROM pg_locks WHERE locktype = 'advisory'";
+    let superuser = world.superuser().await;
+    let work = async {
+        let share = world.given(&other, &Fields::new()).await;
+        world.postgres.unregister(&other, &share.fields).await.unwrap()
+    };
+    let mut work = std::pin::pin!(work);
+    let removed = loop {
+        tokio::select! {
+            removed = &mut work => break removed,
+            held = superuser.query(locks, &[]) => assert!(held.unwrap().is_empty()),
+        }
+    };
+    assert_eq!(removed, Some("schema dropped"));
+}
+
+#[tokio::test]
 async fn a_revocation_that_ended_half_way_is_finished() {
     let Some(world) = World::start().await else { return };
     let tenant = tenant("team-a", "report");

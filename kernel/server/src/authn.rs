@@ -1,4 +1,4 @@
-//! Authentication: who calls. The static bearer token, and beside it access tokens of an identity provider.
+//! Authentication: who calls. The bearer token, and beside it access tokens of an identity provider.
 
 pub(crate) mod bearer;
 mod oidc;

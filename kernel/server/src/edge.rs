@@ -60,6 +60,8 @@ struct Inner {
     registry: Registry,
     forwarder: Forwarder,
     concurrency: Concurrency,
+    /// Requests whose bodies are on their way.
+    reading: Concurrency,
     /// Streams that hear of changes; they do not count among a caller's calls.
     listening: Concurrency,
     surface: Surface,
@@ -80,6 +82,7 @@ impl Edge {
             authorizer,
             forwarder,
             concurrency: Concurrency::default(),
+            reading: Concurrency::of(body::ON_THEIR_WAY),
             listening: Concurrency::default(),
             surface: Surface::new(registry.clone(), context.draining.clone()),
             registry,
@@ -112,12 +115,26 @@ impl Inner {
             }
         };
         let mut asked = self.requests.begin();
-        let answered = match body::read(request).await {
+        let answered = match self.read(&caller, request).await {
             Ok((parts, body)) => self.message(arrival, &caller, parts, body, &mut asked).await,
             Err(refusal) => Err(refusal),
         };
         asked.answered(answered.is_err());
         answered.unwrap_or_else(|refusal| *refusal)
+    }
+
+    /// Reads the body of a request of `caller`, unless too many of theirs are on their way.
+    async fn read(&self, caller: &Caller, request: Request<Incoming>) -> Result<(Parts, Bytes), Box<BoxResponse>> {
+        let Ok(reading) = self.reading.begin(caller, 0) else {
+            body::drain(request).await;
+            let many = format!(
+                "429 Too Many Requests: the bodies of {} requests of yours are on their way, which is the limit; send the rest of \
+                 one and try again",
+                body::ON_THEIR_WAY
+            );
+            return Err(Box::new(answer::text(StatusCode::TOO_MANY_REQUESTS, many)));
+        };
+        body::read(request, reading.places()).await
     }
 
     /// Answers one JSON-RPC message; the error is the kernel's own answer.

@@ -126,5 +126,4 @@ impl Backend for Spiffe {
 }
 
 #[cfg(test)]
-#[path = "server_tests.rs"]
 mod tests;

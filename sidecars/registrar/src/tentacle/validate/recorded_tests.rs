@@ -5,7 +5,7 @@ use serde_json::json;
 use super::{tests::checked_of, *};
 
 /// Two calls of the real client, as recorded.
-const CALLS: &str = include_str!("../../tests/data/wf_apply.jsonl");
+const CALLS: &str = include_str!("../../../tests/data/wf_apply.jsonl");
 
 fn calls() -> Vec<Value> {
     CALLS.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
@@ -83,7 +83,7 @@ fn what_others_refer_to_comes_first() {
 
 #[test]
 fn the_example_is_taken_as_it_is() {
-    let manifests = serde_json::from_str(include_str!("../../../../examples/word-count/manifests.json")).unwrap();
+    let manifests = serde_json::from_str(include_str!("../../../../../examples/word-count/manifests.json")).unwrap();
     let checked = checked_of("word-count", manifests);
     assert_eq!((checked.violations, checked.warnings), (vec![], vec![]));
 }

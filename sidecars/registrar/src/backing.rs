@@ -153,13 +153,23 @@ impl Backing {
         longest.zip(made).is_some_and(|(longest, made)| Record::of(secret).is_old(service, made, longest, now))
     }
 
-    /// Makes the shares so, and completes them with what services choose themselves.
-    pub(crate) async fn register(&self, tenant: &Tenant, shares: &mut [Share]) -> Result<(), ToolError> {
+    /// Makes the shares so, and completes them with what services choose themselves. Where the tentacle's `secret` does not tell of a
+    /// service, nothing of it goes on working that an earlier tentacle of that name had: nobody else would ever end it.
+    pub(crate) async fn register(
+        &self,
+        tenant: &Tenant,
+        shares: &mut [Share],
+        secret: Option<&Object>,
+    ) -> Result<(), ToolError> {
         for share in shares {
             let backend = self.services.iter().find(|backend| backend.service() == share.service);
             if let Some(backend) = backend {
                 let registered = backend.register(tenant, share).await;
                 registered.map_err(|failure| refused(share.service, " registration", &failure))?;
+                if manifests::fields(secret, share.service).is_empty() {
+                    let revoked = backend.revoke(tenant, share).await;
+                    revoked.map_err(|failure| refused(share.service, " revocation", &failure))?;
+                }
             }
         }
         Ok(())
@@ -191,14 +201,24 @@ impl Backing {
         spire.forget(tenant).await.map_err(|failure| refused(Service::Spire, " cleanup", &failure).to_string())
     }
 
-    /// Ends what other credentials the tenant has than those of the shares, if they are still what its `secret` says.
+    /// Ends what other credentials the tenant has than those of the shares. Fails where the `secret`, which pods read, has another.
     pub(crate) async fn revoke(
         &self,
         tenant: &Tenant,
         shares: &[Share],
         secret: Option<&Object>,
     ) -> Result<(), ToolError> {
-        for share in shares.iter().filter(|share| manifests::fields(secret, share.service) == share.fields) {
+        for share in shares {
+            let told = manifests::fields(secret, share.service);
+            // It may have fields of somebody else's beside them.
+            if share.fields.iter().any(|(name, value)| told.get(name) != Some(value)) {
+                return Err(ToolError::new(format_args!(
+                    "exoskeleton: {} revocation: Secret {} does not have the credential of the tentacle: rotate it by \
+                     wf_apply with rotate_credentials",
+                    share.service.as_str(),
+                    secret_name(tenant.tentacle.as_str()),
+                )));
+            }
             if let Some(backend) = self.services.iter().find(|backend| backend.service() == share.service) {
                 let revoked = backend.revoke(tenant, share).await;
                 revoked.map_err(|failure| refused(share.service, " revocation", &failure))?;
