@@ -13,6 +13,7 @@ use tentacular_test_harness::{
     ControlPlane, FaultProxy, Part, Scratch,
     fault_proxy::{Call, Fault},
     installation::{self, SERVER_NAMESPACE},
+    until,
 };
 use tokio::{
     sync::{Barrier, OnceCell},
@@ -45,8 +46,11 @@ impl World {
         let path = scratch.path().join("scheduler.kubeconfig");
         proxy.kubeconfig(control_plane, Part::Scheduler, &path).await.unwrap();
         let ledgers = Ledgers::new(Cluster::from_kubeconfig("test", &path).await.unwrap());
-        let enclave = enclave(&admin).await;
-        Self { admin, ledgers, enclave, tentacle: "report".parse().unwrap(), proxy, _scratch: scratch }
+        let (enclave, tentacle) = (enclave(&admin).await, "report".parse::<TentacleName>().unwrap());
+        let bound = async || Ok(ledgers.load(&enclave, &tentacle).await.map(drop)?);
+        until("the API server has heard of the binding", bound).await.unwrap();
+        proxy.start_afresh();
+        Self { admin, ledgers, enclave, tentacle, proxy, _scratch: scratch }
     }
 
     async fn load(&self) -> Held {
