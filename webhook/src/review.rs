@@ -126,8 +126,10 @@ impl Reviewer {
             let forbidden = if by_server { Vec::new() } else { protect(&request) };
             (forbidden, validate(&request, &self.installation))
         };
-        // A fault in a rule is the fault of this one review. The panic itself is in the log.
-        let Ok((forbidden, mut verdict)) = catch_unwind(AssertUnwindSafe(judge)) else { return (fault(), INTERNAL) };
+        let (forbidden, mut verdict) = match guarded(judge) {
+            Ok(found) => found,
+            Err(refused) => return refused,
+        };
         if forbidden.is_empty() {
             return (verdict, INVALID);
         }
@@ -145,6 +147,11 @@ impl Reviewer {
             }
         }
     }
+}
+
+/// What `judge` finds, or the refusal where it panics: a fault in a rule is the fault of one review. The panic itself is in the log.
+fn guarded<T>(judge: impl FnOnce() -> T) -> Result<T, (Verdict, Code)> {
+    catch_unwind(AssertUnwindSafe(judge)).map_err(|_| (fault(), INTERNAL))
 }
 
 fn fault() -> Verdict {

@@ -86,6 +86,13 @@ async fn of_very_many_findings_the_first_are_told() {
     assert!(message.lines().count() == 51 && message.ends_with("\nand 20 more"), "{message}");
 }
 
+#[test]
+fn a_rule_that_panics_refuses_one_review() {
+    let (verdict, Code(code, _)) = guarded(|| -> Verdict { panic!("on purpose") }).expect_err("a refusal");
+    assert_eq!((code, verdict.violations.len(), verdict.violations[0].rule), (500, 1, "internal-error"));
+    assert_eq!(guarded(|| 1).ok(), Some(1));
+}
+
 #[tokio::test]
 async fn an_old_bad_value_is_a_warning() {
     let bad = namespace(&json!({"tentacular.io/mode": "777"}));
