@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on ends with a panic")]
 
 mod admission;
+mod admission_serving;
 mod applies;
 mod audits;
 mod call;
@@ -52,6 +53,5 @@ mod strict_parse;
 mod support;
 mod thief;
 mod tls;
-mod webhook_serving;
 mod whole_flow;
 mod wire;
