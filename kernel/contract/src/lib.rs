@@ -22,6 +22,7 @@ pub mod platform;
 pub mod pod_security;
 pub mod pod_state;
 pub mod reach;
+pub mod release;
 pub mod tentacle_url;
 pub mod text;
 pub mod workflow;

@@ -61,7 +61,7 @@ struct Inner {
     forwarder: Forwarder,
     concurrency: Concurrency,
     /// Requests whose bodies are on their way.
-    reading: Concurrency,
+    reading: Concurrency<body::Places>,
     /// Streams that hear of changes; they do not count among a caller's calls.
     listening: Concurrency,
     surface: Surface,
@@ -134,7 +134,7 @@ impl Inner {
             );
             return Err(Box::new(answer::text(StatusCode::TOO_MANY_REQUESTS, many)));
         };
-        body::read(request, reading.places()).await
+        body::read(request, reading.shared()).await
     }
 
     /// Answers one JSON-RPC message; the error is the kernel's own answer.

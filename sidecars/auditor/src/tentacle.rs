@@ -2,8 +2,8 @@
 
 use std::sync::LazyLock;
 
-use k8s_openapi::{api::apps::v1::Deployment, apimachinery::pkg::apis::meta::v1::ObjectMeta, jiff::Timestamp};
-use tentacular_contract::{EnclaveName, Tentacle, TentacleName, facts::Pairs, keys};
+use k8s_openapi::{api::apps::v1::Deployment, jiff::Timestamp};
+use tentacular_contract::{EnclaveName, Tentacle, TentacleName, facts::Pairs, keys, release::release_of};
 use tentacular_process::link::ToolError;
 
 use crate::text;
@@ -112,7 +112,7 @@ impl Kept {
             replicas: seen.replicas(),
             created: seen.created(),
             uid: deployment.metadata.uid.clone(),
-            release: release(&deployment.metadata).map(str::to_owned),
+            release: release_of(&deployment.metadata).map(str::to_owned),
             version: seen.version(),
             description: seen.annotation(keys::DESCRIPTION),
             owner: seen.owner(),
@@ -123,18 +123,6 @@ impl Kept {
             name: seen.name,
         })
     }
-}
-
-/// The tentacle that an object says it belongs to.
-pub(crate) fn release(metadata: &ObjectMeta) -> Option<&str> {
-    let label = metadata.labels.as_ref()?.get(keys::RELEASE)?;
-    Some(label.as_str()).filter(|label| !label.is_empty())
-}
-
-/// Whether an object that goes by the tentacle's name may be its own: it says so, or does not say whose it is. A name proves
-/// nothing: tentacle `report` may have a `report-worker-code`, which is not for whoever may read tentacle `report-worker`.
-pub(crate) fn may_be_of(tentacle: &TentacleName, metadata: &ObjectMeta) -> bool {
-    release(metadata).is_none_or(|release| release == tentacle.as_str())
 }
 
 /// How many pods of a tentacle there are.
@@ -383,20 +371,5 @@ pub(crate) mod tests {
         assert_eq!(trouble(&with(0, 0, 0)), Some(format!("0/1 replicas available: {paused}")));
         let kinds = "0 of 1 pods are of the newest kind and 1 of an older one";
         assert_eq!(trouble(&with(1, 0, 1)), Some(format!("1/1 replicas available, {kinds}: {paused}")));
-    }
-
-    #[test]
-    fn what_goes_by_a_tentacles_name_may_be_anothers() {
-        let tentacle = "report-worker".parse().expect("a name");
-        for (labels, may) in [
-            (json!({ keys::RELEASE: "report-worker" }), true),
-            (json!({ keys::RELEASE: "report" }), false),
-            (json!({ keys::RELEASE: "" }), true),
-            (json!({ keys::MANAGED_BY: keys::TENTACULAR }), true),
-            (Value::Null, true),
-        ] {
-            let metadata = serde_json::from_value(json!({ "labels": labels })).expect("metadata");
-            assert_eq!(may_be_of(&tentacle, &metadata), may, "{labels}");
-        }
     }
 }

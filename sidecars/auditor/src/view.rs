@@ -14,15 +14,12 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 use tentacular_cluster::{Metadata, Namespaced};
-use tentacular_contract::{Caller, Enclave, Needs, TentacleName, evaluate::may};
+use tentacular_contract::{Caller, Enclave, Needs, TentacleName, evaluate::may, release::release_of};
 use tentacular_process::link::{Permitted, ToolError};
 
 use self::ownership::Ownership;
 pub(crate) use self::ownership::{Belongs, controller};
-use crate::{
-    observed::Observed,
-    tentacle::{Seen, release},
-};
+use crate::{observed::Observed, tentacle::Seen};
 
 /// A kind with a type of its own in the API.
 pub(crate) trait Known:
@@ -81,7 +78,7 @@ impl View {
         observed: &Observed,
         objects: impl Iterator<Item = &ObjectMeta> + Clone,
     ) -> Result<(), ToolError> {
-        if objects.clone().any(|metadata| release(metadata).is_none()) {
+        if objects.clone().any(|metadata| release_of(metadata).is_none()) {
             self.makers(observed).await?;
         }
         self.tentacles_of(observed, objects).await
@@ -93,7 +90,7 @@ impl View {
         observed: &Observed,
         objects: impl Iterator<Item = &ObjectMeta>,
     ) -> Result<(), ToolError> {
-        let unseen = objects.filter_map(release).filter(|name| !self.ownership.knows(name));
+        let unseen = objects.filter_map(release_of).filter(|name| !self.ownership.knows(name));
         let unseen: BTreeSet<_> = unseen.map(str::to_owned).collect();
         for name in unseen {
             let facts = match name.parse::<TentacleName>() {

@@ -30,6 +30,7 @@ use tentacular_contract::{
     EnclaveName,
     backing::{Found, Service},
     keys,
+    release::release_of,
 };
 use tentacular_process::link::ToolError;
 
@@ -108,6 +109,11 @@ impl Backing {
         self.services.iter().map(|backend| backend.service()).collect()
     }
 
+    /// The service, where it is enabled.
+    fn backend(&self, service: Service) -> Option<&dyn Backend> {
+        self.services.iter().map(AsRef::as_ref).find(|backend| backend.service() == service)
+    }
+
     /// What the last probes found, of the services that clients expect to hear of and of those that are enabled.
     pub(crate) fn known(&self) -> Vec<(Service, Option<Found>)> {
         let mut found = self.status.now();
@@ -162,14 +168,11 @@ impl Backing {
         secret: Option<&Object>,
     ) -> Result<(), ToolError> {
         for share in shares {
-            let backend = self.services.iter().find(|backend| backend.service() == share.service);
-            if let Some(backend) = backend {
-                let registered = backend.register(tenant, share).await;
-                registered.map_err(|failure| refused(share.service, " registration", &failure))?;
-                if manifests::fields(secret, share.service).is_empty() {
-                    let revoked = backend.revoke(tenant, share).await;
-                    revoked.map_err(|failure| refused(share.service, " revocation", &failure))?;
-                }
+            let Some(backend) = self.backend(share.service) else { continue };
+            let registered = backend.register(tenant, share).await;
+            registered.map_err(|failure| refused(share.service, " registration", &failure))?;
+            if manifests::fields(secret, share.service).is_empty() {
+                end_others(backend, tenant, share).await?;
             }
         }
         Ok(())
@@ -219,9 +222,8 @@ impl Backing {
                     secret_name(tenant.tentacle.as_str()),
                 )));
             }
-            if let Some(backend) = self.services.iter().find(|backend| backend.service() == share.service) {
-                let revoked = backend.revoke(tenant, share).await;
-                revoked.map_err(|failure| refused(share.service, " revocation", &failure))?;
+            if let Some(backend) = self.backend(share.service) {
+                end_others(backend, tenant, share).await?;
             }
         }
         Ok(())
@@ -239,7 +241,7 @@ impl Backing {
         let secrets = cluster.objects(Kind::Secret, enclave.as_str());
         let secrets = secrets.list(&Selector::labels(keys::EXOSKELETON)).await?;
         let tenants = secrets.iter().filter_map(|secret| {
-            let release = secret.metadata.labels.as_ref()?.get(keys::RELEASE)?;
+            let release = release_of(&secret.metadata)?;
             // Another Secret with that label says nothing.
             let tenant = Tenant { enclave: enclave.clone(), tentacle: release.parse().ok()? };
             let own = secret.metadata.name.as_deref() == Some(&secret_name(release));
@@ -265,6 +267,12 @@ impl Backing {
         }
         (done, failed)
     }
+}
+
+/// Ends what other credentials the tenant has of the service than the share's.
+async fn end_others(backend: &dyn Backend, tenant: &Tenant, share: &Share) -> Result<(), ToolError> {
+    let revoked = backend.revoke(tenant, share).await;
+    revoked.map_err(|failure| refused(share.service, " revocation", &failure))
 }
 
 /// What the caller is told, in the words of the user's documents.

@@ -34,10 +34,10 @@ impl Acquaintance {
         Self(Arc::new(OnceLock::from(Known::At(site_of(peer)))))
     }
 
-    /// Whoever sent the request is known, as `who`. What is said of a connection first counts: one that a proxy shares among
-    /// callers is the first one's.
-    pub fn vouch(&self, who: impl Hash) {
-        self.0.get_or_init(|| Known::As(BuildHasherDefault::<DefaultHasher>::default().hash_one(who)));
+    /// Whoever sent the request is known, as what `who` makes. What is said of a connection first counts, and nothing is made after
+    /// that: one that a proxy shares among callers is the first one's.
+    pub fn vouch<K: Hash>(&self, who: impl FnOnce() -> K) {
+        self.0.get_or_init(|| Known::As(BuildHasherDefault::<DefaultHasher>::default().hash_one(who())));
     }
 
     pub(super) fn is_vouched_for(&self) -> bool {
@@ -133,8 +133,8 @@ mod tests {
 
     fn caller(crowd: &mut Crowd, address: &str, who: &str) -> JoinHandle<()> {
         let acquaintance = Acquaintance::default();
-        acquaintance.vouch(who);
-        acquaintance.vouch("somebody later");
+        acquaintance.vouch(|| who);
+        acquaintance.vouch(|| "somebody later");
         member(crowd, address, acquaintance)
     }
 

@@ -11,22 +11,22 @@ use tentacular_contract::{
     limits::{CALL_BYTES_AT_ONCE, CALLS_AT_ONCE},
 };
 
-use super::body::Places;
-
-/// The calls that run, by caller. Callers without one take no room. Cheap to clone.
-#[derive(Debug, Clone)]
-pub(crate) struct Concurrency {
+/// The calls that run, by caller. Callers without one take no room. What runs of one caller shares an `S`.
+#[derive(Debug)]
+pub(crate) struct Concurrency<S = ()> {
     /// Calls that one caller may have.
     limit: usize,
-    callers: Arc<Mutex<HashMap<String, Load>>>,
+    callers: Callers<S>,
 }
+
+type Callers<S> = Arc<Mutex<HashMap<String, Load<S>>>>;
 
 /// What runs of one caller.
 #[derive(Debug, Default)]
-struct Load {
+struct Load<S> {
     calls: usize,
     bytes: usize,
-    places: Arc<Places>,
+    shared: Arc<S>,
 }
 
 /// A caller has too much running.
@@ -44,17 +44,17 @@ pub(crate) enum TooMuch {
 
 /// One running call. It ends when this is dropped.
 #[derive(Debug)]
-pub(crate) struct Running {
-    calls: Concurrency,
+pub(crate) struct Running<S = ()> {
+    callers: Callers<S>,
     caller: String,
     bytes: usize,
-    places: Arc<Places>,
+    shared: Arc<S>,
 }
 
-impl Running {
-    /// The places for bodies, which all that runs of this caller shares.
-    pub(crate) fn places(&self) -> &Places {
-        &self.places
+impl<S> Running<S> {
+    /// What all that runs of this caller shares.
+    pub(crate) fn shared(&self) -> &S {
+        &self.shared
     }
 }
 
@@ -64,14 +64,14 @@ impl Default for Concurrency {
     }
 }
 
-impl Concurrency {
+impl<S: Default> Concurrency<S> {
     /// Of each caller so many run at once.
     pub(crate) fn of(limit: usize) -> Self {
         Self { limit, callers: Arc::default() }
     }
 
     /// Begins a call of `caller` with a body of that many bytes.
-    pub(crate) fn begin(&self, caller: &Caller, bytes: usize) -> Result<Running, TooMuch> {
+    pub(crate) fn begin(&self, caller: &Caller, bytes: usize) -> Result<Running<S>, TooMuch> {
         let caller = key(caller);
         let mut callers = self.callers.lock().unwrap_or_else(PoisonError::into_inner);
         let load = callers.entry(caller.clone()).or_default();
@@ -83,9 +83,9 @@ impl Concurrency {
         }
         load.calls += 1;
         load.bytes += bytes;
-        let places = Arc::clone(&load.places);
+        let shared = Arc::clone(&load.shared);
         drop(callers);
-        Ok(Running { calls: self.clone(), caller, bytes, places })
+        Ok(Running { callers: Arc::clone(&self.callers), caller, bytes, shared })
     }
 }
 
@@ -95,9 +95,9 @@ pub(crate) fn key(caller: &Caller) -> String {
     subject.map_or_else(|| format!("by-label {}", caller.label()), |subject| format!("by-subject {subject}"))
 }
 
-impl Drop for Running {
+impl<S> Drop for Running<S> {
     fn drop(&mut self) {
-        let mut callers = self.calls.callers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut callers = self.callers.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(load) = callers.get_mut(&self.caller) {
             load.calls -= 1;
             load.bytes -= self.bytes;

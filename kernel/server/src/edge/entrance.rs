@@ -96,7 +96,7 @@ impl Entrance {
         };
         self.count(if caller == Caller::Bearer { "bearer" } else { "oidc" });
         if let Some(acquaintance) = request.extensions().get::<Acquaintance>() {
-            acquaintance.vouch(concurrency::key(&caller));
+            acquaintance.vouch(|| concurrency::key(&caller));
         }
         if request.uri().path() != MCP {
             return Err(Box::new(answer::text(StatusCode::NOT_FOUND, "not found: MCP is served on /mcp")));

@@ -9,14 +9,14 @@ use std::sync::Arc;
 use k8s_openapi::api::{apps::v1::Deployment, core::v1::ConfigMap, networking::v1::NetworkPolicy};
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
-use tentacular_contract::{Authz, Needs, On, TentacleName, keys, workflow};
+use tentacular_contract::{Authz, Needs, On, TentacleName, keys, release::may_be_of, workflow};
 use tentacular_process::link::{Permitted, ToolError, ToolSpec};
 
 use self::{network::NetworkPolicies, schedules::Schedules, secrets::Secrets};
 use crate::{
     audit::{Finding, all_of},
     observed::{Observed, patiently},
-    tentacle::{Seen, may_be_of},
+    tentacle::Seen,
     text::Untrusted,
 };
 

@@ -9,7 +9,13 @@ use k8s_openapi::api::{apps::v1::Deployment, core::v1::ConfigMap};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
-use tentacular_contract::{Authz, Enclave, EnclaveName, Needs, On, TentacleName, facts::Pairs, keys, workflow};
+use tentacular_contract::{
+    Authz, Enclave, EnclaveName, Needs, On, TentacleName,
+    facts::Pairs,
+    keys,
+    release::{may_be_of, release_of},
+    workflow,
+};
 use tentacular_process::link::{Permitted, ToolError, ToolSpec};
 
 use self::{
@@ -19,7 +25,7 @@ use self::{
 use crate::{
     clock::{Clock, age},
     observed::Observed,
-    tentacle::{Seen, absent, may_be_of, release},
+    tentacle::{Seen, absent},
     text::{self, Untrusted},
 };
 
@@ -144,8 +150,9 @@ fn code_of(tentacle: &TentacleName, map: Option<ConfigMap>) -> Pairs {
 fn metadata_of(tentacle: &TentacleName, map: Option<ConfigMap>) -> Pairs {
     let usual = usual_metadata(tentacle);
     let is_usual = |map: &ConfigMap| map.metadata.name.as_deref() == Some(usual.as_str());
-    let is_own =
-        |map: &ConfigMap| may_be_of(tentacle, &map.metadata) && (release(&map.metadata).is_some() || is_usual(map));
+    let is_own = |map: &ConfigMap| {
+        may_be_of(tentacle, &map.metadata) && (release_of(&map.metadata).is_some() || is_usual(map))
+    };
     map.filter(is_own).and_then(|map| map.data).unwrap_or_default()
 }
 

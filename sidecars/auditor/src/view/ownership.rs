@@ -3,9 +3,9 @@
 use std::{collections::BTreeMap, ops::RangeInclusive};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
-use tentacular_contract::Tentacle;
+use tentacular_contract::{Tentacle, release::release_of};
 
-use crate::tentacle::{Kept, release};
+use crate::tentacle::Kept;
 
 /// Kinds that do not belong to an enclave as such: what cannot be attributed to a tentacle may be one's all the same.
 const OF_TENTACLES: [&str; 10] = [
@@ -60,7 +60,7 @@ impl Origin {
         Self {
             kind: kind.to_owned(),
             name: metadata.name.clone().unwrap_or_default(),
-            release: release(metadata).map(str::to_owned),
+            release: release_of(metadata).map(str::to_owned),
             controller: controller(metadata).cloned(),
         }
     }

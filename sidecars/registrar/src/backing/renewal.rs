@@ -15,7 +15,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use futures::{StreamExt as _, stream};
 use k8s_openapi::api::core::v1::Secret;
 use tentacular_cluster::{Metadata, PerEnclave};
-use tentacular_contract::{Status, keys};
+use tentacular_contract::{Status, keys, release::release_of};
 use tentacular_process::Context;
 use tokio::time::sleep;
 
@@ -52,8 +52,8 @@ struct Seen {
 impl Seen {
     /// By the metadata of the Secret that the server made; none for one that somebody else made.
     fn of(Metadata { metadata, .. }: Metadata<Secret>) -> Option<Self> {
-        let (labels, enclave) = (metadata.labels.as_ref()?, metadata.namespace.as_ref()?);
-        let tentacle = labels.get(keys::RELEASE).filter(|release| metadata.name == Some(secret_name(release)))?;
+        let enclave = metadata.namespace.as_ref()?;
+        let tentacle = release_of(&metadata).filter(|release| metadata.name == Some(secret_name(release)))?;
         let tenant = Tenant { enclave: enclave.parse().ok()?, tentacle: tentacle.parse().ok()? };
         let made = metadata.creation_timestamp?.0.as_second();
         let record = Record::read(metadata.annotations.as_ref());

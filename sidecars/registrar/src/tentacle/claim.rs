@@ -6,9 +6,10 @@ use std::{fmt, time::Duration};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use serde_json::json;
 use tentacular_cluster::{Error, Object, Objects, retry_on_conflict_or_outage};
+use tentacular_contract::release::release_of;
 use tentacular_process::link::ToolError;
 
-use super::{fields, plan::Plan, release::release_of};
+use super::{fields, plan::Plan};
 use crate::locks::Held;
 
 /// How long an object is written again that somebody else changes at the same time, or while the API server is away.
@@ -58,7 +59,7 @@ pub(super) async fn settle_claim(objects: &Objects<Object>, made: Object) -> Res
 
 /// The managed fields that the object has to get, if others than it has. One of no release is only written to be adopted.
 fn to_claim(live: &Object) -> Option<Vec<ManagedFieldsEntry>> {
-    if release_of(live).is_some() || fields::is_applied(live) {
+    if release_of(&live.metadata).is_some() || fields::is_applied(live) {
         fields::migrated(live)
     } else {
         fields::adopted(live)

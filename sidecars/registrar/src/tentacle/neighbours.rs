@@ -9,6 +9,7 @@ use tentacular_cluster::{Cluster, Error, Kind, Metadata, Namespaced, Selector};
 use tentacular_contract::{
     EnclaveName, TentacleName, keys,
     reach::{Neighbours, Object},
+    release::release_of,
 };
 use tentacular_process::link::ToolError;
 
@@ -46,16 +47,16 @@ pub(crate) async fn read(
                     unread.object
                 ))
             })?;
-            neighbours.add(&read, release(&object.metadata));
+            neighbours.add(&read, release_of(&object.metadata));
         }
     }
     for (kind, all) in [(Kind::ConfigMap, maps), (Kind::Secret, secrets), (Kind::PersistentVolumeClaim, claims)] {
         for metadata in all {
-            neighbours.add_name(kind.as_str(), name(&metadata), release(&metadata));
+            neighbours.add_name(kind.as_str(), name(&metadata), release_of(&metadata));
         }
     }
     for metadata in pods.into_iter().filter(counts) {
-        let (name, release) = (name(&metadata).to_owned(), release(&metadata).map(str::to_owned));
+        let (name, release) = (name(&metadata).to_owned(), release_of(&metadata).map(str::to_owned));
         neighbours.add_pod(&name, metadata.labels.unwrap_or_default(), release.as_deref());
     }
     Ok(neighbours)
@@ -74,14 +75,10 @@ fn name(metadata: &ObjectMeta) -> &str {
     metadata.name.as_deref().unwrap_or_default()
 }
 
-fn release(metadata: &ObjectMeta) -> Option<&str> {
-    metadata.labels.as_ref()?.get(keys::RELEASE).map(String::as_str)
-}
-
 /// Whether the object is to be looked at, and not the template that it was made from. What a controller makes for a
 /// tentacle that an older server applied does not carry the label of its release: the template alone tells whose it is.
 fn counts(metadata: &ObjectMeta) -> bool {
     let mut owners = metadata.owner_references.iter().flatten();
     let templated = owners.any(|owner| owner.controller == Some(true) && TEMPLATED.contains(&owner.kind.as_str()));
-    release(metadata).is_some() || !templated
+    release_of(metadata).is_some() || !templated
 }

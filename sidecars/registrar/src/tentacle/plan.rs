@@ -7,6 +7,7 @@ use tentacular_contract::{
     facts::Pairs,
     keys,
     reach::{self, ENCLAVE_POLICIES, Scope},
+    release::release_of,
 };
 
 use super::{
@@ -14,7 +15,7 @@ use super::{
     manifest::Manifest,
     outcome::{Change, Effect},
     prune::Superfluous,
-    release::{Live, is_terminating, release_of},
+    release::{Live, is_terminating},
 };
 
 /// Requests to the API server at the same time.
@@ -129,7 +130,8 @@ impl<'a> Plan<'a> {
     /// how its pods are labelled, or on which hosts it answers.
     pub(crate) fn meets_others(&self) -> bool {
         self.planned.iter().any(|planned| {
-            let live = planned.live.as_ref().filter(|live| release_of(live) == Some(self.tentacle().as_str()));
+            let live =
+                planned.live.as_ref().filter(|live| release_of(&live.metadata) == Some(self.tentacle().as_str()));
             let before = live.and_then(|live| {
                 reach::Object::read(planned.manifest.kind.as_str(), &planned.manifest.name, &live.data).ok()
             });
@@ -144,7 +146,7 @@ impl<'a> Plan<'a> {
     pub(crate) fn obstacles(&self) -> Vec<String> {
         let obstacles = self.planned.iter().filter_map(|planned| {
             let live = planned.live.as_ref()?;
-            let problem = match release_of(live) {
+            let problem = match release_of(&live.metadata) {
                 Some(release) if release == self.tentacle().as_str() => {
                     let problem = "is still being deleted; try again when it is gone".to_owned();
                     return is_terminating(live).then(|| format!("{} {problem}", planned.manifest));
@@ -247,7 +249,7 @@ impl<'a> Plan<'a> {
         let adopted = self
             .planned
             .iter()
-            .filter(|planned| planned.live.as_ref().is_some_and(|live| release_of(live).is_none()));
+            .filter(|planned| planned.live.as_ref().is_some_and(|live| release_of(&live.metadata).is_none()));
         let adopted = adopted.map(|planned| format!("{} was nobody's and is this tentacle's now", planned.manifest));
         let older = self.planned.iter().filter(|planned| planned.is_of_older_server()).map(|planned| {
             let object = &planned.manifest;

@@ -10,7 +10,7 @@ use futures::future::try_join_all;
 use tentacular_cluster::{
     Cluster, Delete, Error, Kind, Object, Objects, Propagation, Selector, retry_on_conflict_or_outage,
 };
-use tentacular_contract::{EnclaveName, TentacleName, facts::Pairs, keys};
+use tentacular_contract::{EnclaveName, TentacleName, facts::Pairs, keys, release::release_of};
 
 /// How long the removal of an object is tried.
 const CONTENDED: Duration = Duration::from_secs(45);
@@ -53,11 +53,6 @@ pub(crate) const fn is_terminating(object: &Object) -> bool {
     object.metadata.deletion_timestamp.is_some()
 }
 
-/// Which release the object belongs to.
-pub(crate) fn release_of(object: &Object) -> Option<&str> {
-    object.metadata.labels.as_ref()?.get(keys::RELEASE).map(String::as_str)
-}
-
 /// The object's annotations.
 pub(crate) fn annotations(object: &Object) -> Pairs {
     object.metadata.annotations.clone().unwrap_or_default()
@@ -74,7 +69,10 @@ pub(crate) async fn delete(objects: &Objects<Object>, live: &Object, propagation
         match objects.delete(name, &delete).await {
             Ok(_) => Ok(()),
             Err(conflict @ Error::Conflict { .. }) => match objects.get(name).await? {
-                Some(now) if now.metadata.uid == live.metadata.uid && release_of(&now) == release_of(live) => {
+                Some(now)
+                    if now.metadata.uid == live.metadata.uid
+                        && release_of(&now.metadata) == release_of(&live.metadata) =>
+                {
                     *current.lock().unwrap_or_else(PoisonError::into_inner) = now.metadata.resource_version;
                     Err(conflict)
                 }

@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tentacular_cluster::Kind;
-use tentacular_contract::{Authz, EnclaveName, Needs, On, TentacleName};
+use tentacular_contract::{Authz, EnclaveName, Needs, On, TentacleName, release::release_of};
 use tentacular_process::link::{Permitted, ToolError, ToolSpec};
 use tokio::time::Instant;
 
@@ -123,9 +123,9 @@ async fn locked(
     let standing = Standing::read(registrar, permitted).await?;
     let release = release::read(&registrar.cluster, enclave, tentacle).await?;
     if let Some(deployment) = &standing.deployment
-        && release::release_of(deployment) != Some(tentacle.as_str())
+        && release_of(&deployment.metadata) != Some(tentacle.as_str())
     {
-        return Err(foreign(enclave, tentacle, release::release_of(deployment)));
+        return Err(foreign(enclave, tentacle, release_of(&deployment.metadata)));
     }
     let used = to_clean_up(registrar, permitted, &release).await?;
     let mut removal = Removal {

@@ -3,7 +3,7 @@
 
 use k8s_openapi::api::core::v1::Namespace;
 use tentacular_cluster::{Kind, Metadata, Object};
-use tentacular_contract::{Caller, Denied, Enclave, Mode, Place, Tentacle, facts::Pairs};
+use tentacular_contract::{Caller, Denied, Enclave, Mode, Place, Tentacle, facts::Pairs, release::release_of};
 use tentacular_process::link::{Permitted, ToolError};
 
 use super::release;
@@ -81,7 +81,7 @@ impl Standing {
                  there is of it, and wf_apply gives it one"
             )));
         };
-        match release::release_of(deployment) {
+        match release_of(&deployment.metadata) {
             Some(release) if release == tentacle.as_str() => Ok(deployment),
             _ => Err(ToolError::new(format_args!(
                 "Deployment {enclave}/{tentacle} was not applied as a tentacle of that name (label \

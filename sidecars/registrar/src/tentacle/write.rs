@@ -8,6 +8,7 @@ use std::{
 
 use futures::{StreamExt as _, stream};
 use tentacular_cluster::{Conflicts, Error, Kind, Object, Objects, Propagation, retry_on_conflict_or_outage};
+use tentacular_contract::release::release_of;
 use tentacular_process::link::ToolError;
 use tokio::time::sleep;
 
@@ -17,7 +18,7 @@ use super::{
     outcome::Effect,
     plan::{AT_ONCE, Plan, Planned},
     progress::{Failure, Progress, Writing},
-    release::{self, release_of},
+    release,
 };
 
 /// Longest wait for a Job that is replaced to go, with its pods.
@@ -213,12 +214,13 @@ impl Plan<'_> {
     }
 
     fn is_ours(&self, live: &Object) -> bool {
-        release_of(live) == Some(self.tentacle().as_str())
+        release_of(&live.metadata) == Some(self.tentacle().as_str())
     }
 
     /// Whether `now` is the object that was planned for: the same one, and of nobody else since.
     fn is_same(&self, before: &Object, now: &Object) -> bool {
-        before.metadata.uid == now.metadata.uid && (self.is_ours(now) || release_of(before) == release_of(now))
+        before.metadata.uid == now.metadata.uid
+            && (self.is_ours(now) || release_of(&before.metadata) == release_of(&now.metadata))
     }
 
     fn not_as_planned(&self, planned: &Planned) -> ToolError {

@@ -10,6 +10,7 @@ use sha2::{Digest as _, Sha256};
 use tentacular_cluster::{Cluster, Error};
 use tentacular_contract::{
     keys,
+    release::may_be_of,
     workflow::{self, CronTrigger},
 };
 
@@ -62,8 +63,7 @@ pub(crate) async fn triggers(
     let maps = cluster.namespaced::<ConfigMap>(enclave.as_str());
     let map = maps.get(&format!("{tentacle}-code")).await?;
     // Of a tentacle whose name is longer by an ending it may be another thing.
-    let release = |map: &ConfigMap| map.metadata.labels.as_ref()?.get(keys::RELEASE).cloned();
-    let map = map.filter(|map| release(map).is_none_or(|release| release == tentacle.as_str()));
+    let map = map.filter(|map| may_be_of(tentacle, &map.metadata));
     let yaml = map.and_then(|map| map.data?.remove(workflow::FILE));
     Ok(yaml.and_then(|yaml| workflow::cron_triggers(&yaml).ok()))
 }
