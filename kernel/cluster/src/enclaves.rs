@@ -18,7 +18,7 @@ use crate::{
     client::Cluster,
     error::Error,
     freshness::{Freshness, Stale},
-    observe::Observation,
+    observe::{Observation, Turns},
     options::Selector,
     store::{Changes, Store},
 };
@@ -145,7 +145,7 @@ impl Enclaves {
             let facts = enclave_of(&namespace.metadata, &self.0.platform).map(Arc::new);
             Some(Seen { facts, metadata: Arc::new(namespace.metadata) })
         };
-        Observation::new(namespaces, wanted, &self.0.store).run(read, |_| false, || 1).await;
+        Observation::new(namespaces, wanted, &self.0.store, &Turns::default()).run(read, |_| false, || 1).await;
     }
 
     async fn probe(&self) {

@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, convert::Infallible, pin::pin, time::Duration};
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use futures::{Stream, StreamExt};
 use kube::{Resource, core::WatchEvent};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::{
+    sync::{Semaphore, SemaphorePermit},
+    time::{Instant, sleep, timeout},
+};
 
 use crate::{
     error::{About, Error},
@@ -21,8 +24,12 @@ const RENEWAL: Duration = Duration::from_secs(15);
 const ANSWER: Duration = Duration::from_secs(5);
 /// How long after its time the API server may end a watch.
 const GRACE: Duration = Duration::from_secs(5);
-/// A process renews no more watches a second than this: where it has many, each is renewed less often.
-const RENEWALS: usize = 20;
+/// A process renews about so many watches a second: where it has many, each is renewed less often. Nobody may have to pay for
+/// what is idle, and an API server's log has an entry for each.
+const RENEWALS: usize = 2;
+/// A process begins so many watches, or lists, at once. Others wait: where thousands begin together, as after an outage, an API
+/// server that has to queue them answers too late for all.
+const BEGINNINGS: usize = 8;
 /// But this often in any case.
 const LONGEST_RENEWAL: Duration = Duration::from_secs(290);
 /// A watch that ends sooner than this has failed, lest one that is not served be asked for without a pause.
@@ -34,20 +41,31 @@ const HEALED: Duration = Duration::from_mins(1);
 /// A watch that fails for this long is logged, once. Shorter failures are part of an enclave's beginning and end.
 const WORTH_TELLING: Duration = Duration::from_secs(2);
 
+/// What the watches of a process take turns in: to begin.
+#[derive(Debug)]
+pub(crate) struct Turns(Semaphore);
+
+impl Default for Turns {
+    fn default() -> Self {
+        Self(Semaphore::new(BEGINNINGS))
+    }
+}
+
 /// What is watched, and into which store.
 pub(crate) struct Observation<'a, K, V> {
     objects: Objects<K>,
     wanted: Selector,
     about: About,
     store: &'a Store<V>,
+    turns: &'a Turns,
     failing_since: Option<Instant>,
     told: bool,
 }
 
 impl<'a, K: Stored, V> Observation<'a, K, V> {
-    pub(crate) fn new(objects: Objects<K>, wanted: Selector, store: &'a Store<V>) -> Self {
+    pub(crate) fn new(objects: Objects<K>, wanted: Selector, store: &'a Store<V>, turns: &'a Turns) -> Self {
         let about = objects.about(None);
-        Self { objects, wanted, about, store, failing_since: None, told: false }
+        Self { objects, wanted, about, store, turns, failing_since: None, told: false }
     }
 
     /// Keeps the store filled with what `read` makes of each object, under the object's name; an object of which it
@@ -70,7 +88,7 @@ impl<'a, K: Stored, V> Observation<'a, K, V> {
             }
             self.store.fail(error.is_forbidden());
             let failing = self.failing_since.get_or_insert_with(Instant::now).elapsed() >= WORTH_TELLING;
-            if failing && !std::mem::replace(&mut self.told, failing) {
+            if failing && !std::mem::replace(&mut self.told, true) {
                 tracing::warn!(%error, "a watch fails and is tried again");
             }
             sleep(pauses.after(&error, Instant::now())).await;
@@ -87,11 +105,13 @@ impl<'a, K: Stored, V> Observation<'a, K, V> {
             let (name, value) = stored(object, &read);
             listed.extend(value.map(|value| (name, value)));
         };
+        let mut turn = self.turn().await;
         let (listed, mut version) = self.objects.snapshot(&self.wanted, BTreeMap::new, add).await?;
         self.fill(listed);
         loop {
             let (begun, period) = (Instant::now(), renewal(watches()));
             let mut events = pin!(self.objects.watch(&self.wanted, &version, period).await?);
+            drop(turn);
             self.store.confirm();
             let silence = period + GRACE;
             let unheard = |_| Error::unavailable(&self.about, format!("the watch was silent for {silence:?}"));
@@ -101,7 +121,21 @@ impl<'a, K: Stored, V> Observation<'a, K, V> {
             if begun.elapsed() < SERVED {
                 return Err(Error::unavailable(&self.about, "the watch ended at once"));
             }
+            turn = self.turn().await;
         }
+    }
+
+    /// Waits for its turn to ask the API server. Meanwhile nothing is confirmed.
+    async fn turn(&self) -> Option<SemaphorePermit<'a>> {
+        let mut turn = pin!(self.turns.0.acquire());
+        let turn = if let Ok(turn) = timeout(ANSWER, &mut turn).await {
+            turn
+        } else {
+            self.store.fail(false);
+            turn.await
+        };
+        // It is never closed.
+        turn.ok()
     }
 
     /// Keeps what an event says. Returns the version that is known with it.
@@ -217,6 +251,9 @@ impl Pauses {
 mod silence;
 
 #[cfg(test)]
+mod turns;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
@@ -244,7 +281,7 @@ mod tests {
 
     #[test]
     fn many_watches_are_renewed_less_often_and_never_all_at_once() {
-        for (watches, shortest, longest) in [(1, 10, 15), (300, 10, 15), (5000, 167, 250), (100_000, 194, 290)] {
+        for (watches, shortest, longest) in [(1, 10, 15), (30, 10, 15), (300, 100, 150), (5000, 194, 290)] {
             let seconds: Vec<_> = (0..2000).map(|_| renewal(watches).as_secs()).collect();
             assert!(seconds.iter().all(|seconds| (shortest..=longest).contains(seconds)), "{watches}");
             assert!(seconds.contains(&shortest) && seconds.contains(&longest), "{watches}");

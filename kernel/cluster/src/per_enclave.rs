@@ -21,7 +21,7 @@ use crate::{
     follow::{Follow, Step},
     freshness::Freshness,
     objects::{Namespaced, Objects},
-    observe::Observation,
+    observe::{Observation, Turns},
     options::Selector,
     store::{Changes, State, Store},
 };
@@ -39,6 +39,7 @@ struct Shared<K, V> {
     selector: Option<String>,
     keep: fn(K) -> Option<V>,
     stores: RwLock<BTreeMap<EnclaveName, Arc<Store<Arc<V>>>>>,
+    turns: Turns,
     revision: watch::Sender<u64>,
     ready: watch::Sender<bool>,
 }
@@ -84,6 +85,7 @@ impl<K: Namespaced, V: Send + Sync + 'static> PerEnclave<K, V> {
             selector: selector.map(str::to_owned),
             keep,
             stores: RwLock::default(),
+            turns: Turns::default(),
             revision: watch::Sender::new(0),
             ready: watch::Sender::new(false),
         };
@@ -139,14 +141,17 @@ impl<K: Namespaced, V: Send + Sync + 'static> PerEnclave<K, V> {
     }
 
     /// What is kept of the object of that name in the enclave: as last seen when the watch shows it and was heard less
-    /// than [`crate::STALE_AFTER`] ago, else asked of the API server.
+    /// than [`crate::STALE_AFTER`] ago, else asked of the API server, whose answer counts for as long.
     pub async fn get_or_read(&self, enclave: &EnclaveName, name: &str) -> Result<Option<Arc<V>>, Error> {
-        let follows =
-            |store: &Arc<Store<_>>| store.state() == State::Synced && store.freshness().is_confirmed(Instant::now());
-        match self.store(enclave).filter(follows).and_then(|store| store.get(name)) {
-            Some(kept) => Ok(Some(kept)),
-            None => Ok(self.read(enclave, name).await?.and_then(self.0.keep).map(Arc::new)),
+        let (store, now) = (self.store(enclave), Instant::now());
+        if let Some(kept) = store.as_ref().and_then(|store| store.confirmed(name, now)) {
+            return Ok(Some(kept));
         }
+        let read = self.read(enclave, name).await?.and_then(self.0.keep).map(Arc::new);
+        if let Some((store, read)) = store.zip(read.as_ref()) {
+            store.answer(name.to_owned(), Arc::clone(read), now);
+        }
+        Ok(read)
     }
 
     fn objects(&self, enclave: &EnclaveName) -> Objects<K> {
@@ -214,7 +219,7 @@ impl<K: Namespaced, V: Send + Sync + 'static> PerEnclave<K, V> {
         let wanted = self.0.selector.as_deref().map_or_else(Selector::all, Selector::labels);
         let watches = || self.0.stores.read().unwrap_or_else(PoisonError::into_inner).len();
         let gone = |error: &Error| error.is_forbidden() && self.is_terminating(&enclave);
-        Observation::new(objects, wanted, &store)
+        Observation::new(objects, wanted, &store, &self.0.turns)
             .run(|object| (self.0.keep)(object).map(Arc::new), gone, watches)
             .await;
     }

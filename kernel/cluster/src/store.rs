@@ -8,7 +8,7 @@ use std::{
 
 use tokio::{sync::watch, time::Instant};
 
-use crate::freshness::Freshness;
+use crate::freshness::{Freshness, STALE_AFTER};
 
 /// Where a watch is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +33,8 @@ pub(crate) struct Store<V> {
 #[derive(Debug)]
 struct Inner<V> {
     objects: BTreeMap<String, V>,
+    /// What was asked of the API server because the watch had not been heard for a while, and when.
+    asked: BTreeMap<String, (Instant, V)>,
     state: State,
     freshness: Freshness,
 }
@@ -40,7 +42,12 @@ struct Inner<V> {
 impl<V> Store<V> {
     /// An empty store that counts `revision` up with each change.
     pub(crate) fn new(revision: watch::Sender<u64>) -> Self {
-        let inner = Inner { objects: BTreeMap::new(), state: State::Starting, freshness: Freshness::default() };
+        let inner = Inner {
+            objects: BTreeMap::new(),
+            asked: BTreeMap::new(),
+            state: State::Starting,
+            freshness: Freshness::default(),
+        };
         Self { inner: RwLock::new(inner), revision }
     }
 
@@ -49,6 +56,27 @@ impl<V> Store<V> {
         V: Clone,
     {
         self.read().objects.get(name).cloned()
+    }
+
+    /// The object of that name as it was less than [`STALE_AFTER`] before `now`: as the watch shows it, or where that was not
+    /// heard since, as it was asked for. `None` where neither tells.
+    pub(crate) fn confirmed(&self, name: &str, now: Instant) -> Option<V>
+    where
+        V: Clone,
+    {
+        let inner = self.read();
+        match inner.state {
+            State::Synced if inner.freshness.is_confirmed(now) => inner.objects.get(name).cloned(),
+            State::Synced => inner.asked.get(name).filter(|(at, _)| counts(*at, now)).map(|(_, value)| value.clone()),
+            _ => None,
+        }
+    }
+
+    /// The API server was asked at `at` for the object of that name, and this is it.
+    pub(crate) fn answer(&self, name: String, value: V, at: Instant) {
+        let mut inner = self.write();
+        inner.asked.retain(|_, (asked, _)| counts(*asked, at));
+        inner.asked.insert(name, (at, value));
     }
 
     /// One of each object, in the order of their names.
@@ -107,6 +135,7 @@ impl<V> Store<V> {
     pub(crate) fn forget(&self) {
         self.change(|inner| {
             inner.objects = BTreeMap::new();
+            inner.asked = BTreeMap::new();
             inner.state = State::Gone;
             inner.freshness.succeed(Instant::now());
         });
@@ -127,6 +156,11 @@ impl<V> Store<V> {
     }
 }
 
+/// Whether what was so then may still be taken for so.
+fn counts(at: Instant, now: Instant) -> bool {
+    now.saturating_duration_since(at) < STALE_AFTER
+}
+
 /// Tells when something changed that a watch shows, its state included. Several changes may be told as one.
 #[derive(Debug, Clone)]
 pub struct Changes(pub(crate) watch::Receiver<u64>);
@@ -143,6 +177,8 @@ impl Changes {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn store() -> Store<u8> {
@@ -179,6 +215,24 @@ mod tests {
         assert_eq!((store.state(), store.get("a")), (State::Gone, None));
     }
 
+    #[test]
+    fn what_was_asked_counts_for_a_while_and_what_the_watch_says_later_counts_more() {
+        let (store, start) = (store(), Instant::now());
+        let at = |seconds| start + Duration::from_secs(seconds);
+        store.replace(BTreeMap::from([("a".to_owned(), 1)]));
+        assert_eq!(store.confirmed("a", at(20)), Some(1));
+        assert_eq!(store.confirmed("a", at(40)), None, "the watch was not heard for long");
+        store.answer("a".to_owned(), 2, at(40));
+        assert_eq!((store.confirmed("a", at(69)), store.confirmed("b", at(69))), (Some(2), None));
+        assert_eq!(store.confirmed("a", at(70)), None);
+        store.answer("b".to_owned(), 1, at(70));
+        assert_eq!(store.read().asked.len(), 1, "what counts no more is not kept");
+        store.put("b".to_owned(), Some(3));
+        assert_eq!(store.confirmed("b", Instant::now()), Some(3));
+        store.fail(true);
+        assert_eq!(store.confirmed("b", Instant::now()), None, "who is refused is told nothing");
+    }
+
     #[tokio::test(start_paused = true)]
     async fn changes_are_told() {
         let store = store();
@@ -186,7 +240,7 @@ mod tests {
         store.put("a".to_owned(), Some(1));
         store.put("b".to_owned(), Some(1));
         changes.changed().await;
-        let quiet = tokio::time::timeout(std::time::Duration::from_secs(1), changes.changed()).await;
+        let quiet = tokio::time::timeout(Duration::from_secs(1), changes.changed()).await;
         assert!(quiet.is_err());
     }
 }
