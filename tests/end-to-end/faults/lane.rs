@@ -1,4 +1,4 @@
-//! A kernel and a registrar behind a proxy, in the installation that all share, with an enclave for tentacles to be disturbed.
+//! A kernel and a registrar behind a proxy, in an installation that these tests share, with an enclave for tentacles to be disturbed.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -7,10 +7,11 @@ use futures::future::try_join_all;
 use kube::api::{DynamicObject, PostParams};
 use serde_json::{from_value, json};
 use tentacular_test_harness::{
-    FaultProxy, Installation, Part, Stack, background,
+    ControlPlane, FaultProxy, Installation, Part, Stack, background,
     mcp::{Era, Mcp},
     stack::Options,
 };
+use tokio::sync::OnceCell;
 
 use super::{
     live::{CONFIG_MAP, Content, Live, same},
@@ -34,7 +35,7 @@ pub(super) struct Lane {
 impl Lane {
     /// With so many enclaves, for as many calls at the same time.
     pub(super) async fn new(prefix: &str, enclaves: usize) -> anyhow::Result<Self> {
-        let installation = Installation::shared().await?;
+        let installation = installation().await?;
         let proxy = Arc::new(FaultProxy::start(installation.control_plane())?);
         let live = Live(installation.control_plane().admin()?);
         let options = Options {
@@ -63,6 +64,16 @@ impl Lane {
         }
         Ok(())
     }
+}
+
+/// One that no other tests share: these make hundreds of enclaves, and every process of an installation looks after each.
+async fn installation() -> anyhow::Result<Arc<Installation>> {
+    static OWN: OnceCell<Arc<Installation>> = OnceCell::const_new();
+    let install = || async {
+        let install = async { Installation::into_own(ControlPlane::exclusive().await?).await };
+        anyhow::Ok(Arc::new(background().spawn(install).await??))
+    };
+    Ok(Arc::clone(OWN.get_or_try_init(install).await?))
 }
 
 /// An enclave with something in it that is nobody's business.
