@@ -27,7 +27,7 @@ CA_CERTIFICATES := /etc/ssl/certs/ca-certificates.crt
 NEXT_IMAGES := target/images-next
 NEXT := DIST=target/dist-next IMAGES=$(NEXT_IMAGES) VERSION=next FEATURES=tentacular-contract/next-minor
 
-.PHONY: help check format lint deny layering pages test slowest e2e-node e2e-node-with-images build docs demo bench soak fuzz dist images image-names sbom
+.PHONY: help check format lint deny layering pages prepare test slowest e2e-node e2e-node-with-images build docs demo bench soak fuzz dist images image-names sbom
 
 help: ## Show this list.
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -60,15 +60,19 @@ $(CARGO_DENY):
 build: ## All binaries, debug build.
 	cargo build --workspace --bins --locked
 
+# What tests start beside the product, once for the user's cache. While it is built, time limits of tests would pass.
+prepare: build
+	target/debug/prepare
+
 # Most of a test is waiting, for what comes about by itself on a control plane. Its programs collect their garbage less often.
 test slowest: export RUST_TEST_THREADS ?= $(shell echo $$((3 * $$(nproc))))
 test slowest: export GOGC ?= 400
-test: build ## All tests: pure, modules, and the whole system on a real control plane.
+test: prepare ## All tests: pure, modules, and the whole system on a real control plane.
 	cargo test --workspace --locked --no-fail-fast
 
 # The test programs tell their times only to who could use an unstable compiler. Nothing is built with that.
 slowest: HOST = $(shell rustc --version --verbose | sed -n 's/^host: //p')
-slowest: build ## Times of all tests in target/test-times.txt, and the ten slowest.
+slowest: prepare ## Times of all tests in target/test-times.txt, and the ten slowest.
 	cargo test --workspace --locked --no-fail-fast --lib --bins --tests \
 	  --config 'target.$(HOST).runner = ["env", "RUSTC_BOOTSTRAP=1"]' -- -Zunstable-options --report-time >target/test-times.txt
 	@sed -nE 's/^test (.*) \.\.\. ok <([0-9.]+)s>$$/\2 s\t\1/p' target/test-times.txt | sort -rn | head

@@ -52,6 +52,11 @@ pub struct Tokens {
     pub id_token: String,
 }
 
+/// Fetches and prepares it where it is not in the cache.
+pub(crate) async fn prepare() -> anyhow::Result<()> {
+    Distribution::find().await.map(drop)
+}
+
 impl Keycloak {
     /// Starts one on a free port. The first time ever it is fetched and prepared, which takes a minute.
     ///

@@ -29,6 +29,7 @@ mod credentials;
 mod go_module;
 mod policies;
 mod port;
+mod prepare;
 mod say;
 
 pub use child::{Child, Program};
@@ -40,6 +41,7 @@ pub use installation::Installation;
 pub use keycloak::Keycloak;
 pub use node::Node;
 pub use part::Part;
+pub use prepare::prepare;
 pub use provider::Provider;
 pub use scratch::Scratch;
 pub use service::Service;

@@ -1,6 +1,9 @@
 //! Prometheus's own reading of rules and expressions.
 
-use std::{path::Path, process::Stdio};
+use std::{
+    path::{Path, PathBuf},
+    process::Stdio,
+};
 
 use anyhow::ensure;
 use tokio::process::Command;
@@ -15,6 +18,15 @@ const GO_SUM: &str = include_str!("../promtool/go.sum");
 /// # Errors
 /// When promtool is not in the cache yet and cannot be built, and when it fails: what it says.
 pub async fn promtool(folder: &Path, args: &[&str]) -> anyhow::Result<String> {
+    let mut command = Command::new(program().await?);
+    let output = command.args(args).current_dir(folder).stdin(Stdio::null()).kill_on_drop(true).output().await?;
+    let said = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
+    ensure!(output.status.success(), "promtool {}: {said}", args.join(" "));
+    Ok(said)
+}
+
+/// The program, built when it is not in the cache.
+pub(crate) async fn program() -> anyhow::Result<PathBuf> {
     let module = GoModule {
         name: "promtool",
         version: "0.308.1",
@@ -24,10 +36,5 @@ pub async fn promtool(folder: &Path, args: &[&str]) -> anyhow::Result<String> {
         linker_flags: "-s -w".to_owned(),
         takes: "2 minutes",
     };
-    let program = module.folder().await?.join(module.name);
-    let mut command = Command::new(program);
-    let output = command.args(args).current_dir(folder).stdin(Stdio::null()).kill_on_drop(true).output().await?;
-    let said = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
-    ensure!(output.status.success(), "promtool {}: {said}", args.join(" "));
-    Ok(said)
+    Ok(module.folder().await?.join(module.name))
 }

@@ -19,3 +19,11 @@ pub use self::{
     postgres::{Login, Postgres},
     versitygw::Versitygw,
 };
+
+/// Builds those that are built and not in the cache; the others are only fetched.
+pub(crate) async fn prepare() -> anyhow::Result<()> {
+    for service in [minio::MINIO, versitygw::VERSITYGW] {
+        service.program().await?;
+    }
+    Ok(())
+}

@@ -11,7 +11,7 @@ use crate::{
     tls::{self, Authority},
 };
 
-const MINIO: GoPackage =
+pub(super) const MINIO: GoPackage =
     GoPackage { path: "github.com/minio/minio", version: "v0.0.0-20260212201848-7aac2a2c5b7c", takes: "3 minutes" };
 
 /// A request that is signed by nobody. It is refused as soon as the server knows its users, a while after its own health check

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{Child, Program, Scratch, port::Port, stack::random_token, tls};
 
-const VERSITYGW: GoPackage =
+pub(super) const VERSITYGW: GoPackage =
     GoPackage { path: "github.com/versity/versitygw/cmd/versitygw", version: "v1.8.0", takes: "a minute" };
 
 /// A running versitygw without buckets, of two processes.
