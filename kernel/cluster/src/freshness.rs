@@ -31,7 +31,7 @@ impl Freshness {
     /// Whether what the watch shows was so less than [`STALE_AFTER`] ago, also where there are so many watches that one
     /// which hangs is noticed later.
     pub(crate) fn is_confirmed(&self, now: Instant) -> bool {
-        self.last_success.is_some_and(|at| now.duration_since(at) < STALE_AFTER)
+        self.last_success.is_some_and(|at| is_recent(at, now))
     }
 
     /// The state of what needs both this and `other`.
@@ -48,6 +48,11 @@ impl Freshness {
     pub(crate) fn fail(&mut self, now: Instant) {
         self.failing_since.get_or_insert(self.last_success.unwrap_or(now));
     }
+}
+
+/// Whether what was so at `at` may still be taken for so at `now`: it is less than [`STALE_AFTER`] ago.
+pub(crate) fn is_recent(at: Instant, now: Instant) -> bool {
+    now.saturating_duration_since(at) < STALE_AFTER
 }
 
 #[cfg(test)]

@@ -27,11 +27,11 @@ const GRACE: Duration = Duration::from_secs(5);
 /// A process renews about so many watches a second: where it has many, each is renewed less often. Nobody may have to pay for
 /// what is idle, and an API server's log has an entry for each.
 const RENEWALS: usize = 2;
+/// But this often in any case.
+const LONGEST_RENEWAL: Duration = Duration::from_secs(290);
 /// A process begins so many watches, or lists, at once. Others wait: where thousands begin together, as after an outage, an API
 /// server that has to queue them answers too late for all.
 const BEGINNINGS: usize = 8;
-/// But this often in any case.
-const LONGEST_RENEWAL: Duration = Duration::from_secs(290);
 /// A watch that ends sooner than this has failed, lest one that is not served be asked for without a pause.
 const SERVED: Duration = Duration::from_secs(1);
 

@@ -8,7 +8,7 @@ use std::{
 
 use tokio::{sync::watch, time::Instant};
 
-use crate::freshness::{Freshness, STALE_AFTER};
+use crate::freshness::{Freshness, is_recent};
 
 /// Where a watch is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,7 +58,7 @@ impl<V> Store<V> {
         self.read().objects.get(name).cloned()
     }
 
-    /// The object of that name as it was less than [`STALE_AFTER`] before `now`: as the watch shows it, or where that was not
+    /// The object of that name as it was less than [`STALE_AFTER`](crate::freshness::STALE_AFTER) before `now`: as the watch shows it, or where that was not
     /// heard since, as it was asked for. `None` where neither tells.
     pub(crate) fn confirmed(&self, name: &str, now: Instant) -> Option<V>
     where
@@ -67,7 +67,9 @@ impl<V> Store<V> {
         let inner = self.read();
         match inner.state {
             State::Synced if inner.freshness.is_confirmed(now) => inner.objects.get(name).cloned(),
-            State::Synced => inner.asked.get(name).filter(|(at, _)| counts(*at, now)).map(|(_, value)| value.clone()),
+            State::Synced => {
+                inner.asked.get(name).filter(|(at, _)| is_recent(*at, now)).map(|(_, value)| value.clone())
+            }
             _ => None,
         }
     }
@@ -75,7 +77,7 @@ impl<V> Store<V> {
     /// The API server was asked at `at` for the object of that name, and this is it.
     pub(crate) fn answer(&self, name: String, value: V, at: Instant) {
         let mut inner = self.write();
-        inner.asked.retain(|_, (asked, _)| counts(*asked, at));
+        inner.asked.retain(|_, (asked, _)| is_recent(*asked, at));
         inner.asked.insert(name, (at, value));
     }
 
@@ -154,11 +156,6 @@ impl<V> Store<V> {
     fn write(&self) -> RwLockWriteGuard<'_, Inner<V>> {
         self.inner.write().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Whether what was so then may still be taken for so.
-fn counts(at: Instant, now: Instant) -> bool {
-    now.saturating_duration_since(at) < STALE_AFTER
 }
 
 /// Tells when something changed that a watch shows, its state included. Several changes may be told as one.
