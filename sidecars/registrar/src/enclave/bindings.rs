@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, time::Duration};
 use backon::{ExponentialBuilder, Retryable};
 use futures::{StreamExt, stream};
 use k8s_openapi::api::rbac::v1::RoleBinding;
-use tentacular_cluster::{Cluster, Enclaves, Error};
+use tentacular_cluster::{Cluster, Enclaves, Error, Objects};
 use tentacular_contract::EnclaveName;
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -16,23 +16,44 @@ use super::objects;
 const AT_ONCE: usize = 8;
 /// Pause before an enclave whose bindings could not be made is tried again.
 const AGAIN: Duration = Duration::from_secs(10);
-/// How often the bindings of all enclaves are made again: one that somebody deleted cannot be seen, only made.
+/// How often it is looked after the bindings of all enclaves, as somebody may have deleted one.
 const RENEWED: Duration = Duration::from_mins(5);
 /// How long a fresh binding may take to count. Some milliseconds are usual; several API servers take longer.
 const COUNTS_WITHIN: Duration = Duration::from_secs(10);
 
-/// Makes the three bindings in `enclave`; those that are there stay as they are, since what they bind never changes.
-///
-/// The right to bind is limited to a plain create, so whether one is there cannot be read.
+/// Makes the three bindings in an `enclave` that is new; those that are there stay as they are, since what they bind never
+/// changes.
 pub(crate) async fn bind(cluster: &Cluster, server_namespace: &str, enclave: &str) -> Result<(), Error> {
     let bindings = cluster.namespaced::<RoleBinding>(enclave);
     for (role, account) in objects::BINDINGS {
-        match bindings.create(&objects::role_binding(role, account, server_namespace)).await {
-            Ok(_) | Err(Error::AlreadyExists { .. }) => {}
+        make(&bindings, &objects::role_binding(role, account, server_namespace)).await?;
+    }
+    Ok(())
+}
+
+/// Makes those of the three bindings that are missing in an `enclave` that is not new. To read one costs the API server much
+/// less than to refuse a second of its name, which policies and the webhook judge first.
+async fn complete(cluster: &Cluster, server_namespace: &str, enclave: &str) -> Result<(), Error> {
+    let bindings = cluster.namespaced::<RoleBinding>(enclave);
+    for (role, account) in objects::BINDINGS {
+        let is_there = match bindings.get(role).await {
+            Ok(found) => found.is_some(),
+            // The right to read them comes with the first of them.
+            Err(error) if error.is_forbidden() => false,
             Err(error) => return Err(error),
+        };
+        if !is_there {
+            make(&bindings, &objects::role_binding(role, account, server_namespace)).await?;
         }
     }
     Ok(())
+}
+
+async fn make(bindings: &Objects<RoleBinding>, binding: &RoleBinding) -> Result<(), Error> {
+    match bindings.create(binding).await {
+        Ok(_) | Err(Error::AlreadyExists { .. }) => Ok(()),
+        Err(error) => Err(error),
+    }
 }
 
 /// Runs `attempt` again while it is refused, as happens until a binding made just before counts.
@@ -49,7 +70,7 @@ where
     attempt.retry(pauses).when(Error::is_forbidden).await
 }
 
-/// Makes the bindings in each enclave as it is first seen. Never ends.
+/// Completes the bindings of each enclave as it is first seen, and of all from time to time. Never ends.
 pub(crate) async fn follow(cluster: Cluster, enclaves: Enclaves, server_namespace: String) {
     let mut changes = enclaves.changes();
     enclaves.ready().await;
@@ -66,7 +87,7 @@ pub(crate) async fn follow(cluster: Cluster, enclaves: Enclaves, server_namespac
             .map(|(name, uid)| {
                 let (cluster, server_namespace) = (&cluster, &server_namespace);
                 async move {
-                    let made = bind(cluster, server_namespace, name.as_str()).await;
+                    let made = complete(cluster, server_namespace, name.as_str()).await;
                     (name, uid, made)
                 }
             })

@@ -2,15 +2,16 @@
 
 use std::time::Duration;
 
+use http::Method;
 use k8s_openapi::api::{
     core::v1::{LimitRange, Namespace, ResourceQuota, ServiceAccount},
     networking::v1::NetworkPolicy,
     rbac::v1::{Role, RoleBinding},
 };
 use serde_json::json;
-use tentacular_cluster::Selector;
+use tentacular_cluster::{Delete, Selector};
 use tentacular_contract::{Caller, Status, keys};
-use tentacular_test_harness::installation::SERVER_NAMESPACE;
+use tentacular_test_harness::{ControlPlane, FaultProxy, fault_proxy::Call, installation::SERVER_NAMESPACE};
 
 use crate::{
     refusal::Refusal,
@@ -202,4 +203,24 @@ async fn an_enclave_without_the_servers_bindings_gets_them() {
         assert!(role.starts_with("tentacular-enclave-") && Some(&role) == binding.metadata.name.as_ref(), "{role}");
         assert_eq!(binding.subjects.unwrap()[0].namespace.as_deref(), Some(SERVER_NAMESPACE));
     }
+}
+
+#[tokio::test]
+async fn a_registrar_that_begins_makes_no_binding_again_that_is_there() {
+    const MISSING: &str = "tentacular-enclave-scheduler";
+    let first = World::start().await.unwrap();
+    let enclave = first.provision("bound").await;
+    first.admin.namespaced::<RoleBinding>(&enclave).delete(MISSING, &Delete::default()).await.unwrap();
+    let proxy = FaultProxy::start(ControlPlane::shared().await.unwrap()).unwrap();
+    let world = World::start_through(&proxy).await.unwrap();
+    let about = |call: &Call| call.resource() == "rolebindings" && call.namespace() == Some(&enclave);
+    // The last of the three.
+    proxy
+        .until(|call| about(call) && call.path.ends_with("/tentacular-enclave-reader") && call.status.is_some())
+        .await;
+    let made = proxy.calls().into_iter().filter(|call| about(call) && call.method == Method::POST);
+    let made: Vec<_> = made.map(|call| call.body["metadata"]["name"].clone()).collect();
+    // A registrar of another test may have begun at the same time.
+    assert!(made.iter().all(|name| name == MISSING), "{made:?}");
+    assert!(world.admin.namespaced::<RoleBinding>(&enclave).get(MISSING).await.unwrap().is_some());
 }

@@ -65,11 +65,14 @@ const RBAC: &str = "rbac.authorization.k8s.io";
 const ADMISSION: &str = "admissionregistration.k8s.io";
 const LEASES: &str = "coordination.k8s.io";
 
+/// The roles that are bound in each enclave, by bindings of their names.
+const BOUND: Strings = &["tentacular-enclave-registrar", "tentacular-enclave-scheduler", "tentacular-enclave-reader"];
+
 type Strings = &'static [&'static str];
 
-const fn registrar(group: &'static str, resources: Strings, verbs: Strings) -> Rule {
+const fn registrar(group: &'static str, resources: Strings, names: Strings, verbs: Strings) -> Rule {
     let (account, place, role) = (Account::Registrar, Place::Enclave, "tentacular-enclave-registrar");
-    Rule { account, place, role, group, resources, names: &[], verbs }
+    Rule { account, place, role, group, resources, names, verbs }
 }
 
 const fn scheduler(group: &'static str, resources: Strings, verbs: Strings) -> Rule {
@@ -103,14 +106,16 @@ pub(super) const RULES: &[Rule] = &[
             "limitranges",
             "serviceaccounts",
         ],
+        &[],
         ALL,
     ),
-    registrar("apps", &["deployments"], ALL),
-    registrar("batch", &["jobs", "cronjobs"], ALL),
-    registrar("networking.k8s.io", &["networkpolicies", "ingresses"], ALL),
-    registrar(LEASES, &["leases"], ALL),
-    registrar("", &["pods", "events"], READ),
-    registrar("apps", &["replicasets"], READ),
+    registrar("apps", &["deployments"], &[], ALL),
+    registrar("batch", &["jobs", "cronjobs"], &[], ALL),
+    registrar("networking.k8s.io", &["networkpolicies", "ingresses"], &[], ALL),
+    registrar(LEASES, &["leases"], &[], ALL),
+    registrar("", &["pods", "events"], &[], READ),
+    registrar("apps", &["replicasets"], &[], READ),
+    registrar(RBAC, &["rolebindings"], BOUND, &["get"]),
     scheduler("apps", &["deployments"], READ),
     scheduler("", &["configmaps"], &["get", "list", "watch", "create", "update", "patch"]),
     scheduler("", &["events"], &["create"]),
@@ -144,13 +149,7 @@ pub(super) const RULES: &[Rule] = &[
     at_home(Account::Reader, LEASES, &["leases"], &["tentacular-scheduler"], &["get"]),
     wide(Account::Registrar, "", &["namespaces"], &[], &["get", "list", "watch", "create", "patch", "delete"]),
     wide(Account::Registrar, RBAC, &["rolebindings"], &[], &["create"]),
-    wide(
-        Account::Registrar,
-        RBAC,
-        &["clusterroles"],
-        &["tentacular-enclave-registrar", "tentacular-enclave-scheduler", "tentacular-enclave-reader"],
-        &["bind"],
-    ),
+    wide(Account::Registrar, RBAC, &["clusterroles"], BOUND, &["bind"]),
     at_home(Account::Registrar, "", &["configmaps"], &["tentacular-backing-services"], &["get", "create", "patch"]),
     wide(Account::Scheduler, "", &["namespaces"], &[], READ),
     at_home(Account::Scheduler, LEASES, &["leases"], &[], &["create"]),
