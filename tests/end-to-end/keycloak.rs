@@ -1,8 +1,7 @@
 //! A real Keycloak: people sign in there and are known here. Where it cannot run, the reason is printed and nothing is tried.
 
 use anyhow::ensure;
-use tentacular_test_harness::{Keycloak, Stack, background, mcp::Era, provider::key::Algorithm};
-use tokio::sync::OnceCell;
+use tentacular_test_harness::{Keycloak, Shared, Stack, mcp::Era, provider::key::Algorithm};
 
 use crate::{
     oidc::{PROXIES, ask, is_invalid_token, persons, tells_nothing, why},
@@ -15,11 +14,8 @@ const TRUSTED: &str =
 
 /// The Keycloak that the tests share; each leaves the others' keys alone.
 async fn keycloak() -> anyhow::Result<Option<&'static Keycloak>> {
-    static SHARED: OnceCell<Result<Option<Keycloak>, String>> = OnceCell::const_new();
-    let start =
-        || async { background().spawn(Keycloak::start()).await.unwrap().map_err(|error| format!("{error:#}")) };
-    let shared = SHARED.get_or_init(start).await.as_ref();
-    Ok(shared.map_err(|error| anyhow::anyhow!("Keycloak did not start: {error}"))?.as_ref())
+    static SHARED: Shared<Option<Keycloak>> = Shared::empty();
+    Ok(SHARED.get(Keycloak::start).await?.as_ref())
 }
 
 /// A kernel without sidecars that trusts it.

@@ -11,7 +11,7 @@ use crate::support::{apply_word_count, enclave};
 #[tokio::test]
 async fn facts_that_nobody_confirms_decide_nothing_after_a_while_and_the_rest_goes_on() -> anyhow::Result<()> {
     let control_plane = ControlPlane::exclusive().await?;
-    let start = async { Stack::start(Arc::new(Installation::into_own(control_plane).await?)).await };
+    let start = async { Stack::start(Arc::new(Installation::install(control_plane).await?)).await };
     let stack = background().spawn(start).await??;
     let mcp = stack.client(Era::Stateless).await?;
     let name = enclave(&mcp, "outage").await?;

@@ -12,7 +12,7 @@ use tentacular_contract::{
     Workload,
     pod_security::{Level, Version},
 };
-use tentacular_test_harness::ControlPlane;
+use tentacular_test_harness::{ControlPlane, Installation};
 
 use cases::{Case, cases, changed};
 use generated::{Generator, Sample};
@@ -83,7 +83,8 @@ fn sample(case: &Case) -> Sample {
 
 #[tokio::test]
 async fn the_table_says_of_every_pod_what_the_api_server_does() -> anyhow::Result<()> {
-    let control_plane = ControlPlane::shared().await?;
+    let installation = Installation::shared().await?;
+    let control_plane = installation.control_plane();
     let cases = cases();
     assert!(cases.len() >= 120, "{}", cases.len());
     let mut wrong = Vec::new();
@@ -107,7 +108,8 @@ async fn the_table_says_of_every_pod_what_the_api_server_does() -> anyhow::Resul
 
 #[tokio::test]
 async fn every_pod_is_judged_at_every_version_as_the_api_server_does() -> anyhow::Result<()> {
-    let control_plane = ControlPlane::shared().await?;
+    let installation = Installation::shared().await?;
+    let control_plane = installation.control_plane();
     let cases = cases();
     let places = places(control_plane, &VERSIONS, &cases[0].pod).await?;
     let table: Vec<_> = cases.iter().map(sample).collect();
@@ -156,7 +158,8 @@ fn object(workload: Workload, pod: &Value) -> Value {
 
 #[tokio::test]
 async fn the_template_of_every_kind_is_judged_as_the_api_server_warns() -> anyhow::Result<()> {
-    let control_plane = ControlPlane::shared().await?;
+    let installation = Installation::shared().await?;
+    let control_plane = installation.control_plane();
     let cases = cases();
     let kinds = Workload::ALL.into_iter().filter(|workload| *workload != Workload::Pod);
     for place in places(control_plane, &["v1.18", "latest"], &cases[0].pod).await? {

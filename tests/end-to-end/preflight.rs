@@ -49,7 +49,7 @@ impl World {
                 kernel_args: provider.kernel_args(),
                 ..Options::default()
             };
-            let installation = Arc::new(Installation::into_own(control_plane).await?);
+            let installation = Arc::new(Installation::install(control_plane).await?);
             anyhow::Ok((Stack::start_with(installation, options).await?, provider))
         };
         let (stack, provider) = background().spawn(start).await??;

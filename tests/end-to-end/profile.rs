@@ -13,7 +13,7 @@ use tentacular_test_harness::{
 };
 
 use crate::{
-    enclaves::world::{Team, bearer, soon},
+    enclaves::world::{Team, bearer, installation, soon},
     support::unique,
 };
 
@@ -24,7 +24,7 @@ fn has<'a>(list: &'a Value, name: &str, value: &str) -> Option<&'a Value> {
 
 #[tokio::test]
 async fn e2e_profile_shows_the_cluster_and_an_enclave_to_whoever_may_read_it() -> anyhow::Result<()> {
-    let admin = Installation::shared().await?.control_plane().admin()?;
+    let admin = installation().await?.control_plane().admin()?;
     let (class, runtime) = (unique("shared"), unique("sandbox"));
     let storage = json!({ "metadata": { "name": class }, "provisioner": "nfs.csi.example.com" });
     Api::<StorageClass>::all(admin.clone()).create(&PostParams::default(), &serde_json::from_value(storage)?).await?;

@@ -5,21 +5,16 @@ use std::{sync::OnceLock, time::Duration};
 use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
 use tentacular_test_harness::{
-    Installation, Part, Provider, Stack, background,
+    Installation, Part, Provider, Shared, Stack, background,
     mcp::{Era, Mcp, Raw},
     stack::Options,
     until,
 };
-use tokio::sync::OnceCell;
 
 /// The stack that tests share which neither kill nor reconfigure a process.
 pub(crate) async fn stack() -> anyhow::Result<&'static Stack> {
-    static SHARED: OnceCell<Result<Stack, String>> = OnceCell::const_new();
-    let start = || async {
-        let start = async { Stack::start(Installation::shared().await?).await };
-        background().spawn(start).await.unwrap().map_err(|error| format!("{error:#}"))
-    };
-    SHARED.get_or_init(start).await.as_ref().map_err(|error| anyhow::anyhow!("the stack did not start: {error}"))
+    static SHARED: Shared<Stack> = Shared::empty();
+    SHARED.get(|| async { Stack::start(Installation::shared().await?).await }).await
 }
 
 /// A stack for one test alone, in the shared installation.
@@ -44,12 +39,8 @@ pub(crate) fn provider() -> anyhow::Result<&'static Provider> {
 
 /// A kernel without the built-in sidecars, for the sidecars of tests, each with names of its own.
 pub(crate) async fn guests() -> anyhow::Result<&'static Stack> {
-    static SHARED: OnceCell<Result<Stack, String>> = OnceCell::const_new();
-    let start = || async {
-        let start = async { kernel_alone(provider()?.kernel_args()).await };
-        background().spawn(start).await.unwrap().map_err(|error| format!("{error:#}"))
-    };
-    SHARED.get_or_init(start).await.as_ref().map_err(|error| anyhow::anyhow!("the kernel did not start: {error}"))
+    static SHARED: Shared<Stack> = Shared::empty();
+    SHARED.get(|| async { kernel_alone(provider()?.kernel_args()).await }).await
 }
 
 /// A kernel without the built-in sidecars in the shared installation.

@@ -1,9 +1,6 @@
 //! `wf_list` over many tentacles through the kernel, and the memory that the auditor needs for them.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 use k8s_openapi::api::{apps::v1::Deployment, core::v1::Namespace};
@@ -14,7 +11,7 @@ use kube::{
 use serde_json::{Value, from_value, json};
 use tentacular_demo::Message;
 use tentacular_test_harness::{
-    ControlPlane, Installation, Part, Stack,
+    Installation, Part, Stack,
     mcp::{Era, Mcp},
     stack::Options,
 };
@@ -43,9 +40,7 @@ const PAGE: usize = 1000;
 
 /// On a control plane of its own, as what it makes would be in everybody's way.
 pub(crate) async fn measure(report: &mut Report) -> anyhow::Result<()> {
-    let mut control_plane = ControlPlane::start().await?;
-    control_plane.join_node().await?;
-    let installation = Arc::new(Installation::into_own(control_plane).await?);
+    let installation = Installation::start().await?;
     let stack = Stack::start_with(installation, Options::default()).await?;
     lists(&stack, report).await
 }

@@ -21,7 +21,7 @@ use std::{net::SocketAddr, process::ExitCode, sync::Arc};
 use anyhow::Context as _;
 use clap::{Parser, ValueEnum};
 use tentacular_demo::say;
-use tentacular_test_harness::{ControlPlane, Installation, Provider, Stack, stack::Options};
+use tentacular_test_harness::{Installation, Provider, Stack, stack::Options};
 
 use self::report::Report;
 
@@ -91,9 +91,7 @@ async fn run(only: Option<Measure>) -> anyhow::Result<()> {
     }
     let mut report = Report::default();
     let wanted = |measure| only.is_none_or(|only| only == measure);
-    let mut control_plane = ControlPlane::start().await?;
-    control_plane.join_node().await?;
-    let installation = Arc::new(Installation::into_own(control_plane).await?);
+    let installation = Installation::start().await?;
     if wanted(Measure::Start) {
         start::measure(&installation, &mut report).await?;
     }

@@ -2,7 +2,6 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -10,7 +9,7 @@ use anyhow::Context as _;
 use rustls_pki_types::{CertificateDer, pem::PemObject as _};
 use serde_json::Value;
 use tentacular_test_harness::{
-    ControlPlane, Installation, Provider, Scratch, Stack,
+    Installation, Provider, Scratch, Stack,
     stack::Options,
     tls::{Authority, Pair},
 };
@@ -62,9 +61,7 @@ pub(crate) enum Source {
 
 impl World {
     pub(crate) async fn start() -> anyhow::Result<Self> {
-        let mut control_plane = ControlPlane::start().await?;
-        control_plane.join_node().await?;
-        let installation = Arc::new(Installation::into_own(control_plane).await?);
+        let installation = Installation::start().await?;
         let (provider, authority, files) = (Provider::start()?, Authority::new()?, Scratch::new()?);
         let certificate = write_certificate(&authority, files.path())?;
         let mut kernel_args = provider.kernel_args();

@@ -42,10 +42,9 @@ impl World {
     /// Starts everything, and waits until people can sign in.
     pub(crate) async fn start(story: &Story, port: u16) -> anyhow::Result<Self> {
         story.note("starting etcd, kube-apiserver and kube-controller-manager on loopback");
-        let mut control_plane = ControlPlane::start().await?;
-        control_plane.join_node().await?;
+        let control_plane = ControlPlane::start_with_node().await?;
         story.note("installing the chart's accounts, rights and policies, and the webhook");
-        let installation = Arc::new(Installation::into_own(control_plane).await?);
+        let installation = Arc::new(Installation::install(control_plane).await?);
         story.note("starting the backing services that this machine can have: PostgreSQL, NATS and MinIO");
         let services = Services::start().await?;
         story.note("starting kernel, registrar, scheduler, auditor, an identity provider and a tentacle engine");

@@ -125,7 +125,7 @@ async fn asked(admin: &Client) -> anyhow::Result<BTreeMap<String, u64>> {
 
 #[tokio::test]
 async fn e2e_admission_each_write_is_asked_about_once() -> anyhow::Result<()> {
-    let installation = Installation::into_own(ControlPlane::exclusive().await?).await?;
+    let installation = Installation::install(ControlPlane::exclusive().await?).await?;
     let admin = installation.control_plane().admin()?;
     let writes = prepare(&admin).await?;
     let (mut before, mut wrong) = (asked(&admin).await?, Vec::new());
@@ -163,7 +163,7 @@ async fn e2e_admission_each_write_is_asked_about_once() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn e2e_admission_while_nobody_can_be_told_to_administer_nobody_does() -> anyhow::Result<()> {
-    let installation = Installation::into_own(ControlPlane::exclusive().await?).await?;
+    let installation = Installation::install(ControlPlane::exclusive().await?).await?;
     let admin = installation.control_plane().admin()?;
     create("/api/v1/namespaces", writes::enclave(ENCLAVE)).send_for_real(&admin).await?;
     let quota = json!({ "metadata": { "name": "tentacular-quota" }, "spec": { "hard": { "pods": "9" } } });

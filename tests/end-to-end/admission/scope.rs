@@ -64,7 +64,7 @@ fn everyday(outside: &str, enclave: &str, round: u32) -> Vec<Attempt> {
 
 #[tokio::test]
 async fn e2e_admission_a_living_cluster_asks_only_about_what_is_written_in_enclaves() -> anyhow::Result<()> {
-    let installation = Installation::into_own(ControlPlane::exclusive().await?).await?;
+    let installation = Installation::install(ControlPlane::exclusive().await?).await?;
     let control_plane = installation.control_plane();
     let admin = control_plane.admin()?;
     let (outside, enclave) = (control_plane.namespace("outside").await?, unique("inside"));
@@ -101,7 +101,7 @@ async fn e2e_admission_a_living_cluster_asks_only_about_what_is_written_in_encla
 
 #[tokio::test]
 async fn e2e_admission_nothing_outside_an_enclave_waits_for_the_webhook() -> anyhow::Result<()> {
-    let installation = Installation::into_own(ControlPlane::exclusive().await?).await?;
+    let installation = Installation::install(ControlPlane::exclusive().await?).await?;
     let admin = installation.control_plane().admin()?;
     let webhook = installation.webhook().context("a webhook")?;
     webhook.kill()?;

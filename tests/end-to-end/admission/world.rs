@@ -2,8 +2,7 @@
 
 use kube::Client;
 use serde_json::{Value, json};
-use tentacular_test_harness::{Part, background, installation::SERVER_NAMESPACE};
-use tokio::sync::OnceCell;
+use tentacular_test_harness::{Part, Shared, installation::SERVER_NAMESPACE};
 
 use crate::{
     support::{apply_word_count, client, enclave, stack, unique},
@@ -54,9 +53,8 @@ pub(super) fn by(person: &str, attempts: &[Attempt]) -> Vec<Attempt> {
 
 /// The world that these tests share.
 pub(super) async fn world() -> anyhow::Result<&'static World> {
-    static SHARED: OnceCell<World> = OnceCell::const_new();
-    let make = || async { background().spawn(make()).await? };
-    SHARED.get_or_try_init(make).await
+    static SHARED: Shared<World> = Shared::empty();
+    SHARED.get(make).await
 }
 
 async fn make() -> anyhow::Result<World> {

@@ -13,12 +13,11 @@ use kube::{
 };
 use serde_json::{Value, from_value, json};
 use tentacular_test_harness::{
-    FaultProxy, Installation, Part, Stack, background, eventually,
+    FaultProxy, Installation, Part, Shared, Stack, eventually,
     fault_proxy::Call,
     mcp::{Era, Mcp},
     stack::Options,
 };
-use tokio::sync::OnceCell;
 
 use crate::support::{person, provider, unique, until_listed};
 
@@ -47,24 +46,21 @@ pub(super) struct Ground {
 
 /// The one that all these tests share.
 pub(super) async fn ground() -> anyhow::Result<&'static Ground> {
-    static SHARED: OnceCell<Result<Ground, String>> = OnceCell::const_new();
+    static SHARED: Shared<Ground> = Shared::empty();
     let start = || async {
-        let start = async {
-            let installation = Installation::shared().await?;
-            let proxy = Arc::new(FaultProxy::start(installation.control_plane())?);
-            let options = Options {
-                without: vec![Part::Scheduler, Part::Auditor],
-                kernel_args: provider()?.kernel_args(),
-                through: BTreeMap::from([(Part::Registrar, Arc::clone(&proxy))]),
-                ..Options::default()
-            };
-            let stack = Stack::start_with(installation, options).await?;
-            until_listed(&stack, "wf_apply", true).await?;
-            anyhow::Ok(Ground { stack, proxy })
+        let installation = Installation::start().await?;
+        let proxy = Arc::new(FaultProxy::start(installation.control_plane())?);
+        let options = Options {
+            without: vec![Part::Scheduler, Part::Auditor],
+            kernel_args: provider()?.kernel_args(),
+            through: BTreeMap::from([(Part::Registrar, Arc::clone(&proxy))]),
+            ..Options::default()
         };
-        background().spawn(start).await.unwrap().map_err(|error| format!("{error:#}"))
+        let stack = Stack::start_with(installation, options).await?;
+        until_listed(&stack, "wf_apply", true).await?;
+        anyhow::Ok(Ground { stack, proxy })
     };
-    SHARED.get_or_init(start).await.as_ref().map_err(|error| anyhow::anyhow!("the stack did not start: {error}"))
+    SHARED.get(start).await
 }
 
 /// An enclave of ann, with bob as a member.

@@ -7,29 +7,25 @@ use kube::{
 };
 use serde_json::{Value, from_value, json};
 use tentacular_test_harness::{
-    Installation, Part, Stack, background,
+    Installation, Part, Shared, Stack,
     mcp::{Era, Mcp},
     stack::Options,
 };
-use tokio::sync::OnceCell;
 
 use crate::support::{person, provider, unique, until_listed};
 
 /// A kernel that takes tokens of people, shared by these tests.
 async fn stack() -> anyhow::Result<&'static Stack> {
-    static SHARED: OnceCell<Result<Stack, String>> = OnceCell::const_new();
+    static SHARED: Shared<Stack> = Shared::empty();
     let start = || async {
-        let start = async {
-            let without = vec![Part::Scheduler];
-            let options = Options { without, kernel_args: provider()?.kernel_args(), ..Options::default() };
-            let stack = Stack::start_with(Installation::shared().await?, options).await?;
-            until_listed(&stack, "wf_apply", true).await?;
-            until_listed(&stack, "audit_psa", true).await?;
-            anyhow::Ok(stack)
-        };
-        background().spawn(start).await.unwrap().map_err(|error| format!("{error:#}"))
+        let without = vec![Part::Scheduler];
+        let options = Options { without, kernel_args: provider()?.kernel_args(), ..Options::default() };
+        let stack = Stack::start_with(Installation::shared().await?, options).await?;
+        until_listed(&stack, "wf_apply", true).await?;
+        until_listed(&stack, "audit_psa", true).await?;
+        anyhow::Ok(stack)
     };
-    SHARED.get_or_init(start).await.as_ref().map_err(|error| anyhow::anyhow!("the stack did not start: {error}"))
+    SHARED.get(start).await
 }
 
 /// An enclave of ann, with bob as a member.

@@ -14,7 +14,7 @@ async fn e2e_chart_a_server_that_may_not_read_all_pods_says_what_it_leaves_out()
     let without = render(&[], &["rbac.readAllPods=false"]).await?;
     ensure!(!without.iter().any(|object| object["metadata"]["name"] == BINDING), "it is still there");
 
-    let installation = Installation::into_own(ControlPlane::exclusive().await?).await?;
+    let installation = Installation::install(ControlPlane::exclusive().await?).await?;
     let bindings = Api::<ClusterRoleBinding>::all(installation.control_plane().admin()?);
     bindings.delete(BINDING, &DeleteParams::default()).await?;
     let stack = background().spawn(Stack::start(installation.into())).await??;

@@ -5,11 +5,12 @@ use k8s_openapi::api::core::v1::{Namespace, Pod, ServiceAccount};
 use kube::api::{Api, Patch, PatchParams, PostParams};
 use serde_json::json;
 use tentacular_contract::pod_security::ENFORCE;
-use tentacular_test_harness::{ControlPlane, chart::render};
+use tentacular_test_harness::{Installation, chart::render};
 
 #[tokio::test]
 async fn e2e_chart_its_pods_are_admitted_where_restricted_is_enforced() -> anyhow::Result<()> {
-    let control_plane = ControlPlane::shared().await?;
+    let installation = Installation::shared().await?;
+    let control_plane = installation.control_plane();
     let admin = control_plane.admin()?;
     let name = control_plane.namespace("restricted").await?;
     let enforce = json!({ "metadata": { "labels": { ENFORCE: "restricted" } } });

@@ -8,14 +8,14 @@ use k8s_openapi::api::core::v1::Namespace;
 use kube::api::Api;
 use serde_json::{Value, json};
 use tentacular_test_harness::{
-    FaultProxy, Installation, Part, Stack, background,
+    FaultProxy, Part, Stack, background,
     fault_proxy::{Call, Fault},
     mcp::{Era, Mcp},
     stack::Options,
 };
 use tokio::task::JoinHandle;
 
-use super::world::{Person, Team, client, stacks};
+use super::world::{Person, Team, client, installation, stacks};
 use crate::support::{provider, unique, until_listed};
 
 /// A kernel and a registrar whose requests to the API server a test may hold up.
@@ -32,7 +32,7 @@ impl Held {
     /// The same with further arguments of the registrar.
     async fn with(arguments: &[&str]) -> anyhow::Result<Self> {
         let arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
-        let installation = Installation::shared().await?;
+        let installation = installation().await?;
         let proxy = Arc::new(FaultProxy::start(installation.control_plane())?);
         let options = Options {
             without: vec![Part::Scheduler, Part::Auditor],

@@ -1,30 +1,33 @@
 //! Two kernels with a registrar each in one cluster, and people who ask both.
 
+use std::sync::Arc;
+
 use anyhow::bail;
 use serde_json::{Value, json};
 use tentacular_test_harness::{
-    Installation, Stack, background,
+    Installation, Shared, Stack,
     mcp::{Era, Mcp, ToolFailed},
     stack::Options,
     until,
 };
-use tokio::sync::OnceCell;
 
 use crate::support::{self, provider, unique};
 
-/// The two stacks, which all tests of enclaves share.
+/// The installation that all tests of enclaves share, and of what is observed in them.
+pub(crate) async fn installation() -> anyhow::Result<Arc<Installation>> {
+    static SHARED: Shared<Arc<Installation>> = Shared::empty();
+    Ok(Arc::clone(SHARED.get(Installation::start).await?))
+}
+
+/// The two stacks in it.
 pub(crate) async fn stacks() -> anyhow::Result<&'static [Stack; 2]> {
-    static SHARED: OnceCell<Result<[Stack; 2], String>> = OnceCell::const_new();
-    let start = || async {
-        let one = || async {
-            let options = Options { kernel_args: provider()?.kernel_args(), ..Options::default() };
-            Stack::start_with(Installation::shared().await?, options).await
-        };
-        let both = async move { tokio::try_join!(one(), one()) };
-        let both = background().spawn(both).await.unwrap();
-        both.map(|(one, other)| [one, other]).map_err(|error| format!("{error:#}"))
+    static SHARED: Shared<[Stack; 2]> = Shared::empty();
+    let one = || async {
+        let options = Options { kernel_args: provider()?.kernel_args(), ..Options::default() };
+        Stack::start_with(installation().await?, options).await
     };
-    SHARED.get_or_init(start).await.as_ref().map_err(|error| anyhow::anyhow!("the stacks did not start: {error}"))
+    let both = || async move { tokio::try_join!(one(), one()).map(|(one, other)| [one, other]) };
+    SHARED.get(both).await
 }
 
 /// Somebody who asks the one registrar or the other.

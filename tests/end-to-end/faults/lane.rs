@@ -7,11 +7,10 @@ use futures::future::try_join_all;
 use kube::api::{DynamicObject, PostParams};
 use serde_json::{from_value, json};
 use tentacular_test_harness::{
-    ControlPlane, FaultProxy, Installation, Part, Stack, background,
+    FaultProxy, Installation, Part, Shared, Stack, background,
     mcp::{Era, Mcp},
     stack::Options,
 };
-use tokio::sync::OnceCell;
 
 use super::{
     live::{CONFIG_MAP, Content, Live, same},
@@ -66,14 +65,10 @@ impl Lane {
     }
 }
 
-/// One that no other tests share: these make hundreds of enclaves, and every process of an installation looks after each.
+/// The installation that these tests share, which make hundreds of enclaves.
 async fn installation() -> anyhow::Result<Arc<Installation>> {
-    static OWN: OnceCell<Arc<Installation>> = OnceCell::const_new();
-    let install = || async {
-        let install = async { Installation::into_own(ControlPlane::exclusive().await?).await };
-        anyhow::Ok(Arc::new(background().spawn(install).await??))
-    };
-    Ok(Arc::clone(OWN.get_or_try_init(install).await?))
+    static SHARED: Shared<Arc<Installation>> = Shared::empty();
+    Ok(Arc::clone(SHARED.get(Installation::start).await?))
 }
 
 /// An enclave with something in it that is nobody's business.

@@ -1,8 +1,6 @@
 //! An installation whose only scheduler leads: in the shared one there are several, and whichever leads may be another
 //! test's.
 
-use std::sync::Arc;
-
 use anyhow::{Context as _, ensure};
 use k8s_openapi::{api::apps::v1::Deployment, jiff::Timestamp};
 use kube::{
@@ -11,30 +9,22 @@ use kube::{
 };
 use serde_json::{Value, json};
 use tentacular_test_harness::{
-    ControlPlane, Installation, Stack, background,
+    Installation, Shared, Stack,
     mcp::{Era, Mcp},
     stack::Options,
     tls, until,
 };
-use tokio::sync::OnceCell;
 
 use crate::support::{self, provider, unique, word_count};
 
-/// The stack that all tests of runs and schedules share. Its control plane lives as long as they do, so that it is none
-/// of the few that tests take in turn.
+/// The stack that all tests of runs and schedules share.
 pub(crate) async fn world() -> anyhow::Result<&'static Stack> {
-    static SHARED: OnceCell<Result<Stack, String>> = OnceCell::const_new();
+    static SHARED: Shared<Stack> = Shared::empty();
     let start = || async {
-        let start = async {
-            let mut control_plane = ControlPlane::start().await?;
-            control_plane.join_node().await?;
-            let installation = Arc::new(Installation::into_own(control_plane).await?);
-            let options = Options { kernel_args: provider()?.kernel_args(), ..Options::default() };
-            Stack::start_with(installation, options).await
-        };
-        background().spawn(start).await.unwrap().map_err(|error| format!("{error:#}"))
+        let options = Options { kernel_args: provider()?.kernel_args(), ..Options::default() };
+        Stack::start_with(Installation::start().await?, options).await
     };
-    SHARED.get_or_init(start).await.as_ref().map_err(|error| anyhow::anyhow!("the stack did not start: {error}"))
+    SHARED.get(start).await
 }
 
 /// The manifests of the example tentacle with these annotations on its Deployment.

@@ -3,8 +3,7 @@
 use anyhow::{Context as _, ensure};
 use kube::Client;
 use serde_json::{Value, json};
-use tentacular_test_harness::{Part, background, installation::SERVER_NAMESPACE, until};
-use tokio::sync::OnceCell;
+use tentacular_test_harness::{Part, Shared, installation::SERVER_NAMESPACE, until};
 
 use super::{
     attempt::{Attempt, By, all_possible, all_refused, create, get},
@@ -33,9 +32,8 @@ pub(super) async fn thief(part: Part) -> anyhow::Result<Client> {
 
 /// The places, with their victims.
 pub(super) async fn place() -> anyhow::Result<&'static Place> {
-    static SHARED: OnceCell<Place> = OnceCell::const_new();
-    let make = || async { background().spawn(make()).await? };
-    SHARED.get_or_try_init(make).await
+    static SHARED: Shared<Place> = Shared::empty();
+    SHARED.get(make).await
 }
 
 async fn make() -> anyhow::Result<Place> {

@@ -133,7 +133,7 @@ impl Program {
 pub struct Child {
     pid: Pid,
     log: PathBuf,
-    /// The status once it was waited for. Its lock keeps the pid ours while a signal is sent.
+    /// The status once it was waited for. Its lock keeps the pid ours.
     exited: watch::Receiver<Option<ExitStatus>>,
     reaper: Option<JoinHandle<()>>,
 }
@@ -187,9 +187,15 @@ impl Child {
         self.signal(Signal::HUP)
     }
 
-    /// Lets it stand still, by SIGSTOP, until [`Self::resume`]. Does nothing when it has ended already.
+    /// Lets it stand still, by SIGSTOP, until [`Self::resume`]. Returns when it does, as on a busy machine its threads go on for
+    /// some time. Does nothing when it has ended already.
     pub fn pause(&self) -> anyhow::Result<()> {
-        self.signal(Signal::STOP)
+        self.while_ours(|| {
+            self.send(Signal::STOP)?;
+            let stopped = WaitIdOptions::STOPPED | WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+            while matches!(waitid(WaitId::Pid(self.pid), stopped), Err(Errno::INTR)) {}
+            Ok(())
+        })
     }
 
     /// Lets it go on, by SIGCONT.
@@ -216,10 +222,16 @@ impl Child {
     }
 
     fn signal(&self, signal: Signal) -> anyhow::Result<()> {
+        self.while_ours(|| self.send(signal))
+    }
+
+    /// Does something with the pid unless it may be another's.
+    fn while_ours(&self, act: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<()> {
         let status = self.exited.borrow();
-        if status.is_some() {
-            return Ok(());
-        }
+        if status.is_some() { Ok(()) } else { act() }
+    }
+
+    fn send(&self, signal: Signal) -> anyhow::Result<()> {
         kill_process(self.pid, signal).with_context(|| format!("cannot signal process {}", self.pid()))
     }
 }
@@ -234,7 +246,7 @@ impl Drop for Child {
     }
 }
 
-/// Waits for the end without taking the pid back to the system, and takes it back only while no signal is being sent.
+/// Waits for the end without taking the pid back to the system, and takes it back only while nobody does something with the pid.
 fn reap(
     process: &mut std::process::Child,
     pid: Pid,

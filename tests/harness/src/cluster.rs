@@ -18,11 +18,11 @@ use std::{
 
 use anyhow::{Context as _, ensure};
 use futures::future::try_join_all;
-use tokio::{sync::OnceCell, time::sleep};
+use tokio::time::sleep;
 
 use self::programs::Programs;
 pub use self::worker::Worker;
-use crate::{Child, ControlPlane, Program, certificates::CLUSTER_ADDRESS, shared::background};
+use crate::{Child, ControlPlane, Program, certificates::CLUSTER_ADDRESS, shared::Shared};
 
 /// How long `CoreDNS` may take to start.
 const DEADLINE: Duration = Duration::from_mins(1);
@@ -42,13 +42,8 @@ pub struct Cluster {
 impl Cluster {
     /// The cluster that all tests of this process share. Fails outside of [`enter`](enter::enter).
     pub async fn shared() -> anyhow::Result<&'static Self> {
-        static SHARED: OnceCell<Result<Cluster, String>> = OnceCell::const_new();
-        let start = || async {
-            let started = background().spawn(Self::start()).await.map_err(anyhow::Error::from).flatten();
-            started.map_err(|error| format!("{error:#}"))
-        };
-        let shared = SHARED.get_or_init(start).await.as_ref();
-        shared.map_err(|error| anyhow::anyhow!("the shared cluster did not start: {error}"))
+        static SHARED: Shared<Cluster> = Shared::empty();
+        SHARED.get(Self::start).await
     }
 
     async fn start() -> anyhow::Result<Self> {

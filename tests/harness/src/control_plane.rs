@@ -58,27 +58,26 @@ impl ControlPlane {
         start::start(Ipv4Addr::LOCALHOST).await
     }
 
-    /// The same on an address that nodes can reach.
+    /// The same with a node on the current runtime; see [`Node`].
+    pub async fn start_with_node() -> anyhow::Result<Self> {
+        let mut control_plane = Self::start().await?;
+        control_plane.node = Some(Node::join(control_plane.admin()?).await?);
+        Ok(control_plane)
+    }
+
+    /// The same as [`Self::start`] on an address that nodes can reach.
     pub(crate) async fn start_for_nodes(address: Ipv4Addr) -> anyhow::Result<Self> {
         start::start(address).await
     }
 
-    /// Lets a node join, on the current runtime; see [`Node`]. Does nothing when there is one already.
-    pub async fn join_node(&mut self) -> anyhow::Result<()> {
-        if self.node.is_none() {
-            self.node = Some(Node::join(self.admin()?).await?);
-        }
-        Ok(())
-    }
-
-    /// What the containers on its node wrote. Fails where no node has joined.
+    /// What the containers on its node wrote. Fails where there is no node.
     pub fn container_logs(&self) -> anyhow::Result<&ContainerLogs> {
         self.node.as_ref().map(Node::logs).context("the control plane has no node")
     }
 
     /// Keeps a permit until the control plane is gone.
-    pub(crate) fn hold(&mut self, permit: Option<OwnedSemaphorePermit>) {
-        self.permit = permit;
+    pub(crate) fn hold(&mut self, permit: OwnedSemaphorePermit) {
+        self.permit = Some(permit);
     }
 
     /// A new client of the cluster's administrator, on the current runtime: a client dies with the runtime that made

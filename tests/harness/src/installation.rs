@@ -16,13 +16,13 @@ use kube::{
     discovery::{ApiResource, Scope, pinned_kind},
 };
 use serde_json::{Value, json};
-use tokio::sync::OnceCell;
 
 use crate::{
-    Child, ControlPlane, FaultProxy, background, chart,
+    Child, ControlPlane, FaultProxy, chart,
     part::{self, Part},
     policies,
     service::Endpoint,
+    shared::Shared,
 };
 
 /// The namespace that the server is installed in.
@@ -34,56 +34,42 @@ const RIGHTS: [&str; 4] = ["accounts.yaml", "rbac.yaml", "all-pods.yaml", "polic
 /// The product's objects in a control plane, and its webhook.
 #[derive(Debug)]
 pub struct Installation {
-    control_plane: Owned,
+    control_plane: ControlPlane,
     folder: PathBuf,
     webhook: Option<Child>,
 }
 
-#[derive(Debug)]
-enum Owned {
-    Shared(&'static ControlPlane),
-    Own(Box<ControlPlane>),
-}
-
 impl Installation {
-    /// The installation, webhook included, that all tests of this process share.
+    /// The installation, webhook included, that all tests of this process share. Every stack in it looks after every enclave
+    /// of it: tests that make many of either have one of their own.
     pub async fn shared() -> anyhow::Result<Arc<Self>> {
-        static SHARED: OnceCell<Result<Arc<Installation>, String>> = OnceCell::const_new();
-        let install = || async {
-            let install = async { Self::install(Owned::Shared(ControlPlane::shared().await?)).await };
-            let installed = background().spawn(install).await.map_err(anyhow::Error::from).flatten();
-            installed.map(Arc::new).map_err(|error| format!("{error:#}"))
-        };
-        let shared = SHARED.get_or_init(install).await.clone();
-        shared.map_err(|error| anyhow::anyhow!("the shared installation failed: {error}"))
+        static SHARED: Shared<Arc<Installation>> = Shared::empty();
+        Ok(Arc::clone(SHARED.get(Self::start).await?))
     }
 
-    /// An installation in a control plane of its own.
-    pub async fn into_own(control_plane: ControlPlane) -> anyhow::Result<Self> {
-        Self::install(Owned::Own(Box::new(control_plane))).await
+    /// An installation in a control plane of its own with a node, on the current runtime.
+    pub async fn start() -> anyhow::Result<Arc<Self>> {
+        Ok(Arc::new(Self::install(ControlPlane::start_with_node().await?).await?))
     }
 
-    /// The same without the webhook, which is the caller's to start and to register.
-    pub async fn without_webhook(control_plane: ControlPlane) -> anyhow::Result<Self> {
-        Self::prepare(Owned::Own(Box::new(control_plane))).await
-    }
-
-    async fn install(control_plane: Owned) -> anyhow::Result<Self> {
-        let mut installation = Self::prepare(control_plane).await?;
+    /// An installation in this control plane.
+    pub async fn install(control_plane: ControlPlane) -> anyhow::Result<Self> {
+        let mut installation = Self::without_webhook(control_plane).await?;
         installation.start_webhook().await?;
         Ok(installation)
     }
 
-    async fn prepare(control_plane: Owned) -> anyhow::Result<Self> {
-        let folder = control_plane.get().directory().join("installation");
+    /// The same without the webhook, which is the caller's to start and to register.
+    pub async fn without_webhook(control_plane: ControlPlane) -> anyhow::Result<Self> {
+        let folder = control_plane.directory().join("installation");
         std::fs::create_dir_all(&folder)?;
-        install_rights(control_plane.get()).await?;
+        install_rights(&control_plane).await?;
         Ok(Self { control_plane, folder, webhook: None })
     }
 
     /// The control plane under it.
-    pub fn control_plane(&self) -> &ControlPlane {
-        self.control_plane.get()
+    pub const fn control_plane(&self) -> &ControlPlane {
+        &self.control_plane
     }
 
     /// The webhook's process, once it serves.
@@ -165,15 +151,6 @@ pub struct Replica {
     pub child: Child,
     /// Where it listens.
     pub endpoint: Endpoint,
-}
-
-impl Owned {
-    const fn get(&self) -> &ControlPlane {
-        match self {
-            Self::Shared(shared) => shared,
-            Self::Own(own) => own,
-        }
-    }
 }
 
 /// The chart's accounts with their rights, and the policies that narrow these, in `control_plane`. Returns once the

@@ -45,6 +45,6 @@ pub use prepare::prepare;
 pub use provider::Provider;
 pub use scratch::Scratch;
 pub use service::Service;
-pub use shared::background;
+pub use shared::{Shared, background};
 pub use stack::Stack;
 pub use tcp_proxy::{TcpFault, TcpProxy};

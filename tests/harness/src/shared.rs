@@ -1,4 +1,4 @@
-//! What outlives a single test: a runtime, and one control plane for all tests of a process.
+//! What outlives a single test: a runtime, what several tests use, and one control plane for all tests of a process.
 
 use std::sync::{Arc, LazyLock};
 
@@ -29,16 +29,36 @@ pub fn background() -> &'static Handle {
     RUNTIME.handle()
 }
 
+/// What several tests of a process use, for a static. It lives as long as the process.
+#[derive(Debug)]
+pub struct Shared<T>(OnceCell<Result<T, String>>);
+
+impl<T: Send + 'static> Shared<T> {
+    /// Nothing yet.
+    pub const fn empty() -> Self {
+        Self(OnceCell::const_new())
+    }
+
+    /// What the first caller makes, on the [`background`] runtime, while the others wait. A failure is not tried again: every
+    /// caller gets its error.
+    pub async fn get<F>(&self, make: impl FnOnce() -> F) -> anyhow::Result<&T>
+    where
+        F: Future<Output = anyhow::Result<T>> + Send + 'static,
+    {
+        let outcome = || async {
+            let outcome = background().spawn(make()).await.map_err(anyhow::Error::from).flatten();
+            outcome.map_err(|error| format!("{error:#}"))
+        };
+        let shared = self.0.get_or_init(outcome).await.as_ref();
+        shared.map_err(|error| anyhow::anyhow!("what several tests share is not there: {error}"))
+    }
+}
+
 impl ControlPlane {
-    /// The control plane, with its node, that all tests of this process share. The first caller starts it and the
-    /// others wait. A failed start is not tried again: every caller gets its error.
+    /// The control plane, with its node, that all tests of this process share.
     pub async fn shared() -> anyhow::Result<&'static Self> {
-        static SHARED: OnceCell<Result<ControlPlane, String>> = OnceCell::const_new();
-        SHARED
-            .get_or_init(|| async { on_background(None).await.map_err(|error| format!("{error:#}")) })
-            .await
-            .as_ref()
-            .map_err(|error| anyhow::anyhow!("the shared control plane did not start: {error}"))
+        static SHARED: Shared<ControlPlane> = Shared::empty();
+        SHARED.get(Self::start_with_node).await
     }
 
     /// A control plane with a node for the caller alone. At most four exist at once in this process, so this may wait
@@ -46,16 +66,8 @@ impl ControlPlane {
     pub async fn exclusive() -> anyhow::Result<Self> {
         static PERMITS: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(EXCLUSIVE_AT_ONCE)));
         let permit = Arc::clone(&PERMITS).acquire_owned().await?;
-        on_background(Some(permit)).await
-    }
-}
-
-async fn on_background(permit: Option<tokio::sync::OwnedSemaphorePermit>) -> anyhow::Result<ControlPlane> {
-    let start = async {
-        let mut control_plane = ControlPlane::start().await?;
-        control_plane.join_node().await?;
+        let mut control_plane = background().spawn(Self::start_with_node()).await??;
         control_plane.hold(permit);
-        anyhow::Ok(control_plane)
-    };
-    background().spawn(start).await?
+        Ok(control_plane)
+    }
 }

@@ -77,6 +77,22 @@ async fn nothing_watches_a_program_that_ended() {
     until(|| processes_with(&marker) == 0);
 }
 
+#[tokio::test]
+async fn a_program_that_was_paused_does_nothing_from_then_on() {
+    let scratch = Scratch::new().unwrap();
+    let busy = Program::new("sh").args(["-c", "while :; do :; done"]);
+    let busy: Vec<_> = (0..8).map(|number| busy.start(&scratch.path().join(number.to_string())).unwrap()).collect();
+    for child in busy.iter().cycle().take(400) {
+        child.pause().unwrap();
+        assert_eq!(state(child.pid()), 'T');
+        child.resume().unwrap();
+    }
+    busy[0].pause().unwrap();
+    busy[0].kill().unwrap();
+    busy[0].wait().await.unwrap();
+    busy[0].pause().unwrap();
+}
+
 #[test]
 fn child_and_folder_go_when_their_owner_is_killed() {
     let scratch = Scratch::new().unwrap();
@@ -118,6 +134,12 @@ fn until(condition: impl Fn() -> bool) {
 }
 
 /// A process that nobody waited for yet has still a pid, but runs no more.
+/// How the system says that a process is: `T` for one that was stopped.
+fn state(pid: u32) -> char {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    stat.rsplit_once(") ").unwrap().1.chars().next().unwrap()
+}
+
 fn is_gone(pid: u32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     stat.rsplit_once(')').is_none_or(|(_, rest)| rest.trim_start().starts_with('Z'))
