@@ -58,8 +58,8 @@ impl<V> Store<V> {
         self.read().objects.get(name).cloned()
     }
 
-    /// The object of that name as it was less than [`STALE_AFTER`](crate::freshness::STALE_AFTER) before `now`: as the watch shows it, or where that was not
-    /// heard since, as it was asked for. `None` where neither tells.
+    /// The object of that name as it was less than [`STALE_AFTER`](crate::freshness::STALE_AFTER) before `now`: as the watch
+    /// shows it, or where that was not heard since, as it was asked for. `None` where neither tells.
     pub(crate) fn confirmed(&self, name: &str, now: Instant) -> Option<V>
     where
         V: Clone,

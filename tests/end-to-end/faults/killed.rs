@@ -79,7 +79,7 @@ async fn e2e_faults_another_registrar_goes_on_when_the_lock_of_a_killed_one_has_
 
     lane.proxy.start_afresh();
     lane.stack.restart_with(Part::Registrar, &[format!("--identity={}", unique("successor"))])?;
-    // The bindings are made again by every registrar that begins.
+    // A registrar that begins makes the bindings that are missing.
     let is_of_an_object = |call: &Call| {
         let other = ["leases", "rolebindings"].contains(&call.resource());
         call.is_write() && call.namespace() == Some(&place.enclave) && !other
