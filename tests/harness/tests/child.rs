@@ -84,7 +84,7 @@ async fn a_program_that_was_paused_does_nothing_from_then_on() {
     let busy: Vec<_> = (0..8).map(|number| busy.start(&scratch.path().join(number.to_string())).unwrap()).collect();
     for child in busy.iter().cycle().take(400) {
         child.pause().unwrap();
-        assert_eq!(state(child.pid()), 'T');
+        assert_eq!(state(child.pid()), Some('T'));
         child.resume().unwrap();
     }
     busy[0].pause().unwrap();
@@ -133,16 +133,15 @@ fn until(condition: impl Fn() -> bool) {
     }
 }
 
-/// A process that nobody waited for yet has still a pid, but runs no more.
-/// How the system says that a process is: `T` for one that was stopped.
-fn state(pid: u32) -> char {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    stat.rsplit_once(") ").unwrap().1.chars().next().unwrap()
+/// How the system says that a process is: `T` for one that was stopped, `Z` for one that nobody waited for yet.
+fn state(pid: u32) -> Option<char> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit_once(") ")?.1.chars().next()
 }
 
+/// A process that nobody waited for yet has still a pid, but runs no more.
 fn is_gone(pid: u32) -> bool {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    stat.rsplit_once(')').is_none_or(|(_, rest)| rest.trim_start().starts_with('Z'))
+    state(pid).is_none_or(|state| state == 'Z')
 }
 
 fn processes_with(argument: &str) -> usize {

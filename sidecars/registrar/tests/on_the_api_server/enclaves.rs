@@ -11,7 +11,7 @@ use k8s_openapi::api::{
 use serde_json::json;
 use tentacular_cluster::{Delete, Selector};
 use tentacular_contract::{Caller, Status, keys};
-use tentacular_test_harness::{ControlPlane, FaultProxy, fault_proxy::Call, installation::SERVER_NAMESPACE};
+use tentacular_test_harness::{fault_proxy::Call, installation::SERVER_NAMESPACE};
 
 use crate::{
     refusal::Refusal,
@@ -211,8 +211,7 @@ async fn a_registrar_that_begins_makes_no_binding_again_that_is_there() {
     let first = World::start().await.unwrap();
     let enclave = first.provision("bound").await;
     first.admin.namespaced::<RoleBinding>(&enclave).delete(MISSING, &Delete::default()).await.unwrap();
-    let proxy = FaultProxy::start(ControlPlane::shared().await.unwrap()).unwrap();
-    let world = World::start_through(&proxy).await.unwrap();
+    let (world, proxy) = World::start_through().await.unwrap();
     let about = |call: &Call| call.resource() == "rolebindings" && call.namespace() == Some(&enclave);
     // The last of the three.
     proxy

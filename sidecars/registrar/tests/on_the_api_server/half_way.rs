@@ -9,21 +9,12 @@ use http::Method;
 use k8s_openapi::api::{apps::v1::Deployment, coordination::v1::Lease, core::v1::ConfigMap};
 use serde_json::{Value, json};
 use tentacular_contract::{Caller, keys};
-use tentacular_test_harness::{
-    ControlPlane, FaultProxy,
-    fault_proxy::{Call, Fault},
-};
+use tentacular_test_harness::fault_proxy::{Call, Fault};
 
 use crate::{
     applying::{call, config_map, deployment},
     world::{World, person, until},
 };
-
-/// A registrar, and the proxy between it and the API server.
-async fn disturbed() -> (World, FaultProxy) {
-    let proxy = FaultProxy::start(ControlPlane::shared().await.unwrap()).unwrap();
-    (World::start_through(&proxy).await.unwrap(), proxy)
-}
 
 /// The writes of that method about the object of that name.
 fn write(method: Method, resource: &'static str, name: &'static str) -> impl Fn(&Call) -> bool + Clone + Send {
@@ -35,7 +26,7 @@ fn write(method: Method, resource: &'static str, name: &'static str) -> impl Fn(
 
 #[tokio::test]
 async fn whoever_began_a_tentacle_goes_on_with_it_or_removes_it() {
-    let (world, proxy) = disturbed().await;
+    let (world, proxy) = World::start_through().await.unwrap();
     let enclave = world.provision("begun").await;
     let bob = person("bob@x.io");
     for tool in ["wf_apply", "wf_remove"] {
@@ -104,7 +95,7 @@ fn given_to_ann() -> Value {
 
 #[tokio::test]
 async fn a_right_that_ends_while_a_write_is_tried_again_counts_no_more() {
-    let (world, proxy) = disturbed().await;
+    let (world, proxy) = World::start_through().await.unwrap();
     let enclave = world.provision("revoked").await;
     let bob = person("bob@x.io");
     let update = |image: &str, mode: &str| {
@@ -132,7 +123,7 @@ async fn a_right_that_ends_while_a_write_is_tried_again_counts_no_more() {
 
 #[tokio::test]
 async fn a_write_that_was_carried_out_is_not_denied_when_a_later_try_of_it_is_refused() {
-    let (world, proxy) = disturbed().await;
+    let (world, proxy) = World::start_through().await.unwrap();
     let enclave = world.provision("denied").await;
     let bob = person("bob@x.io");
     let update = |image: &str| call(&enclave, "report", &[deployment("report", image)]);
@@ -161,7 +152,7 @@ async fn a_write_that_was_carried_out_is_not_denied_when_a_later_try_of_it_is_re
 
 #[tokio::test]
 async fn who_gives_a_tentacle_away_without_the_lock_writes_nothing() {
-    let (world, proxy) = disturbed().await;
+    let (world, proxy) = World::start_through().await.unwrap();
     let enclave = world.provision("given").await;
     world.call(&Caller::Bearer, "wf_apply", call(&enclave, "report", &[deployment("report", "i:1")])).await.unwrap();
     let patch = write(Method::PATCH, "deployments", "report");

@@ -4,7 +4,7 @@ use http::Method;
 use k8s_openapi::api::{apps::v1::Deployment, core::v1::ConfigMap};
 use serde_json::json;
 use tentacular_contract::Caller;
-use tentacular_test_harness::{ControlPlane, FaultProxy, fault_proxy::Fault};
+use tentacular_test_harness::fault_proxy::Fault;
 
 use crate::{
     applying::{call, config_map, deployment},
@@ -55,8 +55,7 @@ async fn a_permit_for_an_enclave_is_none_for_another_that_is_made_in_its_name() 
 
 #[tokio::test]
 async fn a_write_that_is_tried_again_does_not_end_up_in_another_enclave_of_the_name() {
-    let proxy = FaultProxy::start(ControlPlane::shared().await.unwrap()).unwrap();
-    let world = World::start_through(&proxy).await.unwrap();
+    let (world, proxy) = World::start_through().await.unwrap();
     let enclave = world.provision("swapped").await;
     let first = |call: &tentacular_test_harness::fault_proxy::Call| {
         call.is_write() && call.method == Method::POST && call.body["metadata"]["name"] == "report"

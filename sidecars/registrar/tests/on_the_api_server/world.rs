@@ -53,8 +53,9 @@ impl World {
     }
 
     /// The same with a proxy before the API server.
-    pub(crate) async fn start_through(proxy: &FaultProxy) -> anyhow::Result<Self> {
-        Self::start_with(Some(proxy), &[]).await
+    pub(crate) async fn start_through() -> anyhow::Result<(Self, FaultProxy)> {
+        let proxy = FaultProxy::start(ControlPlane::shared().await?)?;
+        Ok((Self::start_with(Some(&proxy), &[]).await?, proxy))
     }
 
     /// The same with further arguments.

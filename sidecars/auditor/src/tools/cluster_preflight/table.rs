@@ -1,5 +1,7 @@
 //! The rights that the server's accounts use: what `rbac.yaml` of the chart gives them, which a test compares.
 
+use tentacular_contract::platform::ENCLAVE_BINDINGS;
+
 /// An account of the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Account {
@@ -66,13 +68,13 @@ const ADMISSION: &str = "admissionregistration.k8s.io";
 const LEASES: &str = "coordination.k8s.io";
 
 /// The roles that are bound in each enclave, by bindings of their names.
-const BOUND: Strings = &["tentacular-enclave-registrar", "tentacular-enclave-scheduler", "tentacular-enclave-reader"];
+const BOUND: Strings = &[ENCLAVE_BINDINGS[0].0, ENCLAVE_BINDINGS[1].0, ENCLAVE_BINDINGS[2].0];
 
 type Strings = &'static [&'static str];
 
-const fn registrar(group: &'static str, resources: Strings, names: Strings, verbs: Strings) -> Rule {
+const fn registrar(group: &'static str, resources: Strings, verbs: Strings) -> Rule {
     let (account, place, role) = (Account::Registrar, Place::Enclave, "tentacular-enclave-registrar");
-    Rule { account, place, role, group, resources, names, verbs }
+    Rule { account, place, role, group, resources, names: &[], verbs }
 }
 
 const fn scheduler(group: &'static str, resources: Strings, verbs: Strings) -> Rule {
@@ -106,16 +108,15 @@ pub(super) const RULES: &[Rule] = &[
             "limitranges",
             "serviceaccounts",
         ],
-        &[],
         ALL,
     ),
-    registrar("apps", &["deployments"], &[], ALL),
-    registrar("batch", &["jobs", "cronjobs"], &[], ALL),
-    registrar("networking.k8s.io", &["networkpolicies", "ingresses"], &[], ALL),
-    registrar(LEASES, &["leases"], &[], ALL),
-    registrar("", &["pods", "events"], &[], READ),
-    registrar("apps", &["replicasets"], &[], READ),
-    registrar(RBAC, &["rolebindings"], BOUND, &["get"]),
+    registrar("apps", &["deployments"], ALL),
+    registrar("batch", &["jobs", "cronjobs"], ALL),
+    registrar("networking.k8s.io", &["networkpolicies", "ingresses"], ALL),
+    registrar(LEASES, &["leases"], ALL),
+    registrar("", &["pods", "events"], READ),
+    registrar("apps", &["replicasets"], READ),
+    Rule { names: BOUND, ..registrar(RBAC, &["rolebindings"], &["get"]) },
     scheduler("apps", &["deployments"], READ),
     scheduler("", &["configmaps"], &["get", "list", "watch", "create", "update", "patch"]),
     scheduler("", &["events"], &["create"]),
