@@ -1,5 +1,8 @@
 # Everything that a person or CI runs. Needs Rust (rust-toolchain.toml), Go and make; the rest is built or installed here
 # and kept in the user's cache folder.
+#
+# Debug builds are of the whole workspace: for a part of it, cargo would build most dependencies once more, with the
+# features of that part.
 
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/tentacular
 CARGO_DENY_VERSION := 0.20.2
@@ -42,10 +45,10 @@ lint:
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 
 layering:
-	cargo test --locked --quiet --package tentacular-end-to-end --test layering
+	cargo test --workspace --locked --quiet --test layering
 
 pages: build
-	cargo run --locked --quiet --package tentacular-demo --bin docs -- --check
+	target/debug/docs --check
 
 deny: $(CARGO_DENY)
 	$(CARGO_DENY) --locked check bans licenses sources
@@ -78,8 +81,7 @@ slowest: prepare ## Times of all tests in target/test-times.txt, and the ten slo
 	@sed -nE 's/^test (.*) \.\.\. ok <([0-9.]+)s>$$/\2 s\t\1/p' target/test-times.txt | sort -rn | head
 
 # 77 is what it says where there cannot be such a cluster.
-e2e-node: ## The product as pods on two real nodes, installed by helm. Needs root and Debian; ONLY=upgrade tries a part.
-	cargo build --locked --package tentacular-node --bins
+e2e-node: build ## The product as pods on two real nodes, installed by helm. Needs root and Debian; ONLY=upgrade tries a part.
 	@target/debug/tentacular-enter; case $$? in \
 	  0) $(MAKE) images $(NEXT) && $(MAKE) images && $(MAKE) e2e-node-with-images ;; \
 	  77) ;; \
@@ -88,14 +90,14 @@ e2e-node: ## The product as pods on two real nodes, installed by helm. Needs roo
 
 e2e-node-with-images:
 	TENTACULAR_IMAGES=$(CURDIR)/$(IMAGES) TENTACULAR_NEXT_IMAGES=$(CURDIR)/$(NEXT_IMAGES) \
-	  cargo test --locked --package tentacular-node --test node \
+	  cargo test --workspace --locked --test node \
 	  --config 'target."cfg(unix)".runner = "target/debug/tentacular-enter"' -- --ignored $(ONLY)
 
 docs: build ## Write the pages that are made of what the product says of itself: tools, settings, metrics, the chart's README.
-	cargo run --locked --quiet --package tentacular-demo --bin docs
+	target/debug/docs
 
 demo: build ## A tour of the running system; ONCE=1 ends after it, PORT=8080 fixes the port.
-	cargo run --locked --quiet --package tentacular-demo --bin demo -- $(if $(filter-out 0 no,$(ONCE)),--once) $(if $(PORT),--port=$(PORT))
+	target/debug/demo $(if $(filter-out 0 no,$(ONCE)),--once) $(if $(PORT),--port=$(PORT))
 
 # It starts the programs that stand beside it.
 bench: dist ## Measurements of the programs as they are shipped, as one table; they never fail on a figure. ONLY=load measures one thing.
@@ -106,7 +108,7 @@ bench: dist ## Measurements of the programs as they are shipped, as one table; t
 soak: ## Mixed load while tokens, keys, certificates and sidecars change, then 200 kills of leading schedulers. MINUTES=10.
 	cargo build --workspace --bins --locked --release
 	target/release/soak $(if $(MINUTES),--minutes=$(MINUTES))
-	SCHEDULE_ROUNDS=200 cargo test --locked --release --package tentacular-end-to-end --test end_to_end e2e_schedule_faults
+	SCHEDULE_ROUNDS=200 cargo test --workspace --locked --release --test end_to_end e2e_schedule_faults
 
 # Without a sanitizer the pinned toolchain will do; the product has no unsafe code that one would watch.
 fuzz: $(CARGO_FUZZ) ## Made-up reviews for the webhook, which may panic at none. Needs a C++ compiler. SECONDS=60 for each of two targets.
