@@ -1,6 +1,10 @@
 //! The chart as the real helm renders it.
 
-use std::process::Stdio;
+use std::{
+    collections::BTreeMap,
+    process::Stdio,
+    sync::{Mutex, PoisonError},
+};
 
 use anyhow::{Context as _, ensure};
 use serde_json::Value;
@@ -46,11 +50,20 @@ pub async fn render_unchecked(templates: &[&str], values: &Value) -> anyhow::Res
 }
 
 /// The objects in some of the chart's templates (all where `templates` is empty), with values set as `--set` takes them.
+/// What this process had rendered before is not rendered again.
 ///
 /// # Errors
 /// What helm says: that a value is missing or wrong.
 pub async fn render(templates: &[&str], values: &[&str]) -> anyhow::Result<Vec<Value>> {
-    run(templates, &values.iter().map(|value| format!("--set={value}")).collect::<Vec<_>>()).await
+    static RENDERED: Mutex<BTreeMap<[Vec<String>; 2], Vec<Value>>> = Mutex::new(BTreeMap::new());
+    let asked = [templates, values].map(|texts| texts.iter().map(|&text| text.to_owned()).collect());
+    let rendered = || RENDERED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(objects) = rendered().get(&asked) {
+        return Ok(objects.clone());
+    }
+    let objects = run(templates, &values.iter().map(|value| format!("--set={value}")).collect::<Vec<_>>()).await?;
+    rendered().insert(asked, objects.clone());
+    Ok(objects)
 }
 
 async fn run(templates: &[&str], args: &[String]) -> anyhow::Result<Vec<Value>> {

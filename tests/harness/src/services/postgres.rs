@@ -19,6 +19,7 @@ use crate::{
     keycloak::copy_folder,
     port::Port,
     say::say,
+    shared::Shared,
     stack::random_token,
     tls::Authority,
 };
@@ -77,42 +78,33 @@ pub struct Login {
 impl Postgres {
     /// Starts one. None, with a printed reason, where there is none.
     pub async fn start() -> anyhow::Result<Option<Self>> {
+        static NEW: Shared<Cluster> = Shared::empty();
         let Some(programs) = programs().await? else { return Ok(None) };
-        let folder = Scratch::new()?;
-        // Its user may go through, and sees nothing but its own.
-        std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o711))?;
-        let home = folder.path().join("postgres");
-        std::fs::create_dir(&home)?;
-        let superuser = login(SUPERUSER, "postgres")?;
-        std::fs::write(home.join("password"), &superuser.password)?;
+        let new = NEW.get(Cluster::initialize).await?;
+        let Place { folder, home, user } = Place::new()?;
         let authority = Authority::new()?;
         let pair = authority.server()?;
-        std::fs::write(home.join("server.crt"), pair.certificate)?;
-        std::fs::write(home.join("server.key"), pair.key)?;
-        for name in ["password", "server.crt", "server.key"] {
-            std::fs::set_permissions(home.join(name), PermissionsExt::from_mode(0o600))?;
-        }
-        let user = user()?;
+        write_private(&home.join("server.crt"), &pair.certificate)?;
+        write_private(&home.join("server.key"), &pair.key)?;
+        let data = home.join("data");
+        copy_folder(&new.data, &data)?;
+        // It refuses what others may look into.
+        std::fs::set_permissions(&data, PermissionsExt::from_mode(0o700))?;
         give(&home, user)?;
         let programs = programs.reachable(user, &home)?;
-        let initialize = unprivileged(&programs.join("initdb"), user)?
-            .args(["--no-sync", "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--pwfile=password"])
-            .arg(format!("--username={SUPERUSER}"))
-            .arg("--pgdata=data")
-            .directory(&home);
-        run(&initialize, folder.path()).await.context("initdb")?;
+        let superuser = new.superuser.clone();
         let port = Port::reserve()?;
         let serve =
             unprivileged(&programs.join("postgres"), user)?
                 .arg("-D")
-                .arg(home.join("data"))
+                .arg(&data)
                 .arg(format!("--port={}", port.address().port()))
                 .args(SETTINGS.iter().flat_map(|setting| ["-c", setting]))
                 .args(["server.crt", "server.key"].iter().zip(["ssl_cert_file", "ssl_key_file"]).flat_map(
                     |(file, setting)| ["-c".to_owned(), format!("{setting}={}", home.join(file).display())],
                 ))
                 .directory(&home);
-        let server = Daemon::start(serve, port, home.join("postgres.log"), (ready(home.join("data")), crash)).await?;
+        let server = Daemon::start(serve, port, home.join("postgres.log"), (ready(data), crash)).await?;
         let administrator = login(ADMINISTRATOR, DATABASE)?;
         let postgres = Self { server, superuser, administrator, authority, _folder: folder };
         postgres.prepare().await?;
@@ -151,6 +143,54 @@ impl Postgres {
         }
         Ok(())
     }
+}
+
+/// A database cluster as `initdb` makes it, which takes a second or two, for every server of this process to begin with.
+struct Cluster {
+    superuser: Login,
+    data: PathBuf,
+    _folder: Scratch,
+}
+
+impl Cluster {
+    async fn initialize() -> anyhow::Result<Self> {
+        let programs = programs().await?.context("there is no PostgreSQL here")?;
+        let Place { folder, home, user } = Place::new()?;
+        let superuser = login(SUPERUSER, "postgres")?;
+        write_private(&home.join("password"), &superuser.password)?;
+        give(&home, user)?;
+        let initialize = unprivileged(&programs.reachable(user, &home)?.join("initdb"), user)?
+            .args(["--no-sync", "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--pwfile=password"])
+            .arg(format!("--username={SUPERUSER}"))
+            .arg("--pgdata=data")
+            .directory(&home);
+        run(&initialize, folder.path()).await.context("initdb")?;
+        Ok(Self { superuser, data: home.join("data"), _folder: folder })
+    }
+}
+
+/// Where a server has its files, and who it runs as.
+struct Place {
+    folder: Scratch,
+    home: PathBuf,
+    user: Option<(u32, u32)>,
+}
+
+impl Place {
+    fn new() -> anyhow::Result<Self> {
+        let folder = Scratch::new()?;
+        // Its user may go through, and sees nothing but its own.
+        std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o711))?;
+        let home = folder.path().join("postgres");
+        std::fs::create_dir(&home)?;
+        Ok(Self { folder, home, user: user()? })
+    }
+}
+
+/// Writes a file that nobody but its owner may read.
+fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
+    std::fs::write(path, text)?;
+    Ok(std::fs::set_permissions(path, PermissionsExt::from_mode(0o600))?)
 }
 
 fn login(user: &str, database: &str) -> anyhow::Result<Login> {
@@ -260,7 +300,12 @@ fn give(folder: &Path, user: Option<(u32, u32)>) -> anyhow::Result<()> {
     let Some((user, group)) = user else { return Ok(()) };
     chown(folder, Some(user), Some(group))?;
     for entry in std::fs::read_dir(folder)? {
-        chown(entry?.path(), Some(user), Some(group))?;
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            give(&entry.path(), Some((user, group)))?;
+        } else {
+            chown(entry.path(), Some(user), Some(group))?;
+        }
     }
     ensure!(std::fs::metadata(folder)?.uid() == user, "{} was not given away", folder.display());
     Ok(())
