@@ -28,6 +28,9 @@ use crate::{
 /// The namespace that the server is installed in.
 pub const SERVER_NAMESPACE: &str = "tentacular-system";
 
+/// How long the API server waits for the webhook's answer.
+const REVIEWED_WITHIN_SECONDS: u32 = 20;
+
 /// The templates of accounts and rights.
 const RIGHTS: [&str; 4] = ["accounts.yaml", "rbac.yaml", "all-pods.yaml", "policies.yaml"];
 
@@ -115,12 +118,14 @@ impl Installation {
     }
 
     /// Makes the chart's objects for the webhook, its configuration with a loopback address in place of a Service, as no
-    /// pod network leads from the API server to this machine's processes.
+    /// pod network leads from the API server to this machine's processes, and with more time for an answer, as many tests at
+    /// once may keep one waiting.
     pub async fn register_webhook(&self, address: SocketAddr) -> anyhow::Result<()> {
         apply_chart(&self.control_plane().admin()?, &["webhook.yaml"], &[], move |object| {
             for entry in object.get_mut("webhooks").and_then(Value::as_array_mut).into_iter().flatten() {
                 let path = entry["clientConfig"]["service"]["path"].as_str().unwrap_or_default();
                 entry["clientConfig"] = json!({ "url": format!("https://{address}{path}") });
+                entry["timeoutSeconds"] = json!(REVIEWED_WITHIN_SECONDS);
             }
         })
         .await
