@@ -10,7 +10,7 @@ use futures::StreamExt as _;
 use k8s_openapi::api::{apps::v1::Deployment, core::v1::ConfigMap};
 use serde_json::json;
 use tentacular_contract::Caller;
-use tentacular_test_harness::services::{Access, Nats};
+use tentacular_test_harness::services::{Access, Nats, unless_refused};
 use tokio::time::timeout;
 
 use crate::{
@@ -56,7 +56,8 @@ async fn connect(given: &BTreeMap<String, String>) -> Result<Client, ConnectErro
 }
 
 async fn is_refused(given: &BTreeMap<String, String>) -> bool {
-    connect(given).await.err().map(|error| error.kind()) == Some(ConnectErrorKind::AuthorizationViolation)
+    let refusal = |error: &ConnectError| error.kind() == ConnectErrorKind::AuthorizationViolation;
+    unless_refused(|| connect(given), refusal).await.unwrap().is_none()
 }
 
 #[tokio::test]

