@@ -5,13 +5,14 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use anyhow::Context as _;
-use tentacular_test_harness::fault_proxy::Fault;
+use anyhow::{Context as _, ensure};
+use futures::future::try_join_all;
+use tentacular_test_harness::{fault_proxy::Fault, until};
 use tokio::time::timeout;
 
 use super::{
     account::{Account, writes},
-    world::{LONG, World},
+    world::{LONG, TENTACLES, World},
 };
 
 /// Rounds, unless `SCHEDULE_ROUNDS` says otherwise.
@@ -88,11 +89,11 @@ async fn closed(world: &World, mut account: Account) -> anyhow::Result<()> {
         let child = &world.schedulers[number].child;
         child.terminate()?;
         let status = timeout(LONG, child.wait()).await.context("a scheduler does not end")??;
-        anyhow::ensure!(status.success(), "a scheduler ended with {status}: {}", child.last_lines(5));
+        ensure!(status.success(), "a scheduler ended with {status}: {}", child.last_lines(5));
     }
     account.holds(world).await?;
-    for tentacle in super::world::TENTACLES {
-        anyhow::ensure!(account.count(tentacle, "claimed") == 0, "{tentacle}: a claim is left open");
+    for tentacle in TENTACLES {
+        ensure!(account.count(tentacle, "claimed") == 0, "{tentacle}: a claim is left open");
     }
     Ok(())
 }
@@ -118,7 +119,13 @@ async fn e2e_schedule_faults_another_goes_on_where_the_killed_leader_was() -> an
     let (mut world, mut account) = (World::new(1).await?, Account::default());
     for step in [Step::AfterTheClaim, Step::DuringTheCall] {
         round(&mut world, step, true, &mut account).await.with_context(|| format!("killed {step:?}"))?;
-        world.until(|runs| runs.iter().any(|run| run["state"] == "interrupted")).await?;
+        // Whichever of them had a run that was claimed when the leader died.
+        until("a run was interrupted", async || {
+            let runs = try_join_all(TENTACLES.map(|tentacle| world.ledger(tentacle))).await?;
+            ensure!(runs.iter().flatten().any(|run| run["state"] == "interrupted"), "{runs:#?}");
+            Ok(())
+        })
+        .await?;
     }
     closed(&world, account).await
 }
