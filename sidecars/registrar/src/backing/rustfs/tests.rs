@@ -31,7 +31,7 @@ impl World {
         let world = Self { rustfs: of(&server, &[]), server };
         // While it still reads what it has of policies, it may forget one that is written. Its own are there once it has read.
         let server = world.rustfs.args.server().unwrap();
-        let admin = Admin { http: &world.rustfs.connections.admin, server: &server, dialect: Dialect::Minio };
+        let admin = world.admin(&server);
         until("MinIO knows its policies", || async {
             let known = admin.policy(BUILT_IN).await.map_err(|failure| anyhow::anyhow!("{failure:?}"))?;
             known.context("none of that name")
@@ -39,6 +39,11 @@ impl World {
         .await
         .unwrap();
         Some(world)
+    }
+
+    /// The admin API, as the administrator who is named there.
+    fn admin<'a>(&'a self, server: &'a Server) -> Admin<'a> {
+        Admin { http: &self.rustfs.connections.admin, server, dialect: Dialect::Minio }
     }
 }
 

@@ -39,7 +39,7 @@ async fn a_key_that_was_changed_counts_at_once() {
     // Another administrator, with all the signs that a signature or an encryption could stumble over.
     let odd = Key { id: "other-admin".to_owned(), secret: Password("p@ss:/?#%20 '\"\\$$ü=&+".to_owned()) };
     let server = world.rustfs.args.server().unwrap();
-    let admin = Admin { http: &world.rustfs.connections.admin, server: &server, dialect: Dialect::Minio };
+    let admin = world.admin(&server);
     admin.put_user(&odd).await.unwrap();
     admin.attach("consoleAdmin", &odd.id).await.unwrap();
     write("access_key", &odd.id);

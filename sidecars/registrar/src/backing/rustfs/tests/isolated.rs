@@ -169,7 +169,7 @@ async fn a_tentacle_is_no_administrator() {
     let key =
         Key { id: share.field("access_key").to_owned(), secret: Password(share.field("secret_key").to_owned()) };
     let server = Server { administrator: key, ..world.rustfs.args.server().unwrap() };
-    let admin = Admin { http: &world.rustfs.connections.admin, server: &server, dialect: Dialect::Minio };
+    let admin = world.admin(&server);
     let everything = policy::document("tentacular", "");
     let (name, user) = (own.share_name(), others.field("access_key").to_owned());
     let new = Key { id: user.clone(), secret: Password("x".repeat(32)) };

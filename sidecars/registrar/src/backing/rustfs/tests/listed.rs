@@ -6,7 +6,7 @@ use super::*;
 async fn who_has_an_account_is_known() {
     let Some(world) = World::start().await else { return };
     let server = world.rustfs.args.server().unwrap();
-    let admin = Admin { http: &world.rustfs.connections.admin, server: &server, dialect: Dialect::Minio };
+    let admin = world.admin(&server);
     let others = policy::document("tentacular", &policy::prefix(&tenant("team-a", "theirs")));
     admin.put_policy("mine", &others).await.unwrap();
     listed(&world).await;

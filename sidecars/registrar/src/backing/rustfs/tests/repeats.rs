@@ -33,7 +33,7 @@ async fn what_an_administrator_took_away_is_made_again() {
     let share = world.given(&tenant, &Fields::new()).await;
     let (name, key) = (tenant.share_name(), format!("{}mine", share.field("prefix")));
     let server = world.rustfs.args.server().unwrap();
-    let admin = Admin { http: &world.rustfs.connections.admin, server: &server, dialect: Dialect::Minio };
+    let admin = world.admin(&server);
     admin.put_policy(&name, &policy::document("elsewhere", share.field("prefix"))).await.unwrap();
     assert!(put(&world.client(&share), &key).await.is_err());
     assert!(!world.given(&tenant, &share.fields).await.fresh);
@@ -108,7 +108,7 @@ async fn what_somebody_else_has_by_that_name_is_left_alone() {
     let Some(world) = World::start().await else { return };
     let tenant = tenant("team-a", "report");
     let server = world.rustfs.args.server().unwrap();
-    let admin = Admin { http: &world.rustfs.connections.admin, server: &server, dialect: Dialect::Minio };
+    let admin = world.admin(&server);
     // As another tentacle would have it, were its name's digits the same.
     let others = policy::document("tentacular", "ns/team-a/tentacles/report2/");
     admin.put_policy(&tenant.share_name(), &others).await.unwrap();
