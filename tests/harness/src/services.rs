@@ -14,7 +14,7 @@ pub(crate) use self::packages::absent;
 pub use self::{
     daemon::Daemon,
     minio::Minio,
-    nats::{Access, Nats, unless_refused},
+    nats::{Access, Nats, refuses, round_trip},
     operator::{Operator, User},
     postgres::{Login, Postgres},
     versitygw::Versitygw,

@@ -217,7 +217,7 @@ async fn is_good(
 ) -> Result<bool, Failure> {
     Ok(signer.is_current(tenant, known)
         && known.lasts(lifetime, now)
-        && server.admits(Admission::Creds(&known.creds())).await?)
+        && server.admits(&known.creds(), &inbox_prefix(tenant)).await?)
 }
 
 impl Backend for Nats {

@@ -3,14 +3,14 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use async_nats::{
-    Client, ConnectError, ConnectErrorKind, ConnectOptions,
+    Client, ConnectError, ConnectOptions,
     jetstream::{self, context::ContextBuilder},
 };
 use futures::StreamExt as _;
 use k8s_openapi::api::{apps::v1::Deployment, core::v1::ConfigMap};
 use serde_json::json;
 use tentacular_contract::Caller;
-use tentacular_test_harness::services::{Access, Nats, unless_refused};
+use tentacular_test_harness::services::{Access, Nats, refuses};
 use tokio::time::timeout;
 
 use crate::{
@@ -56,8 +56,7 @@ async fn connect(given: &BTreeMap<String, String>) -> Result<Client, ConnectErro
 }
 
 async fn is_refused(given: &BTreeMap<String, String>) -> bool {
-    let refusal = |error: &ConnectError| error.kind() == ConnectErrorKind::AuthorizationViolation;
-    unless_refused(|| connect(given), refusal).await.unwrap().is_none()
+    refuses(|| connect(given)).await.unwrap()
 }
 
 #[tokio::test]

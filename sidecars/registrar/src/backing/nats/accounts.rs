@@ -96,7 +96,7 @@ impl Accounts {
     ) -> Result<(), Failure> {
         let (found, credential) = self.given(server, tenant, creds).await?;
         if self.put(&found, (tenant, &credential), false, now).await? || fresh {
-            self.admitted(server, &found.key, &credential, now).await?;
+            self.admitted(server, &found.key, (tenant, &credential), now).await?;
         }
         Ok(())
     }
@@ -243,11 +243,11 @@ impl Accounts {
         &self,
         server: &Server,
         account: &str,
-        credential: &Credential,
+        (tenant, credential): (&Tenant, &Credential),
         now: DateTime<Utc>,
     ) -> Result<(), Failure> {
-        let creds = credential.creds();
-        let admitted = || async { Ok(server.admits(Admission::Creds(&creds)).await?.then_some(())) };
+        let (creds, inbox_prefix) = (credential.creds(), jwt::inbox_prefix(tenant));
+        let admitted = || async { Ok(server.admits(&creds, &inbox_prefix).await?.then_some(())) };
         if ask_again((ATTEMPTS, PAUSE), admitted).await?.is_none() {
             return Err(Failure::Unavailable(format!("it does not admit users of the account {account} yet")));
         }

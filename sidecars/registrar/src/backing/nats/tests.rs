@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use async_nats::{
-    Client, ConnectError, ConnectErrorKind, ConnectOptions, Event, Subscriber,
+    Client, ConnectError, ConnectOptions, Event, Subscriber,
     jetstream::{Context, context::ContextBuilder},
 };
 use futures::StreamExt as _;
-use tentacular_test_harness::services::{self, Access, Operator, unless_refused};
+use tentacular_test_harness::services::{self, Access, Operator, refuses};
 use tokio::{sync::mpsc, time::timeout};
 
 use super::{jwt::Signer, *};
@@ -58,8 +58,7 @@ impl World {
     }
 
     async fn is_refused(&self, share: &Share) -> bool {
-        let refusal = |error: &ConnectError| error.kind() == ConnectErrorKind::AuthorizationViolation;
-        unless_refused(|| self.connect(share), refusal).await.unwrap().is_none()
+        refuses(async || Ok(self.connect(share).await?.client)).await.unwrap()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use async_nats::{Client, ConnectError, ConnectErrorKind, ConnectOptions, Event};
+use async_nats::{Client, ConnectError, ConnectOptions, Event};
 use futures::{StreamExt as _, future::join_all};
 use k8s_openapi::api::core::v1::ConfigMap;
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ use tentacular_contract::Caller;
 use tentacular_test_harness::{
     ControlPlane, Scratch,
     installation::allow_nats_entries,
-    services::{Nats, unless_refused},
+    services::{Nats, refuses},
 };
 use tokio::{sync::mpsc, time::timeout};
 
@@ -121,8 +121,7 @@ impl Place {
     }
 
     async fn is_refused(&self, identity: &str) -> bool {
-        let refusal = |error: &ConnectError| error.kind() == ConnectErrorKind::AuthorizationViolation;
-        unless_refused(|| self.connect(identity, "_INBOX"), refusal).await.unwrap().is_none()
+        refuses(async || Ok(self.connect(identity, "_INBOX").await?.0)).await.unwrap()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use tentacular_test_harness::Scratch;
+use tentacular_test_harness::{Scratch, TcpFault, TcpProxy};
 
 use super::*;
 use crate::backing::service::unavailable;
@@ -54,6 +54,33 @@ async fn a_server_that_does_not_answer_holds_nobody_up_for_long() {
     }
     world.server.server.resume().unwrap();
     assert!(!world.given(&tenant, &share.fields).await.fresh);
+}
+
+/// What a server says that needs more than two seconds to refuse a client.
+const REFUSED_LATE: &[u8] =
+    b"INFO {\"server_id\":\"N\",\"version\":\"2.15.1\",\"max_payload\":1048576,\"nonce\":\"n\"}\r\n\
+                              PING\r\n-ERR 'Authorization Violation'\r\n";
+
+#[tokio::test]
+async fn whom_a_slow_server_refuses_has_not_been_admitted() {
+    let Some(server) = services::Nats::with_operator().await.unwrap() else { return };
+    let proxy = TcpProxy::start(server.server.address()).unwrap();
+    let operator = operator(&server);
+    let nats = from(&[
+        format!("--nats-url=nats://{}", proxy.address()),
+        format!("--nats-account={}", operator.account()),
+        format!("--nats-signing-key={}", operator.signing_seed().unwrap()),
+    ]);
+    let (nats, tenant) = (nats.unwrap().unwrap(), tenant("team-a", "report"));
+    let share = nats.offer(&tenant, &Fields::new(), false).await.unwrap();
+    assert!(share.fresh && !nats.offer(&tenant, &share.fields, false).await.unwrap().fresh);
+    proxy.mend();
+    nats.probe().await.unwrap();
+    // The tentacle's connection is made after the one by which the server is probed.
+    let probing = proxy.exchanges();
+    proxy.fail(probing..probing + 1, TcpFault::Answer(REFUSED_LATE.to_vec()));
+    assert!(nats.offer(&tenant, &share.fields, false).await.unwrap().fresh, "what is refused is replaced");
+    assert!(proxy.mend(), "nobody was refused");
 }
 
 #[tokio::test]

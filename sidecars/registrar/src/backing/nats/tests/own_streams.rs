@@ -6,6 +6,7 @@ use async_nats::{
 };
 use futures::TryStreamExt as _;
 use serde_json::Value;
+use tentacular_test_harness::services::round_trip;
 
 use super::*;
 
@@ -94,9 +95,9 @@ async fn no_tentacle_reaches_streams_of_another_or_makes_the_server_write_to_it(
             for subject in [theirs.own("x"), format!("{their_inbox}.x")] {
                 // The server delivers only where somebody listens to this very subject.
                 let _listening = theirs.client.subscribe(subject.clone()).await.unwrap();
-                theirs.client.flush().await.unwrap();
+                round_trip(&theirs.client).await.unwrap();
                 let mut written = spies[own].subscribe(subject.clone()).await.unwrap();
-                spies[own].flush().await.unwrap();
+                round_trip(&spies[own]).await.unwrap();
                 misdirect(tentacle, jetstream, &subject, &mut written).await;
             }
             divert(jetstream, &theirs.own(">"), &others, &given[other]).await;
@@ -185,7 +186,7 @@ async fn in_an_account_of_several_the_server_would_write_to_another() {
     }
     let (thief, victim) = (thief.1.unwrap(), victim.1.unwrap());
     let mut heard = victim.client.subscribe(victim.own("x")).await.unwrap();
-    victim.client.flush().await.unwrap();
+    round_trip(&victim.client).await.unwrap();
     let jetstream = keep(&thief, "mine").await;
     misdirect(&thief, &jetstream, &victim.own("x"), &mut heard).await;
 }
