@@ -15,8 +15,36 @@ use tokio::time::{sleep, timeout};
 
 /// Things take a second or two here; only a hang reaches this, on a busy machine too.
 const DEADLINE: Duration = Duration::from_mins(3);
-/// Between two looks.
+/// Shortest pause between two looks.
 const PAUSE: Duration = Duration::from_millis(50);
+/// Longest one.
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+
+/// Looks for something that comes about by itself. They cost what is looked at, and the machine is most loaded where it takes
+/// long: each pause is a tenth of what was waited so far.
+#[derive(Debug)]
+pub(crate) struct Looks {
+    // The time of the machine, as tests stop that of the runtime.
+    begun: Instant,
+    shortest: Duration,
+}
+
+impl Looks {
+    /// They begin now, with this pause.
+    pub(crate) fn every(shortest: Duration) -> Self {
+        Self { begun: Instant::now(), shortest }
+    }
+
+    /// How long there was no success.
+    pub(crate) fn waited(&self) -> Duration {
+        self.begun.elapsed()
+    }
+
+    /// Waits until it is time for the next.
+    pub(crate) async fn pause(&self) {
+        sleep((self.waited() / 10).clamp(self.shortest, LONGEST_PAUSE)).await;
+    }
+}
 
 /// Looks until it succeeds, and gives what was found. The error of a look says what is there instead.
 ///
@@ -27,15 +55,14 @@ where
     Look: Future<Output = anyhow::Result<T>>,
 {
     const { assert!(size_of::<T>() != size_of::<bool>(), "a look that finds nothing fails; false would end the wait") };
-    // The time of the machine, as tests stop that of the runtime.
-    let begun = Instant::now();
+    let looks = Looks::every(PAUSE);
     loop {
         match look().await {
             Ok(found) => return Ok(found),
-            Err(error) if begun.elapsed() > DEADLINE => {
+            Err(error) if looks.waited() > DEADLINE => {
                 return Err(error).with_context(|| format!("not after {} s: {what}", DEADLINE.as_secs()));
             }
-            Err(_) => sleep(PAUSE).await,
+            Err(_) => looks.pause().await,
         }
     }
 }

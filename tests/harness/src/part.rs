@@ -1,19 +1,15 @@
 //! The product's programs: where cargo built them, and what can be seen of them from outside.
 
-use std::{
-    path::PathBuf,
-    time::{Duration, Instant},
-};
+use std::{path::PathBuf, time::Duration};
 
 use anyhow::{Context as _, bail, ensure};
 use serde_json::Value;
-use tokio::time::sleep;
 
-use crate::{Child, Program, tls};
+use crate::{Child, Program, eventually::Looks, tls};
 
 /// How long a program may take to start; a loaded machine is slow.
 const START: Duration = Duration::from_mins(3);
-/// Between two looks.
+/// Shortest pause between two looks.
 const LOOK: Duration = Duration::from_millis(5);
 
 /// One of the product's programs, or the example engine.
@@ -85,7 +81,7 @@ pub fn program(part: Part) -> anyhow::Result<Program> {
 
 /// Waits until the part's log has a line with this message, and returns one of its fields as text.
 pub async fn logged(child: &Child, message: &str, field: &str) -> anyhow::Result<String> {
-    let until = Instant::now() + START;
+    let looks = Looks::every(LOOK);
     loop {
         let log = child.log();
         let line = log
@@ -95,14 +91,14 @@ pub async fn logged(child: &Child, message: &str, field: &str) -> anyhow::Result
         if let Some(line) = line {
             return Ok(line[field].as_str().with_context(|| format!("no field {field} in {line}"))?.to_owned());
         }
-        look_again(child, until, &format!("a log line {message:?}")).await?;
+        look_again(child, &looks, &format!("a log line {message:?}")).await?;
     }
 }
 
 /// Waits until /readyz of the part says that it can serve.
 pub async fn ready(child: &Child) -> anyhow::Result<()> {
     let address = logged(child, "observing", "address").await?;
-    let until = Instant::now() + START;
+    let looks = Looks::every(LOOK);
     let http = tls::plain().build()?;
     loop {
         if let Ok(response) = http.get(format!("http://{address}/readyz")).send().await
@@ -110,11 +106,11 @@ pub async fn ready(child: &Child) -> anyhow::Result<()> {
         {
             return Ok(());
         }
-        look_again(child, until, "readiness").await?;
+        look_again(child, &looks, "readiness").await?;
     }
 }
 
-async fn look_again(child: &Child, until: Instant, what: &str) -> anyhow::Result<()> {
+async fn look_again(child: &Child, looks: &Looks, what: &str) -> anyhow::Result<()> {
     if !child.is_running() {
         let log = child.log();
         // Why a part does not start is the one line that is no log entry.
@@ -122,9 +118,9 @@ async fn look_again(child: &Child, until: Instant, what: &str) -> anyhow::Result
         let said = if said.is_empty() { child.last_lines(5) } else { said.join("\n") };
         bail!("a process ended before {what}: {said}");
     }
-    if Instant::now() > until {
+    if looks.waited() > START {
         bail!("{} shows no {what} in {} s: {}", child.log_path().display(), START.as_secs(), child.last_lines(5));
     }
-    sleep(LOOK).await;
+    looks.pause().await;
     Ok(())
 }

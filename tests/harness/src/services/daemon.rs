@@ -1,26 +1,17 @@
 //! A server on a port of loopback that stays its own while it is killed and started again.
 
-use std::{
-    fmt,
-    net::SocketAddr,
-    path::PathBuf,
-    time::{Duration, Instant},
-};
+use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
 use anyhow::{Context as _, ensure};
 use futures::future::BoxFuture;
 use reqwest::redirect::Policy;
-use tokio::{
-    io::AsyncReadExt as _,
-    net::TcpStream,
-    time::{sleep, timeout},
-};
+use tokio::{io::AsyncReadExt as _, net::TcpStream, time::timeout};
 
-use crate::{Child, Program, port::Port};
+use crate::{Child, Program, eventually::Looks, port::Port};
 
 /// How long a start may take; a loaded machine is slow.
 const START: Duration = Duration::from_mins(2);
-/// Between two looks.
+/// Shortest pause between two looks.
 const LOOK: Duration = Duration::from_millis(10);
 /// How long one look may take: a server that is stuck must not keep us from looking at the clock.
 const ASK: Duration = Duration::from_secs(5);
@@ -73,11 +64,11 @@ impl Daemon {
     pub async fn restart(&mut self) -> anyhow::Result<()> {
         self.kill().await?;
         let child = self.child.insert(self.program.start(&self.log)?);
-        let until = Instant::now() + START;
+        let looks = Looks::every(LOOK);
         while !timeout(ASK, (self.ready)(child.pid())).await.unwrap_or(false) {
             ensure!(child.is_running(), "{} ended:\n{}", self.log.display(), child.last_lines(20));
-            ensure!(Instant::now() < until, "{} is not ready:\n{}", self.log.display(), child.last_lines(20));
-            sleep(LOOK).await;
+            ensure!(looks.waited() < START, "{} is not ready:\n{}", self.log.display(), child.last_lines(20));
+            looks.pause().await;
         }
         Ok(())
     }
