@@ -33,6 +33,8 @@ async fn after_a_minute_without_the_api_server_it_goes_on_where_it_was() {
     world.until_at("report", "* * * * *", "03-10T12:00:00").await;
     world.engine.hold(true);
     world.clock.set("03-10T12:01:00");
+    // A claim whose answer is lost would be made after the outage, and the next instant come while it still goes on.
+    world.until_asked("report", 1).await;
     world.until("report", &["claimed 10 12:01"]).await;
 
     world.proxy.set_up(false).await.unwrap();

@@ -1,4 +1,4 @@
-//! What the ledgers of a world say, which is waited for.
+//! What the ledgers and the engine of a world say, which is waited for.
 
 use std::{cmp::Reverse, time::Duration};
 
@@ -36,6 +36,17 @@ impl World {
         if timeout(LONG, shown).await.is_err() {
             assert_eq!(self.runs(tentacle).await, wanted, "{tentacle}");
         }
+    }
+
+    /// Waits until the engine was asked for so many runs of a tentacle.
+    pub(super) async fn until_asked(&self, tentacle: &str, runs: usize) {
+        let asked = async {
+            while self.engine.calls(tentacle).len() < runs {
+                sleep(Duration::from_millis(20)).await;
+            }
+        };
+        timeout(LONG, asked).await.expect("the engine is asked");
+        assert_eq!(self.engine.calls(tentacle).len(), runs, "{tentacle}");
     }
 
     /// Waits until the ledger says that a tentacle's schedule has come to this time.
