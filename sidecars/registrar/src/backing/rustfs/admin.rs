@@ -111,14 +111,8 @@ impl Admin<'_> {
         let plain = json!({ "secretKey": key.secret.0, "status": "enabled" }).to_string();
         let body = match self.dialect {
             Dialect::Rustfs => plain.into_bytes(),
-            Dialect::Minio => {
-                let secret = self.server.administrator.secret.clone();
-                let sealed = tokio::task::spawn_blocking(move || seal(&secret.0, &plain)).await;
-                sealed
-                    .map_err(anyhow::Error::from)
-                    .flatten()
-                    .map_err(|error| Failure::Unavailable(error.to_string()))?
-            }
+            Dialect::Minio => seal(&self.server.administrator.secret.0, &plain)
+                .map_err(|error| Failure::Unavailable(error.to_string()))?,
         };
         self.call(Method::PUT, "add-user", &[("accessKey", &key.id)], body).await?;
         Ok(())
