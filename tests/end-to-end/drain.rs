@@ -4,13 +4,13 @@ use anyhow::ensure;
 use serde_json::json;
 use tentacular_test_harness::{Part, mcp::Era, until};
 
-use crate::support::{apply_word_count, enclave, own_stack, own_stack_with, until_in_flight};
+use crate::support::{apply_word_count, own_enclave, own_stack, own_stack_with, until_in_flight};
 
 #[tokio::test]
 async fn a_call_in_flight_is_answered_while_the_kernel_drains() -> anyhow::Result<()> {
     let stack = own_stack().await?;
     let mcp = stack.client(Era::Stateless).await?;
-    let name = enclave(&mcp, "drain").await?;
+    let name = own_enclave(&mcp, "drain").await?;
     apply_word_count(&mcp, &name).await?;
     let raw = stack.raw();
     let arguments = json!({ "enclave": name, "name": "word-count", "input": { "text": "a b", "sleep_ms": 10_000 } });

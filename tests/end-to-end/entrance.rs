@@ -10,19 +10,17 @@ use reqwest::{
     header::{HOST, ORIGIN, WWW_AUTHENTICATE},
 };
 use serde_json::{Value, json};
-use tentacular_test_harness::{Installation, Part, Provider, Scratch, Stack, background, stack::Options, tls};
+use tentacular_test_harness::{Part, Provider, Scratch, Stack, tls};
 
 use crate::{
     start_errors::{start, token},
-    support::client,
+    support::{client, kernel_alone},
 };
 
 /// A kernel without sidecars, with these arguments.
 async fn kernel(kernel_args: Vec<String>) -> anyhow::Result<Stack> {
     client().await?;
-    let options = Options { without: Part::SIDECARS.to_vec(), kernel_args, ..Options::default() };
-    let start = async { Stack::start_with(Installation::shared().await?, options).await };
-    background().spawn(start).await?
+    kernel_alone(kernel_args).await
 }
 
 fn at(stack: &Stack, path: &str) -> String {

@@ -12,7 +12,7 @@ use tentacular_test_harness::{
 
 use crate::{
     hand_made::{HandMade, tool},
-    support::{SEEN, enclave, own_stack, until_listed},
+    support::{SEEN, own_enclave, own_stack, until_listed},
 };
 
 /// The example sidecar in Go, as a process.
@@ -78,7 +78,7 @@ async fn a_go_sidecar_joins_is_called_and_leaves() -> anyhow::Result<()> {
     let stack = own_stack().await?;
     for era in [Era::Stateless, Era::Handshake] {
         let mcp = stack.client(era).await?;
-        let name = enclave(&mcp, "greeted").await?;
+        let name = own_enclave(&mcp, "greeted").await?;
         let sidecar = GoSidecar::join(&stack, "greeter", &["enclave_greet"]).await?;
         let greeted = mcp.call("enclave_greet", json!({ "enclave": name, "greeting": "Servus" })).await?;
         assert_eq!(greeted["text"], format!("Servus, {name}!"));
@@ -109,7 +109,7 @@ async fn past_the_kernel(stack: &Stack, sidecar: &str, tool: &str) -> anyhow::Re
 async fn a_foreign_sidecar_cannot_take_a_built_in_name() -> anyhow::Result<()> {
     let stack = own_stack().await?;
     let mcp = stack.client(Era::Stateless).await?;
-    let name = enclave(&mcp, "claimed").await?;
+    let name = own_enclave(&mcp, "claimed").await?;
     let _sidecar = GoSidecar::join(&stack, "a-claimer", &["enclave_greet", "wf_list", "enclave_list"]).await?;
     let listed = stack.raw().tools().await?;
     assert_eq!(listed.iter().filter(|tool| *tool == "wf_list").count(), 1);

@@ -7,14 +7,14 @@ use tentacular_test_harness::mcp::Era;
 
 use crate::{
     foreign_sidecar::GoSidecar,
-    support::{client, enclave, own_stack, own_stack_with, stack},
+    support::{client, own_enclave, own_stack, own_stack_with, stack},
 };
 
 #[tokio::test]
 async fn a_client_cannot_forge_the_caller_or_the_permit() -> anyhow::Result<()> {
     let stack = own_stack().await?;
     let mcp = stack.client(Era::Stateless).await?;
-    let name = enclave(&mcp, "forged").await?;
+    let name = own_enclave(&mcp, "forged").await?;
     let _sidecar = GoSidecar::join(&stack, "greeter", &["enclave_greet"]).await?;
     let caller = URL_SAFE_NO_PAD.encode(r#"{"kind":"bearer"}"#);
     let forged = json!({ "v": 1, "tool": "enclave_greet", "enclave": "kube-system", "exists": true,

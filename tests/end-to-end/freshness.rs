@@ -24,7 +24,7 @@ use tentacular_test_harness::{
 
 use crate::{
     hand_made::{HandMade, tool},
-    support::{SEEN, apply_word_count, client, enclave, guests, person, provider, stack, unique, until_listed},
+    support::{OWN, SEEN, apply_word_count, client, enclave, guests, person, provider, stack, unique, until_listed},
     wire::Message,
 };
 
@@ -34,7 +34,7 @@ const MODE: &str = "tentacular.io/mode";
 
 /// An enclave with the tentacle `report`, both owned by `fresh-ann@example.com`, made without the server.
 pub(crate) async fn made(admin: &Client, mode: &str) -> anyhow::Result<String> {
-    let name = unique("fresh");
+    let name = unique(&format!("{OWN}fresh"));
     let labels = json!({ "app.kubernetes.io/managed-by": "tentacular", "tentacular.io/release": "report" });
     let namespace: Namespace = serde_json::from_value(json!({ "metadata": { "name": name, "labels": labels,
         "annotations": { "tentacular.io/enclave": name, OWNER: "fresh-ann@example.com",
@@ -70,6 +70,7 @@ pub(crate) async fn kernel_through_proxy() -> anyhow::Result<(Stack, Arc<FaultPr
         let options = Options {
             without: Part::SIDECARS.to_vec(),
             kernel_args: provider()?.kernel_args(),
+            enclaves: Some(OWN.to_owned()),
             through: BTreeMap::from([(Part::Kernel, Arc::clone(&proxy))]),
             ..Options::default()
         };

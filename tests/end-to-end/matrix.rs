@@ -21,7 +21,7 @@ use self::{
     made::{make_all, remove_all},
     mirror::{Mirrored, Tool, offers, tools},
     model::{Settings, sees},
-    world::{Enclaves, Person, enclaves, loners, people},
+    world::{Enclaves, PREFIX, Person, enclaves, loners, people},
 };
 
 /// Calls at once.
@@ -35,7 +35,8 @@ const ORDINARY: Settings = Settings { authorization: true, cluster_read_for_all:
 
 /// A stack of real sidecars, which takes the provider's tokens.
 async fn real_stack(provider: &Provider) -> anyhow::Result<Stack> {
-    let options = Options { kernel_args: provider.kernel_args(), ..Options::default() };
+    let options =
+        Options { kernel_args: provider.kernel_args(), enclaves: Some(PREFIX.to_owned()), ..Options::default() };
     let start = async { Stack::start_with(Installation::shared().await?, options).await };
     background().spawn(start).await?
 }

@@ -17,7 +17,7 @@ use tentacular_test_harness::{
     until,
 };
 
-use crate::support::unique;
+use crate::support::{OWN, unique};
 
 async fn status_until(mcp: &Mcp, is_so: impl Fn(&Value) -> bool) -> anyhow::Result<Value> {
     until("the status is as wanted", async || {
@@ -33,7 +33,8 @@ async fn e2e_module_proxy_is_kept_and_its_status_tells_what_differs() -> anyhow:
     let name = unique("modules");
     let args = [format!("--proxy-namespace={name}"), "--proxy-reconciler-disabled=false".to_owned()];
     let sidecar_args = [Part::Registrar, Part::Auditor].map(|part| (part, args.to_vec()));
-    let options = Options { sidecar_args: BTreeMap::from(sidecar_args), ..Options::default() };
+    let options =
+        Options { sidecar_args: BTreeMap::from(sidecar_args), enclaves: Some(OWN.to_owned()), ..Options::default() };
     let start = async { Stack::start_with(Installation::shared().await?, options).await };
     let stack = background().spawn(start).await??;
     let mcp = stack.client(Era::Stateless).await?;

@@ -14,7 +14,7 @@ use tentacular_test_harness::{
 
 use crate::{
     enclaves::world::{Team, bearer, installation, soon},
-    support::unique,
+    support::{OWN, unique},
 };
 
 /// Whether a list has an object with this member.
@@ -74,7 +74,7 @@ async fn e2e_profile_of_the_platform_is_what_the_installation_sets() -> anyhow::
     assert_eq!(unset, json!({ "chroma_url": "", "docs_url": "" }));
     let args = ["--chroma-url=https://chroma.example.com", "--docs-url=https://docs.example.com"];
     let sidecar_args = BTreeMap::from([(Part::Auditor, args.map(str::to_owned).into())]);
-    let options = Options { sidecar_args, ..Options::default() };
+    let options = Options { sidecar_args, enclaves: Some(OWN.to_owned()), ..Options::default() };
     let start = async { Stack::start_with(Installation::shared().await?, options).await };
     let stack = background().spawn(start).await??;
     let set = stack.client(Era::Stateless).await?.call("platform_config", json!({})).await?;
@@ -86,7 +86,7 @@ async fn e2e_profile_of_the_platform_is_what_the_installation_sets() -> anyhow::
 async fn e2e_profile_of_the_module_proxy_is_what_its_pods_show() -> anyhow::Result<()> {
     let name = unique("proxy");
     let sidecar_args = BTreeMap::from([(Part::Auditor, vec![format!("--proxy-namespace={name}")])]);
-    let options = Options { sidecar_args, ..Options::default() };
+    let options = Options { sidecar_args, enclaves: Some(OWN.to_owned()), ..Options::default() };
     let start = async { Stack::start_with(Installation::shared().await?, options).await };
     let stack = background().spawn(start).await??;
     let mcp = stack.client(Era::Stateless).await?;

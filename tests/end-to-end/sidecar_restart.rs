@@ -14,13 +14,13 @@ use tentacular_contract::limits::SIDECAR_PATIENCE;
 use tentacular_test_harness::{Part, mcp::Era, until};
 use tokio::net::UnixStream;
 
-use crate::support::{apply_word_count, enclave, own_stack, until_in_flight};
+use crate::support::{apply_word_count, own_enclave, own_stack, until_in_flight};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_sidecar_killed_and_restarted_loses_no_later_call() -> anyhow::Result<()> {
     let stack = Arc::new(own_stack().await?);
     let mcp = stack.client(Era::Stateless).await?;
-    let name = enclave(&mcp, "restart").await?;
+    let name = own_enclave(&mcp, "restart").await?;
     let stop = Arc::new(AtomicBool::new(false));
     let (calls, refused) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
     let stream = {
@@ -70,7 +70,7 @@ async fn a_sidecar_killed_and_restarted_loses_no_later_call() -> anyhow::Result<
 async fn a_sidecar_that_is_told_to_end_answers_every_call_that_reached_it() -> anyhow::Result<()> {
     let stack = Arc::new(own_stack().await?);
     let mcp = stack.client(Era::Stateless).await?;
-    let name = enclave(&mcp, "told").await?;
+    let name = own_enclave(&mcp, "told").await?;
     let (stop, answered) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU32::new(0)));
     let callers: Vec<_> = (0..4)
         .map(|_| {
@@ -112,7 +112,7 @@ async fn a_sidecar_that_is_told_to_end_answers_every_call_that_reached_it() -> a
 async fn other_parts_work_while_one_is_away() -> anyhow::Result<()> {
     let stack = own_stack().await?;
     let mcp = stack.client(Era::Stateless).await?;
-    let name = enclave(&mcp, "away").await?;
+    let name = own_enclave(&mcp, "away").await?;
     let before = stack.raw().tools().await?;
     stack.kill(Part::Registrar).await?;
     mcp.call("wf_list", json!({ "enclave": name })).await?;
@@ -128,7 +128,7 @@ async fn other_parts_work_while_one_is_away() -> anyhow::Result<()> {
 async fn a_write_that_was_begun_is_not_sent_again() -> anyhow::Result<()> {
     let stack = own_stack().await?;
     let mcp = stack.client(Era::Stateless).await?;
-    let name = enclave(&mcp, "once").await?;
+    let name = own_enclave(&mcp, "once").await?;
     apply_word_count(&mcp, &name).await?;
     let raw = stack.raw();
     let arguments = json!({ "enclave": name, "name": "word-count", "input": { "sleep_ms": 60_000 } });

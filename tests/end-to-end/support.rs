@@ -17,7 +17,11 @@ pub(crate) async fn stack() -> anyhow::Result<&'static Stack> {
     SHARED.get(|| async { Stack::start(Installation::shared().await?).await }).await
 }
 
-/// A stack for one test alone, in the shared installation.
+/// What the names of enclaves begin with that stacks of one test alone look after. They share the installation with all other
+/// tests, and the enclaves of those are not theirs.
+pub(crate) const OWN: &str = "own-";
+
+/// A stack for one test alone, in the shared installation, for enclaves of [`OWN`] names.
 pub(crate) async fn own_stack() -> anyhow::Result<Stack> {
     own_stack_with(&[]).await
 }
@@ -25,7 +29,7 @@ pub(crate) async fn own_stack() -> anyhow::Result<Stack> {
 /// The same with further arguments of the kernel.
 pub(crate) async fn own_stack_with(kernel_args: &[&str]) -> anyhow::Result<Stack> {
     let kernel_args = kernel_args.iter().map(|&arg| arg.to_owned()).collect();
-    let options = Options { kernel_args, ..Options::default() };
+    let options = Options { kernel_args, enclaves: Some(OWN.to_owned()), ..Options::default() };
     let start = async { Stack::start_with(Installation::shared().await?, options).await };
     background().spawn(start).await?
 }
@@ -43,9 +47,15 @@ pub(crate) async fn guests() -> anyhow::Result<&'static Stack> {
     SHARED.get(|| async { kernel_alone(provider()?.kernel_args()).await }).await
 }
 
-/// A kernel without the built-in sidecars in the shared installation.
+/// A kernel without the built-in sidecars in the shared installation, for enclaves of [`OWN`] names.
 pub(crate) async fn kernel_alone(kernel_args: Vec<String>) -> anyhow::Result<Stack> {
-    let options = Options { without: Part::SIDECARS.to_vec(), kernel_args, ..Options::default() };
+    kernel_for(OWN, kernel_args).await
+}
+
+/// The same for enclaves whose names begin so.
+pub(crate) async fn kernel_for(enclaves: &str, kernel_args: Vec<String>) -> anyhow::Result<Stack> {
+    let (without, enclaves) = (Part::SIDECARS.to_vec(), Some(enclaves.to_owned()));
+    let options = Options { without, kernel_args, enclaves, ..Options::default() };
     let start = async { Stack::start_with(Installation::shared().await?, options).await };
     background().spawn(start).await?
 }
@@ -90,6 +100,11 @@ pub(crate) async fn enclave(mcp: &Mcp, prefix: &str) -> anyhow::Result<String> {
     let name = unique(prefix);
     mcp.call("enclave_provision", json!({ "name": name, "owner_email": "ann@example.com" })).await?;
     Ok(name)
+}
+
+/// The same of an [`OWN`] name.
+pub(crate) async fn own_enclave(mcp: &Mcp, prefix: &str) -> anyhow::Result<String> {
+    enclave(mcp, &format!("{OWN}{prefix}")).await
 }
 
 /// The manifests of the example tentacle.

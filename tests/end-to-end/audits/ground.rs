@@ -14,12 +14,20 @@ use tentacular_test_harness::{
 
 use crate::support::{person, provider, unique, until_listed};
 
+/// What the names of these tests' enclaves begin with.
+const PREFIX: &str = "audited";
+
 /// A kernel that takes tokens of people, shared by these tests.
 async fn stack() -> anyhow::Result<&'static Stack> {
     static SHARED: Shared<Stack> = Shared::empty();
     let start = || async {
         let without = vec![Part::Scheduler];
-        let options = Options { without, kernel_args: provider()?.kernel_args(), ..Options::default() };
+        let options = Options {
+            without,
+            kernel_args: provider()?.kernel_args(),
+            enclaves: Some(format!("{PREFIX}-")),
+            ..Options::default()
+        };
         let stack = Stack::start_with(Installation::shared().await?, options).await?;
         until_listed(&stack, "wf_apply", true).await?;
         until_listed(&stack, "audit_psa", true).await?;
@@ -40,7 +48,7 @@ impl Place {
     pub(super) async fn new(prefix: &str) -> anyhow::Result<Self> {
         let stack = stack().await?;
         let bearer = stack.client(Era::Stateless).await?;
-        let enclave = unique(prefix);
+        let enclave = unique(&format!("{PREFIX}-{prefix}"));
         let owner = json!({ "name": enclave, "owner_email": "ann@example.com", "members": ["bob@example.com"] });
         bearer.call("enclave_provision", owner).await?;
         let admin = stack.installation().control_plane().admin()?;

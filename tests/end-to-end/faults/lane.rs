@@ -27,6 +27,8 @@ pub(super) struct Lane {
     pub(super) proxy: Arc<FaultProxy>,
     pub(super) mcp: Mcp,
     pub(super) live: Live,
+    /// What the names of its enclaves begin with. Those of other lanes are not looked after.
+    name: String,
     /// Where the tentacles are, and what stands beside them and is nobody's business.
     enclaves: Vec<(String, Content)>,
 }
@@ -34,26 +36,46 @@ pub(super) struct Lane {
 impl Lane {
     /// With so many enclaves, for as many calls at the same time.
     pub(super) async fn new(prefix: &str, enclaves: usize) -> anyhow::Result<Self> {
+        Self::named(unique(prefix), enclaves).await
+    }
+
+    /// Another one for the same enclaves.
+    pub(super) async fn another(&self) -> anyhow::Result<Self> {
+        Self::named(self.name.clone(), 0).await
+    }
+
+    async fn named(name: String, enclaves: usize) -> anyhow::Result<Self> {
         let installation = installation().await?;
         let proxy = Arc::new(FaultProxy::start(installation.control_plane())?);
         let live = Live(installation.control_plane().admin()?);
         let options = Options {
             without: vec![Part::Scheduler, Part::Auditor],
-            sidecar_args: BTreeMap::from([(Part::Registrar, vec![format!("--identity={}", unique(prefix))])]),
+            sidecar_args: BTreeMap::from([(Part::Registrar, vec![format!("--identity={}", unique(&name))])]),
+            enclaves: Some(format!("{name}-")),
             through: BTreeMap::from([(Part::Registrar, Arc::clone(&proxy))]),
             ..Options::default()
         };
         let stack = background().spawn(Stack::start_with(installation, options)).await??;
         until_listed(&stack, "wf_apply", true).await?;
         let mcp = stack.client(Era::Stateless).await?;
-        let made = (0..enclaves).map(|_| furnished(&mcp, &live, prefix));
+        let made = (0..enclaves).map(|_| furnished(&mcp, &live, &name));
         let enclaves = try_join_all(made).await?;
-        Ok(Self { stack, proxy, mcp, live, enclaves })
+        Ok(Self { stack, proxy, mcp, live, name, enclaves })
     }
 
     /// The name of one of its enclaves.
     pub(super) fn enclave(&self, slot: usize) -> &str {
         &self.enclaves[slot].0
+    }
+
+    /// A name for an enclave that it looks after.
+    pub(super) fn unused_name(&self) -> String {
+        unique(&self.name)
+    }
+
+    /// A new enclave with nothing in it.
+    pub(super) async fn unused(&self) -> anyhow::Result<String> {
+        enclave(&self.mcp, &self.name).await
     }
 
     /// Fails unless all that no call was about is as it was.

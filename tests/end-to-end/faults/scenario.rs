@@ -12,7 +12,7 @@ use super::{
     live::{Content, same},
     release::{changed, six},
 };
-use crate::support::{enclave, unique};
+use crate::support::unique;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Scenario {
@@ -59,10 +59,8 @@ impl Scenario {
     /// Makes what has to be there before the call: its tentacle in an enclave of the lane where no other call runs.
     pub(super) async fn prepare(self, lane: &Lane, slot: usize) -> anyhow::Result<Place> {
         let place = match self {
-            Self::Provision => Place { enclave: unique("point"), tentacle: String::new() },
-            Self::Deprovision => {
-                Place { enclave: enclave(&lane.mcp, "doomed").await?, tentacle: "inside".to_owned() }
-            }
+            Self::Provision => Place { enclave: lane.unused_name(), tentacle: String::new() },
+            Self::Deprovision => Place { enclave: lane.unused().await?, tentacle: "inside".to_owned() },
             _ => Place { enclave: lane.enclave(slot).to_owned(), tentacle: unique("point") },
         };
         if matches!(self, Self::Change | Self::Remove | Self::Deprovision) {

@@ -53,7 +53,8 @@ async fn call(lane: &Lane, place: (&Live, &str), number: usize, tentacles: usize
 
 /// Asks both registrars for all at once, and holds what they say against what was written.
 async fn many_at_once(tentacles: usize) -> anyhow::Result<()> {
-    let (one, other) = tokio::try_join!(Lane::new("one", 1), Lane::new("other", 1))?;
+    let one = Lane::new("one", 1).await?;
+    let other = one.another().await?;
     let (live, enclave) = (&one.live, one.enclave(0));
     let history = History::begin(live, enclave).await?;
     let calls = (0..CALLS).map(|number| {

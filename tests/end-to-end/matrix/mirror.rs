@@ -8,9 +8,10 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 use tentacular_test_harness::{Part, Stack, mcp::Era, part};
 
+use super::world::PREFIX;
 use crate::{
     hand_made::{Call, HandMade},
-    support::kernel_alone,
+    support::kernel_for,
     wire::Message,
 };
 
@@ -102,7 +103,7 @@ pub(super) struct Mirrored {
 
 impl Mirrored {
     pub(super) async fn start(offers: &Offers, kernel_args: Vec<String>) -> anyhow::Result<Self> {
-        let stack = kernel_alone(kernel_args).await?;
+        let stack = kernel_for(PREFIX, kernel_args).await?;
         let mirror = |(name, tools): (&&'static str, &Vec<Value>)| {
             HandMade::listen(&stack.run_dir(), name, tools.clone(), reflect)
         };

@@ -9,14 +9,14 @@ use tentacular_test_harness::{
 };
 
 use super::asked::Asked;
-use crate::support::{enclave, word_count};
+use crate::support::{OWN, own_enclave, word_count};
 
 /// Longer than anything here takes that does not hang.
 const PATIENCE: Duration = Duration::from_mins(2);
 
 async fn stack(proxy: &Asked) -> anyhow::Result<Stack> {
     let sidecar_args = BTreeMap::from([(Part::Registrar, vec![format!("--proxy-url={}", proxy.url)])]);
-    let options = Options { sidecar_args, ..Options::default() };
+    let options = Options { sidecar_args, enclaves: Some(OWN.to_owned()), ..Options::default() };
     let start = async { Stack::start_with(Installation::shared().await?, options).await };
     background().spawn(start).await?
 }
@@ -48,7 +48,7 @@ async fn e2e_module_proxy_is_asked_for_the_modules_of_the_contract_after_an_appl
     let proxy = Asked::start(&elsewhere.url).await?;
     let stack = stack(&proxy).await?;
     let mcp = stack.client(Era::Stateless).await?;
-    let enclave = enclave(&mcp, "warm").await?;
+    let enclave = own_enclave(&mcp, "warm").await?;
     let mut looked_at = with_dependencies(&enclave, &json!({ "a": npm("dry-run", "1") }))?;
     looked_at["dry_run"] = json!(true);
     mcp.call("wf_apply", looked_at).await?;
@@ -89,7 +89,7 @@ async fn e2e_module_proxy_that_never_answers_holds_up_neither_an_apply_nor_the_e
     let proxy = Asked::start("").await?;
     let stack = stack(&proxy).await?;
     let mcp = stack.client(Era::Stateless).await?;
-    let enclave = enclave(&mcp, "silent").await?;
+    let enclave = own_enclave(&mcp, "silent").await?;
     let dependencies: BTreeMap<_, _> =
         (0..60).map(|number| (format!("d{number}"), npm("silent", &number.to_string()))).collect();
     mcp.call("wf_apply", with_dependencies(&enclave, &json!(dependencies))?).await?;

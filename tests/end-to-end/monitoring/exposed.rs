@@ -16,7 +16,7 @@ use super::{
     expression::{Exposed, add, misfits, undescribed},
     object, rules,
 };
-use crate::support::{enclave, word_count};
+use crate::support::{OWN, own_enclave, word_count};
 
 /// What Prometheus itself adds: to each target's samples, and of the target.
 const OF_PROMETHEUS: &str = r#"up{namespace="n",job="tentacular-mcp",container="c",pod="p"} 1"#;
@@ -40,6 +40,7 @@ async fn stack() -> anyhow::Result<Stack> {
     let options = Options {
         kernel_args: kernel_args.map(str::to_owned).to_vec(),
         sidecar_args: BTreeMap::from([(Part::Registrar, vec![format!("--proxy-url={away}")])]),
+        enclaves: Some(OWN.to_owned()),
         ..Options::default()
     };
     let start = async { Stack::start_with(Installation::shared().await?, options).await };
@@ -49,7 +50,7 @@ async fn stack() -> anyhow::Result<Stack> {
 /// Has the processes do what they count only once it has happened.
 async fn use_it(stack: &Stack) -> anyhow::Result<()> {
     let mcp = stack.client(Era::Stateless).await?;
-    let enclave = enclave(&mcp, "measured").await?;
+    let enclave = own_enclave(&mcp, "measured").await?;
     let mut manifests = word_count()?;
     let files = manifests.as_array_mut().into_iter().flatten().filter_map(|manifest| manifest.get_mut("data"));
     for text in files.filter_map(|data| data.get_mut("workflow.yaml")) {

@@ -12,17 +12,20 @@ use tentacular_test_harness::{
 use super::with;
 use crate::support::unique;
 
+/// What the names of these tests' enclaves begin with.
+const PREFIX: &str = "persons";
+
 /// All parts, with a kernel that trusts a provider.
 pub(crate) async fn stack(mut kernel_args: Vec<String>, further: &[&str]) -> anyhow::Result<Stack> {
     kernel_args.extend(further.iter().map(|&arg| arg.to_owned()));
-    let options = Options { kernel_args, ..Options::default() };
+    let options = Options { kernel_args, enclaves: Some(format!("{PREFIX}-")), ..Options::default() };
     let start = async { Stack::start_with(Installation::shared().await?, options).await };
     background().spawn(start).await?
 }
 
 /// A new enclave of this owner with these members, made by the bearer; it is listed, for which a watch has to show it.
 pub(crate) async fn enclave(stack: &Stack, owner: &str, members: &[&str]) -> anyhow::Result<String> {
-    let name = unique("persons");
+    let name = unique(PREFIX);
     let arguments = json!({ "name": name, "owner_email": owner, "members": members });
     let bearer = stack.client(Era::Stateless).await?;
     bearer.call("enclave_provision", arguments).await?;
@@ -97,12 +100,12 @@ async fn a_person_is_known_by_a_verified_email_whatever_its_case() -> anyhow::Re
 
     // A person makes an enclave for themselves, also in the other era.
     let dora = stack.client_as(&provider.token(&provider.claims("dora", "Dora@Example.com")), Era::Handshake).await?;
-    let own = unique("persons");
+    let own = unique(PREFIX);
     dora.call("enclave_provision", json!({ "name": own })).await?;
     assert_eq!(dora.call("enclave_info", json!({ "name": own })).await?["owner"], "dora@example.com");
     let unverified = with(provider.claims("ed", "ed@example.com"), json!({ "email_verified": false }));
     let ed = stack.client_as(&provider.token(&unverified), Era::Stateless).await?;
-    let refusal = ed.refusal("enclave_provision", json!({ "name": unique("persons") })).await?;
+    let refusal = ed.refusal("enclave_provision", json!({ "name": unique(PREFIX) })).await?;
     assert!(refusal.contains("email"), "{refusal}");
     Ok(())
 }

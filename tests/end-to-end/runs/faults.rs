@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 
 use crate::{
     schedules::world::engine,
-    support::{apply_word_count, enclave},
+    support::{OWN, apply_word_count, own_enclave},
 };
 
 /// A stack whose scheduler reaches the API server through a proxy, and the tentacle of an enclave.
@@ -32,12 +32,16 @@ impl Faulty {
             let installation = Installation::shared().await?;
             let proxy = Arc::new(FaultProxy::start(installation.control_plane())?);
             let through = BTreeMap::from([(Part::Scheduler, Arc::clone(&proxy))]);
-            let stack = Stack::start_with(installation, Options { through, ..Options::default() }).await?;
+            let stack = Stack::start_with(
+                installation,
+                Options { through, enclaves: Some(OWN.to_owned()), ..Options::default() },
+            )
+            .await?;
             anyhow::Ok((stack, proxy))
         };
         let (stack, proxy) = background().spawn(start).await??;
         let mcp = Arc::new(stack.client(Era::Stateless).await?);
-        let enclave = enclave(&mcp, "unledgered").await?;
+        let enclave = own_enclave(&mcp, "unledgered").await?;
         apply_word_count(&mcp, &enclave).await?;
         Ok(Self { stack, proxy, mcp, place: json!({ "enclave": enclave, "name": "word-count" }) })
     }

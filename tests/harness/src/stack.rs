@@ -27,6 +27,8 @@ pub struct Stack {
     url: String,
     token: String,
     engine_url: String,
+    /// Patterns of names that no enclave has for it.
+    reserved: String,
     installation: Arc<Installation>,
     kubeconfigs: BTreeMap<Part, PathBuf>,
     sidecar_args: BTreeMap<Part, Vec<String>>,
@@ -44,6 +46,9 @@ pub struct Options {
     pub kernel_args: Vec<String>,
     /// Further arguments of sidecars.
     pub sidecar_args: BTreeMap<Part, Vec<String>>,
+    /// What the names of the enclaves begin with that it looks after. It is every enclave when left out, which costs much where
+    /// many stacks share an installation.
+    pub enclaves: Option<String>,
     /// Parts that speak to the API server through a proxy.
     pub through: BTreeMap<Part, Arc<FaultProxy>>,
 }
@@ -56,7 +61,7 @@ impl Stack {
 
     /// The same with options. With a sidecar left out it does not wait for readiness, which needs all three.
     pub async fn start_with(installation: Arc<Installation>, options: Options) -> anyhow::Result<Self> {
-        let Options { without, listen, kernel_args, sidecar_args, through } = options;
+        let Options { without, listen, kernel_args, sidecar_args, enclaves, through } = options;
         let scratch = Scratch::new()?;
         let run = scratch.path().join("run");
         std::fs::create_dir(&run)?;
@@ -76,6 +81,7 @@ impl Stack {
             url: String::new(),
             token,
             engine_url: String::new(),
+            reserved: enclaves.as_deref().map(others).unwrap_or_default().join(","),
             installation,
             kubeconfigs,
             sidecar_args,
@@ -125,6 +131,7 @@ impl Stack {
             .env("KUBECONFIG", kubeconfig)
             .env("TENTACULAR_RUN_DIR", self.run_dir())
             .env("TENTACULAR_TENTACLE_URL", &self.engine_url)
+            .env("TENTACULAR_RESERVED_NAMES", &self.reserved)
             // A test that is about it takes this back by an argument.
             .env("TENTACULAR_PROXY_RECONCILER_DISABLED", "true")
             .arg("--observe-addr=127.0.0.1:0")
@@ -215,6 +222,16 @@ impl Stack {
     pub fn raw_as(&self, token: &str) -> Raw {
         Raw::new(&self.url, Some(token))
     }
+}
+
+/// Patterns of the names that begin in any other way than this.
+fn others(beginning: &str) -> Vec<String> {
+    let letters = || ('a'..='z').chain('0'..='9').chain(['-']);
+    let others = |(at, own): (usize, char)| {
+        let other = move |letter: &char| *letter != own;
+        letters().filter(other).map(move |letter| format!("{}{letter}*", &beginning[..at]))
+    };
+    beginning.char_indices().flat_map(others).collect()
 }
 
 /// The line that a program prints first on standard output.

@@ -17,7 +17,7 @@ use tentacular_process::link::{Permitted, ToolError, ToolSpec};
 use tokio::time::Instant;
 
 use super::{
-    dependencies, neighbours,
+    dependencies, others,
     outcome::Outcome,
     ownership::Stamp,
     plan::{Plan, Wishes},
@@ -225,17 +225,17 @@ async fn locked(
     if !asked.wishes.prune_volumes {
         names.extend(prune::volumes(&release));
     }
-    let mut plan = Plan::read(cluster, scope, (manifests, &objects), release, (asked.wishes, commanded)).await?;
+    let mut plan = Plan::of(cluster, scope, (manifests, &objects), release, (asked.wishes, commanded));
     if plan.meets_others()
         && let Some(tentacles) = held.take()
     {
         *held = Some(tentacles.and(registrar.locks.enclave(enclave).await?));
         // That may have taken a while: another tentacle may have been there first, and the caller may have lost the right.
         Standing::read(registrar, permitted).await?;
-        plan.look_again().await?;
     }
-    let neighbours = neighbours::read(cluster, enclave, tentacle).await?;
-    let beside = scope.among(&objects, &names, &neighbours);
+    let others = others::read(cluster, enclave, tentacle).await?;
+    plan.look(&others).await?;
+    let beside = scope.among(&objects, &names, &others.neighbours);
     violations.extend(beside.iter().map(|violation| format!("{}: {violation}", violation.object)));
     violations.extend(plan.obstacles());
     if !violations.is_empty() {

@@ -13,6 +13,7 @@ use tentacular_contract::{
 use super::{
     checksum, differences, fields, inventory,
     manifest::Manifest,
+    others::Others,
     outcome::{Change, Effect},
     prune::Superfluous,
     release::{Live, is_terminating},
@@ -69,48 +70,40 @@ pub(crate) struct Plan<'a> {
 }
 
 impl<'a> Plan<'a> {
-    /// Looks up what stands where the manifests go. `release` is what the tentacle has now; `objects` are the manifests as
-    /// the rules look at them.
-    pub(crate) async fn read(
+    /// `release` is what the tentacle has now; `objects` are the manifests as the rules look at them.
+    pub(crate) fn of(
         cluster: &'a Cluster,
         scope: &'a Scope<'a>,
         (manifests, objects): (Vec<Manifest>, &[reach::Object]),
         release: Vec<Live>,
         (wishes, commanded): (Wishes, bool),
-    ) -> Result<Self, Error> {
-        let standing = |manifest: &Manifest| {
+    ) -> Self {
+        let planned = manifests.into_iter().map(|manifest| {
             let is_it = |live: &&Live| live.kind == manifest.kind && live.name() == manifest.name;
-            release.iter().find(is_it).map(|live| live.object.clone())
-        };
-        let found = manifests.into_iter().map(|manifest| {
-            let known = standing(&manifest);
+            let live = release.iter().find(is_it).map(|live| live.object.clone());
             let same =
                 |object: &&reach::Object| object.kind() == manifest.kind.as_str() && object.name() == manifest.name;
             let object = objects.iter().find(same).cloned();
-            async move {
-                let live = match known {
-                    Some(live) => Some(live),
-                    None => cluster.objects(manifest.kind, scope.enclave.as_str()).get(&manifest.name).await?,
-                };
-                let effect = Effect::Unchanged;
-                Ok::<_, Error>(Planned { manifest, object, live, effect, rehearsed: None, made: None })
-            }
+            Planned { manifest, object, live, effect: Effect::Unchanged, rehearsed: None, made: None }
         });
-        let planned: Vec<_> = stream::iter(found.collect::<Vec<_>>()).buffered(AT_ONCE).try_collect().await?;
+        let planned: Vec<_> = planned.collect();
         let manifests: Vec<_> = planned.iter().map(|planned| &planned.manifest).collect();
         let superfluous = super::prune::superfluous(release, &manifests, wishes.prune_volumes);
-        Ok(Self { cluster, scope, planned, superfluous, wishes, commanded })
+        Self { cluster, scope, planned, superfluous, wishes, commanded }
     }
 
-    /// Looks once more for what was not there.
-    pub(crate) async fn look_again(&mut self) -> Result<(), Error> {
+    /// Reads what stands where manifests go and is among the `others`.
+    pub(crate) async fn look(&mut self, others: &Others) -> Result<(), Error> {
         let (cluster, enclave) = (self.cluster, self.enclave());
-        let missing = self.planned.iter_mut().filter(|planned| planned.live.is_none()).map(|planned| async move {
+        let is_there = |planned: &&mut Planned| {
+            planned.live.is_none() && others.has(planned.manifest.kind, &planned.manifest.name)
+        };
+        let found = self.planned.iter_mut().filter(is_there).map(|planned| async move {
             let objects = cluster.objects(planned.manifest.kind, enclave.as_str());
             planned.live = objects.get(&planned.manifest.name).await?;
             Ok::<_, Error>(())
         });
-        stream::iter(missing.collect::<Vec<_>>()).buffered(AT_ONCE).try_collect().await
+        stream::iter(found.collect::<Vec<_>>()).buffered(AT_ONCE).try_collect().await
     }
 
     /// The manifests, to be completed before they are written.

@@ -1,7 +1,5 @@
 //! A child ends with its owner, however the owner ends, and only it.
 
-#![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
-
 use std::{
     path::{Path, PathBuf},
     time::{Duration, Instant},
@@ -98,7 +96,7 @@ fn child_and_folder_go_when_their_owner_is_killed() {
     let scratch = Scratch::new().unwrap();
     let report = scratch.path().join("report");
     let mut owner = std::process::Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "owner_to_be_killed", "--nocapture"])
+        .args(["--exact", "child::owner_to_be_killed", "--nocapture"])
         .env(REPORT, &report)
         .spawn()
         .unwrap();

@@ -1,7 +1,5 @@
 //! The node does for pods what a kubelet would, so that controllers see their work done.
 
-#![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
-
 use std::{pin::pin, time::Duration};
 
 use futures::StreamExt as _;

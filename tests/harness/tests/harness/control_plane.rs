@@ -1,7 +1,5 @@
 //! The control plane is a real one: admission, authorization, tokens and garbage collection work.
 
-#![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
-
 use std::os::unix::fs::PermissionsExt as _;
 
 use k8s_openapi::api::{

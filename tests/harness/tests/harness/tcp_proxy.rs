@@ -1,7 +1,5 @@
 //! The proxy before a service: what passes it, and that a fault strikes the exchange that it was set for and no other.
 
-#![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
-
 use std::{net::SocketAddr, time::Duration};
 
 use tentacular_test_harness::{TcpFault, TcpProxy};

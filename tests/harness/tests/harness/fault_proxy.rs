@@ -1,7 +1,5 @@
 //! The proxy forwards what comes as it is, and each fault does what it says.
 
-#![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
-
 use std::{pin::pin, sync::Arc, time::Duration};
 
 use futures::{StreamExt as _, TryStreamExt as _};

@@ -1,7 +1,5 @@
 //! The provider is what it says: its tokens verify against the keys that it publishes, and against no others.
 
-#![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
-
 use std::time::Duration;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};

@@ -1,7 +1,5 @@
 //! Each service is the real one: it serves those whom it was told to, refuses others, and comes back with its data.
 
-#![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
-
 use async_nats::{ConnectErrorKind, ConnectOptions, jetstream};
 use aws_sdk_s3::{
     config::{BehaviorVersion, Credentials, Region},

@@ -1,5 +1,7 @@
 //! What else is in an enclave than one tentacle's objects, as the rules look at it.
 
+use std::collections::BTreeSet;
+
 use futures::future::try_join_all;
 use k8s_openapi::{
     api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Secret},
@@ -13,19 +15,35 @@ use tentacular_contract::{
 };
 use tentacular_process::link::ToolError;
 
-/// Kinds that are looked into; of the others only the names count.
+/// Kinds that are looked into; of [`NAMED`] only the names count.
 const LOOKED_INTO: [Kind; 6] =
     [Kind::NetworkPolicy, Kind::Service, Kind::Deployment, Kind::Job, Kind::CronJob, Kind::Ingress];
 
+const NAMED: [Kind; 3] = [Kind::ConfigMap, Kind::Secret, Kind::PersistentVolumeClaim];
+
 /// Controllers that make pods and Jobs from a template which is looked at itself.
 const TEMPLATED: [&str; 3] = ["ReplicaSet", "Job", "CronJob"];
+
+/// What is not of the tentacle.
+pub(crate) struct Others {
+    /// As the rules look at it.
+    pub(crate) neighbours: Neighbours,
+    names: BTreeSet<(Kind, String)>,
+}
+
+impl Others {
+    /// Whether an object of this kind and name is among them, whatever the rules make of it.
+    pub(crate) fn has(&self, kind: Kind, name: &str) -> bool {
+        self.names.contains(&(kind, name.to_owned()))
+    }
+}
 
 /// Reads everything in the enclave that is not of the tentacle.
 pub(crate) async fn read(
     cluster: &Cluster,
     enclave: &EnclaveName,
     tentacle: &TentacleName,
-) -> Result<Neighbours, ToolError> {
+) -> Result<Others, ToolError> {
     let others = Selector::labels(&format!("{}!={tentacle}", keys::RELEASE));
     let whole = try_join_all(LOOKED_INTO.map(|kind| {
         let others = &others;
@@ -38,8 +56,9 @@ pub(crate) async fn read(
         metadata::<PersistentVolumeClaim>(cluster, enclave, &others),
         metadata::<Pod>(cluster, enclave, &others),
     )?;
-    let mut neighbours = Neighbours::default();
+    let (mut neighbours, mut names) = (Neighbours::default(), BTreeSet::new());
     for (kind, objects) in whole {
+        names.extend(objects.iter().map(|object| (kind, name(&object.metadata).to_owned())));
         for object in objects.into_iter().filter(|object| counts(&object.metadata)) {
             let read = Object::read(kind.as_str(), name(&object.metadata), &object.data).map_err(|unread| {
                 ToolError::new(format_args!(
@@ -50,8 +69,9 @@ pub(crate) async fn read(
             neighbours.add(&read, release_of(&object.metadata));
         }
     }
-    for (kind, all) in [(Kind::ConfigMap, maps), (Kind::Secret, secrets), (Kind::PersistentVolumeClaim, claims)] {
+    for (kind, all) in NAMED.into_iter().zip([maps, secrets, claims]) {
         for metadata in all {
+            names.insert((kind, name(&metadata).to_owned()));
             neighbours.add_name(kind.as_str(), name(&metadata), release_of(&metadata));
         }
     }
@@ -59,7 +79,7 @@ pub(crate) async fn read(
         let (name, release) = (name(&metadata).to_owned(), release_of(&metadata).map(str::to_owned));
         neighbours.add_pod(&name, metadata.labels.unwrap_or_default(), release.as_deref());
     }
-    Ok(neighbours)
+    Ok(Others { neighbours, names })
 }
 
 async fn metadata<K: Namespaced>(
@@ -81,4 +101,15 @@ fn counts(metadata: &ObjectMeta) -> bool {
     let mut owners = metadata.owner_references.iter().flatten();
     let templated = owners.any(|owner| owner.controller == Some(true) && TEMPLATED.contains(&owner.kind.as_str()));
     release_of(metadata).is_some() || !templated
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_no_kind_that_a_manifest_may_have_an_object_is_overlooked() {
+        let read: BTreeSet<_> = LOOKED_INTO.into_iter().chain(NAMED).collect();
+        assert_eq!(read, Kind::ALL.into_iter().collect());
+    }
 }
