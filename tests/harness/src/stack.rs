@@ -81,7 +81,7 @@ impl Stack {
             url: String::new(),
             token,
             engine_url: String::new(),
-            reserved: enclaves.as_deref().map(others).unwrap_or_default().join(","),
+            reserved: enclaves.as_deref().map(all_but).unwrap_or_default(),
             installation,
             kubeconfigs,
             sidecar_args,
@@ -224,14 +224,14 @@ impl Stack {
     }
 }
 
-/// Patterns of the names that begin in any other way than this.
-fn others(beginning: &str) -> Vec<String> {
+/// The setting that reserves all names but those which begin so, for processes that look after no other enclaves.
+pub fn all_but(beginning: &str) -> String {
     let letters = || ('a'..='z').chain('0'..='9').chain(['-']);
     let others = |(at, own): (usize, char)| {
         let other = move |letter: &char| *letter != own;
         letters().filter(other).map(move |letter| format!("{}{letter}*", &beginning[..at]))
     };
-    beginning.char_indices().flat_map(others).collect()
+    beginning.char_indices().flat_map(others).collect::<Vec<_>>().join(",")
 }
 
 /// The line that a program prints first on standard output.

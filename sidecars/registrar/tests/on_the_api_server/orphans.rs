@@ -40,7 +40,8 @@ async fn what_a_tentacle_left_is_listed_and_goes_only_by_its_name() {
     assert_eq!((named(&listed), &listed["warnings"]), (vec![&*gone], &json!([])), "{listed}");
     let orphan = &listed["orphans"][0];
     assert_eq!((&orphan["service"], &orphan["age_days"]), (&json!("postgres"), &json!(0)), "{listed}");
-    assert!(orphan["name"].as_str().unwrap().starts_with("tn_left_"), "{listed}");
+    let name = format!("tn_{}_gone_", enclave.replace('-', "_"));
+    assert!(orphan["name"].as_str().unwrap().starts_with(&name), "{listed}");
 
     let both = json!([gone, here]);
     for (arguments, problem) in [

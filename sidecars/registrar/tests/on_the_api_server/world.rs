@@ -4,7 +4,10 @@
 use std::{
     collections::BTreeMap,
     path::Path,
-    sync::atomic::{AtomicU32, Ordering},
+    sync::{
+        Mutex,
+        atomic::{AtomicU32, Ordering},
+    },
 };
 
 use anyhow::{Context as _, bail};
@@ -21,6 +24,7 @@ use tentacular_process::link::client::LinkClient;
 use tentacular_test_harness::{
     Child, ControlPlane, FaultProxy, Part, Program, Scratch,
     installation::{self, SERVER_NAMESPACE},
+    stack::all_but,
 };
 use tokio::sync::OnceCell;
 
@@ -72,6 +76,7 @@ impl World {
         let registrar = Program::new(env!("CARGO_BIN_EXE_tentacular-registrar"))
             .env("KUBECONFIG", &kubeconfig)
             .env("TENTACULAR_INGRESS_DOMAIN", INGRESS_DOMAIN)
+            .env("TENTACULAR_RESERVED_NAMES", all_but(&beginning()))
             // A test that is about it takes this back by an argument.
             .env("TENTACULAR_PROXY_RECONCILER_DISABLED", "true")
             .arg("--observe-addr=127.0.0.1:0")
@@ -192,7 +197,20 @@ pub(crate) async fn until<T>(what: &str, look: impl AsyncFn() -> Option<T>) -> T
 /// A name that no other test has.
 pub(crate) fn unique(prefix: &str) -> String {
     static COUNT: AtomicU32 = AtomicU32::new(0);
-    format!("{prefix}-{}", COUNT.fetch_add(1, Ordering::Relaxed))
+    format!("{}{prefix}-{}", beginning(), COUNT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// What the names of a test's enclaves begin with: its registrars look after no others, of which there are more than a hundred.
+/// To be asked for in the test itself, not in a task that it spawns, as its thread tells which test it is.
+fn beginning() -> String {
+    static TESTS: Mutex<Vec<String>> = Mutex::new(Vec::new());
+    let thread = std::thread::current();
+    let (name, mut tests) = (thread.name().unwrap_or_default(), TESTS.lock().unwrap());
+    let number = tests.iter().position(|test| test == name).unwrap_or_else(|| {
+        tests.push(name.to_owned());
+        tests.len() - 1
+    });
+    format!("t{number}-")
 }
 
 /// Somebody with an OIDC token, known by an email address.
