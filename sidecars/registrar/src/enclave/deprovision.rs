@@ -10,7 +10,7 @@ use k8s_openapi::api::core::v1::Namespace;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tentacular_cluster::{Delete, Metadata, retry_on_conflict_or_outage};
-use tentacular_contract::{Authz, Denied, Needs, On, Place};
+use tentacular_contract::{Authz, Denied, EnclaveName, Needs, On, Place};
 use tentacular_process::link::{Permitted, ToolError, ToolSpec};
 use tokio::time::{Instant, sleep};
 
@@ -108,7 +108,7 @@ pub(crate) async fn deprovision(
     let Doomed { uid, tentacles, tenants, already } = delete(&registrar, &permitted).await?;
     let until = Instant::now() + Duration::from_secs(wait);
     // From here on nothing takes the deletion back. What the enclave's objects would say is gone before the namespace is.
-    let (cleaned_up, mut warnings) = clean_up(&registrar, tenants).await;
+    let (cleaned_up, mut warnings) = clean_up(&registrar, &uid, tenants).await;
     if already && registrar.backing.cleans_up() {
         warnings.push(format!(
             "enclave {name} was being deleted already; what its tentacles had in backing services may be left: once \
@@ -138,11 +138,14 @@ pub(crate) async fn deprovision(
     })
 }
 
-/// Removes what the tentacles have in backing services. Returns what was done, and a warning for each that still has something:
-/// a repeat of the call does not know of it any more.
-async fn clean_up(registrar: &Registrar, tenants: Vec<(Tenant, Used)>) -> (Vec<String>, Vec<String>) {
+/// Removes what the tentacles of the enclave with `uid` have in backing services. Returns what was done, and a warning for each
+/// that still has something: a repeat of the call does not know of it any more.
+async fn clean_up(registrar: &Registrar, uid: &str, tenants: Vec<(Tenant, Used)>) -> (Vec<String>, Vec<String>) {
     let removals = stream::iter(tenants).map(|(tenant, used)| async move {
-        let (done, failed) = registrar.backing.unregister(&tenant, &used).await;
+        let (done, failed) = match require_last(registrar, &tenant.enclave, uid).await {
+            Ok(()) => registrar.backing.unregister(&tenant, &used).await,
+            Err(error) => (Vec::new(), Some(error)),
+        };
         (tenant, done, failed)
     });
     let (mut cleaned_up, mut warnings) = (Vec::new(), Vec::new());
@@ -153,6 +156,18 @@ async fn clean_up(registrar: &Registrar, tenants: Vec<(Tenant, Used)>) -> (Vec<S
         }));
     }
     (cleaned_up, warnings)
+}
+
+/// An error where the enclave with `uid` is not the last of its name. The name is free once its namespace is gone, and what a new
+/// tentacle has in backing services is called as that of an old one of its name was.
+async fn require_last(registrar: &Registrar, name: &EnclaveName, uid: &str) -> Result<(), ToolError> {
+    let namespace = registrar.cluster.all::<Metadata<Namespace>>().get(name.as_str()).await?;
+    match namespace.and_then(|namespace| namespace.metadata.uid) {
+        Some(another) if another != uid => {
+            Err(ToolError::new(format_args!("an enclave {name} was made anew, and what is there may be its own")))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// An enclave whose namespace is being deleted.

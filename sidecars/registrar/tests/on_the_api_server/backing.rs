@@ -12,6 +12,7 @@ use k8s_openapi::api::{
 use serde_json::{Value, json};
 use tentacular_contract::{Caller, backing::Found, keys};
 use tentacular_test_harness::{
+    FaultProxy,
     installation::SERVER_NAMESPACE,
     services::{Login, Postgres},
 };
@@ -24,6 +25,11 @@ pub(crate) const WORKFLOW: &str = "# rows\nname: report\ncontract:\n  version: \
 
 /// A registrar with a database.
 pub(crate) async fn world(postgres: &Postgres, further: &[&str]) -> World {
+    world_through(None, postgres, further).await
+}
+
+/// The same with a proxy before the API server.
+pub(crate) async fn world_through(proxy: Option<&FaultProxy>, postgres: &Postgres, further: &[&str]) -> World {
     let (address, administrator) = (postgres.server.address(), &postgres.administrator);
     let args = [
         "--exoskeleton=true".to_owned(),
@@ -33,7 +39,7 @@ pub(crate) async fn world(postgres: &Postgres, further: &[&str]) -> World {
         format!("--postgres-password={}", administrator.password),
     ];
     let further = further.iter().map(|&arg| arg.to_owned());
-    World::start_with(None, &args.into_iter().chain(further).collect::<Vec<_>>()).await.unwrap()
+    World::start_with(proxy, &args.into_iter().chain(further).collect::<Vec<_>>()).await.unwrap()
 }
 
 /// An enclave of somebody whose enclaves no other test counts.

@@ -1,5 +1,8 @@
 //! What becomes of data that is to go with its tentacle, where something goes wrong before it is gone.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use http::Method;
 use k8s_openapi::api::{
     apps::v1::Deployment,
     core::v1::{Namespace, Secret},
@@ -8,10 +11,14 @@ use k8s_openapi::api::{
 use serde_json::{Value, json};
 use tentacular_cluster::{Delete, Metadata};
 use tentacular_contract::Caller;
-use tentacular_test_harness::services::Postgres;
+use tentacular_test_harness::{
+    ControlPlane, FaultProxy,
+    fault_proxy::{Call, Fault},
+    services::Postgres,
+};
 
 use crate::{
-    backing::{WORKFLOW, call, enclave_of_rob, roles, secret, world},
+    backing::{WORKFLOW, call, enclave_of_rob, login, roles, secret, world, world_through},
     world::{World, person, unique, until},
 };
 
@@ -121,4 +128,59 @@ async fn an_enclave_that_is_being_deleted_already_is_cleaned_up_as_far_as_its_se
     let removed = world.call(&Caller::Bearer, "exo_orphans", confirmed).await.unwrap();
     assert_eq!(removed["removed"], json!([format!("{enclave}/lost: {DROPPED}")]), "{removed}");
     assert_eq!(roles(&postgres).await, 0);
+}
+
+/// What `slow` says of the end of an enclave whose name another one has before it looks again.
+async fn made_anew(
+    proxy: &FaultProxy,
+    (slow, world): (&World, &World),
+    rob: &Caller,
+    enclave: &str,
+) -> Result<Value, String> {
+    world.call(rob, "wf_apply", call(enclave, "report", WORKFLOW)).await.unwrap();
+    let of_namespace = {
+        let path = format!("/api/v1/namespaces/{enclave}");
+        move |call: &Call, method: &Method| call.path == path && call.method == method
+    };
+    // From the deletion on it does not see how the enclave goes.
+    let is_deletion = of_namespace.clone();
+    proxy.fail(0..1, move |call| is_deletion(call, &Method::DELETE), Fault::CloseAfter);
+    let (deleted, looks) = (AtomicBool::new(false), of_namespace.clone());
+    let unseen = move |call: &Call| {
+        let before = deleted.fetch_or(looks(call, &Method::DELETE), Ordering::SeqCst);
+        before && looks(call, &Method::GET)
+    };
+    proxy.fail(0..1000, unseen, Fault::Status(503, None));
+    let anew = async {
+        proxy.until(|call| of_namespace(call, &Method::DELETE) && call.status.is_some()).await;
+        let namespaces = world.admin.all::<Metadata<Namespace>>();
+        until("the enclave is gone", async || namespaces.get(enclave).await.unwrap().is_none().then_some(())).await;
+        let provision = json!({ "name": enclave, "owner_email": "rob@x.io" });
+        world.call(&Caller::Bearer, "enclave_provision", provision).await.unwrap();
+        world.call(rob, "wf_apply", call(enclave, "report", WORKFLOW)).await.unwrap();
+        proxy.start_afresh();
+    };
+    let (gone, ()) = tokio::join!(slow.call(rob, "enclave_deprovision", json!({ "name": enclave })), anew);
+    gone
+}
+
+#[tokio::test]
+async fn what_an_enclave_made_anew_has_is_not_cleaned_up_for_the_one_before_it() {
+    let Some(postgres) = Postgres::start().await.unwrap() else { return };
+    let proxy = FaultProxy::start(ControlPlane::shared().await.unwrap()).unwrap();
+    let (slow, world) =
+        (world_through(Some(&proxy), &postgres, &[CLEANUP]).await, world(&postgres, &[CLEANUP]).await);
+    let rob = person("rob@x.io");
+    let (enclave, gone) = loop {
+        let enclave = enclave_of_rob(&world, "anew").await;
+        let ended = made_anew(&proxy, (&slow, &world), &rob, &enclave).await;
+        // That took longer than it looks.
+        if !ended.as_ref().is_err_and(|error| error.contains("repeat the call")) {
+            break (enclave, ended);
+        }
+    };
+    let gone = gone.unwrap();
+    assert_eq!((&gone["deleted"], &gone["exo_cleanup_details"]), (&json!(true), &json!(null)), "{gone}");
+    assert!(gone["warnings"][0].as_str().unwrap().contains("was made anew"), "{gone}");
+    postgres.connect(&login(&world, &enclave, "report").await).await.unwrap();
 }
