@@ -210,11 +210,12 @@ async fn locked(
 ) -> Result<(Outcome, Vec<Share>), ToolError> {
     let (cluster, Scope { enclave, tentacle, .. }) = (&registrar.cluster, *scope);
     let standing = Standing::read(registrar, permitted).await?;
-    let mode = standing.mode(permitted, asked.mode)?;
+    let mut mode = standing.mode(permitted, asked.mode)?;
     let (new, commanded) = (standing.deployment.is_none(), standing.is_commanded_by(permitted));
     let release = release::read(cluster, enclave, tentacle).await?;
-    if new && !release.is_empty() && !commanded {
-        return Err(left_behind(&release, enclave.as_str(), tentacle.as_str()));
+    let mut left = (new && !release.is_empty()).then(|| left_behind(&release, enclave.as_str(), tentacle.as_str()));
+    if let Some(left) = left.take_if(|_| !commanded) {
+        return Err(left);
     }
     let tenant = Tenant { enclave: enclave.clone(), tentacle: tentacle.clone() };
     let (checked, mut shares) =
@@ -230,8 +231,13 @@ async fn locked(
         && let Some(tentacles) = held.take()
     {
         *held = Some(tentacles.and(registrar.locks.enclave(enclave).await?));
-        // That may have taken a while: another tentacle may have been there first, and the caller may have lost the right.
-        Standing::read(registrar, permitted).await?;
+        // That may have taken a while: another tentacle may have been there first, and the caller may have lost a right.
+        let standing = Standing::read(registrar, permitted).await?;
+        mode = standing.mode(permitted, asked.mode)?;
+        plan.commanded = standing.is_commanded_by(permitted);
+        if let Some(left) = left.filter(|_| !plan.commanded) {
+            return Err(left);
+        }
     }
     let others = others::read(cluster, enclave, tentacle).await?;
     plan.look(&others).await?;

@@ -66,7 +66,7 @@ pub(crate) struct Plan<'a> {
     pub(super) superfluous: Superfluous,
     pub(super) wishes: Wishes,
     /// Whether the enclave's owner asks, who may adopt what is nobody's.
-    commanded: bool,
+    pub(super) commanded: bool,
 }
 
 impl<'a> Plan<'a> {

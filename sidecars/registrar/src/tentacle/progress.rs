@@ -34,9 +34,11 @@ pub(crate) struct Writing<'a> {
 }
 
 impl Writing<'_> {
-    /// Decides once more whether the caller may, as time has passed since it was decided.
-    pub(super) async fn recheck(&self) -> Result<(), ToolError> {
-        Standing::read(self.registrar, self.permitted).await.map(drop)
+    /// Decides once more whether the caller may, and may set that mode, as time has passed since it was decided.
+    pub(super) async fn recheck(&self) -> Result<Standing, ToolError> {
+        let standing = Standing::read(self.registrar, self.permitted).await?;
+        standing.mode(self.permitted, self.stamp.mode)?;
+        Ok(standing)
     }
 }
 

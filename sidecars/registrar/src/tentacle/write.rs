@@ -132,8 +132,15 @@ impl Plan<'_> {
     ) -> Result<Result<(Effect, Object), ToolError>, Error> {
         let stamp = writing.stamp;
         let live = if again { objects.get(&planned.manifest.name).await? } else { expected.cloned() };
-        if again && let Err(denied) = writing.recheck().await {
-            return Ok(Err(denied));
+        if again {
+            let adopts = live.as_ref().is_some_and(|live| release_of(&live.metadata).is_none());
+            match writing.recheck().await {
+                Ok(standing) if adopts && !standing.is_commanded_by(writing.permitted) => {
+                    return Ok(Err(self.not_as_planned(planned)));
+                }
+                Ok(_) => {}
+                Err(denied) => return Ok(Err(denied)),
+            }
         }
         let object = self.stamped(planned, || match &live {
             Some(begun) if planned.effect == Effect::Created => stamp.kept(&release::annotations(begun)),

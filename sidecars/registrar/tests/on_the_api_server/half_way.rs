@@ -1,13 +1,21 @@
 //! What becomes of a tentacle when a call about it ends half way.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
 use http::Method;
-use k8s_openapi::api::{apps::v1::Deployment, coordination::v1::Lease, core::v1::ConfigMap};
+use k8s_openapi::api::{
+    apps::v1::Deployment,
+    coordination::v1::Lease,
+    core::v1::{ConfigMap, Namespace},
+};
 use serde_json::{Value, json};
+use tentacular_cluster::{Locks, Metadata};
 use tentacular_contract::{Caller, keys};
 use tentacular_test_harness::fault_proxy::{Call, Fault};
 
@@ -119,6 +127,83 @@ async fn a_right_that_ends_while_a_write_is_tried_again_counts_no_more() {
     assert!(error.contains("permission denied"), "{error}");
     let report = deployments.get("report").await.unwrap().unwrap();
     assert_eq!(report.metadata.annotations.unwrap()[keys::MODE], "rwx------");
+}
+
+/// What Bob may still write in the end, and set no mode of.
+const THE_MODE_IS_ANNS: &str = "permission denied: the mode of a tentacle is for its owner";
+
+#[tokio::test]
+async fn who_loses_a_tentacle_while_a_write_is_tried_again_sets_no_mode_of_it() {
+    let (world, proxy) = World::start_through().await.unwrap();
+    let enclave = world.provision("no-mode").await;
+    let bob = person("bob@x.io");
+    let update = |image: &str, mode: &str| {
+        let mut arguments = call(&enclave, "report", &[deployment("report", image)]);
+        arguments["mode"] = json!(mode);
+        arguments
+    };
+    world.call(&bob, "wf_apply", update("i:1", "member-edit")).await.unwrap();
+    let patch = write(Method::PATCH, "deployments", "report");
+    proxy.start_afresh();
+    proxy.fail(0..1000, patch.clone(), Fault::Status(503, None));
+    let deployments = world.admin.namespaced::<Deployment>(&enclave);
+    let taken = async {
+        proxy.until(patch).await;
+        deployments.patch("report", &given_to_ann()).await.unwrap();
+        proxy.start_afresh();
+    };
+    let (applied, ()) = tokio::join!(world.call(&bob, "wf_apply", update("i:2", "open-run")), taken);
+    let error = applied.unwrap_err();
+    assert!(error.contains(THE_MODE_IS_ANNS), "{error}");
+    let report = deployments.get("report").await.unwrap().unwrap();
+    assert_eq!(report.metadata.annotations.unwrap()[keys::MODE], "rwxrwx---");
+    let mut kept = update("i:2", "");
+    kept.as_object_mut().unwrap().remove("mode");
+    world.call(&bob, "wf_apply", kept).await.unwrap();
+}
+
+#[tokio::test]
+async fn who_loses_a_right_while_an_apply_waits_for_others_writes_nothing_by_it() {
+    let (world, proxy) = World::start_through().await.unwrap();
+    let enclave = world.provision("outwaited").await;
+    let (ann, bob) = (person("ann@x.io"), person("bob@x.io"));
+    let mut editable = call(&enclave, "report", &[deployment("report", "i:1")]);
+    editable["mode"] = json!("member-edit");
+    world.call(&bob, "wf_apply", editable).await.unwrap();
+    let maps = world.admin.namespaced::<ConfigMap>(&enclave);
+    let mut plain = config_map("plain", "1");
+    plain.as_object_mut().unwrap().remove("kind");
+    maps.create(&serde_json::from_value(plain).unwrap()).await.unwrap();
+
+    let manifests = [config_map("plain", "2"), deployment("report", "i:1")];
+    let (mut opening, mut adopting) = (call(&enclave, "report", &manifests), call(&enclave, "report", &manifests));
+    opening["mode"] = json!("open-run");
+    adopting["adopt"] = json!(true);
+    let (enclaves, deployments) =
+        (world.admin.all::<Metadata<Namespace>>(), world.admin.namespaced::<Deployment>(&enclave));
+    let given_to_eve = json!({ "metadata": { "annotations": { keys::ENCLAVE_OWNER: "eve@x.io",
+        keys::ENCLAVE_OWNER_SUB: null, keys::ENCLAVE_MEMBERS: "ann@x.io,bob@x.io" } } });
+    let others = Locks::new(world.admin.clone(), "another");
+    for (caller, arguments, expected) in
+        [(&bob, opening, THE_MODE_IS_ANNS), (&ann, adopting, "adopt is for the enclave's owner")]
+    {
+        let lock = others.take(&enclave, "tentacular.enclave", Duration::from_secs(30)).await.unwrap();
+        proxy.start_afresh();
+        let taken = async {
+            proxy.until(write(Method::POST, "leases", "tentacular.enclave")).await;
+            if caller == &bob {
+                deployments.patch("report", &given_to_ann()).await.unwrap();
+            } else {
+                enclaves.patch(&enclave, &given_to_eve).await.unwrap();
+            }
+            lock.release().await;
+        };
+        let (applied, ()) = tokio::join!(world.call(caller, "wf_apply", arguments), taken);
+        let error = applied.unwrap_err();
+        assert!(error.contains(expected), "{error}");
+        let plain = maps.get("plain").await.unwrap().unwrap();
+        assert_eq!(plain.data.unwrap()["k"], "1", "nothing is written");
+    }
 }
 
 #[tokio::test]
