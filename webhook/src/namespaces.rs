@@ -127,11 +127,10 @@ struct Age {
 
 impl Collector for Age {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let help = "Seconds since the `watch` of `namespaces` last worked. Above 30, reviews are refused";
+        let help = "Seconds since the `watch` of `enclaves` last worked. Above 30, reviews are refused";
         let mut metric = encoder.encode_descriptor("watch_age_seconds", help, None, MetricType::Gauge)?;
-        let success = self.enclaves.freshness().last_success.unwrap_or(self.begun);
-        let age = Instant::now().saturating_duration_since(success);
-        ConstGauge::new(age.as_secs_f64()).encode(metric.encode_family(&[("watch", "namespaces")])?)
+        let age = self.enclaves.freshness().age(self.begun, Instant::now());
+        ConstGauge::new(age.as_secs_f64()).encode(metric.encode_family(&[("watch", "enclaves")])?)
     }
 }
 

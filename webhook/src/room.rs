@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use tentacular_process::http::site;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::timeout,
@@ -24,7 +25,7 @@ pub(crate) struct Room(Arc<Shares>);
 struct Shares {
     all: Arc<Semaphore>,
     of_one: usize,
-    /// Those addresses of which something is held or waits.
+    /// Those addresses, as [`site`] tells them apart, of which something is held or waits.
     addresses: Mutex<HashMap<Option<IpAddr>, Weak<Semaphore>>>,
 }
 
@@ -53,7 +54,7 @@ impl Room {
     pub(crate) async fn take(&self, address: Option<IpAddr>, size: usize) -> Result<Held, Full> {
         let Shares { all, of_one, .. } = &*self.0;
         let size = u32::try_from(size.min(*of_one)).unwrap_or(u32::MAX);
-        let own = self.own(address);
+        let own = self.own(address.map(site));
         let both = async {
             let of_one = own.acquire_many_owned(size).await.ok()?;
             let of_all = Arc::clone(all).acquire_many_owned(size).await.ok()?;
@@ -77,7 +78,7 @@ impl Room {
 
 #[cfg(test)]
 mod tests {
-    use std::net::Ipv4Addr;
+    use std::net::{Ipv4Addr, Ipv6Addr};
 
     use super::*;
 
@@ -99,6 +100,18 @@ mod tests {
         drop(other);
         drop(room.own(None));
         assert_eq!(room.0.addresses.lock().expect("the map").len(), 1, "who holds nothing is forgotten");
+    }
+
+    #[tokio::test]
+    async fn who_has_a_network_of_addresses_has_one_share() {
+        let room = Room::new(100);
+        let take = |subnet, host| {
+            let address = Ipv6Addr::new(0x2001, 0xdb8, 0, subnet, 0, 0, 0, host).into();
+            timeout(Duration::ZERO, room.take(Some(address), 50))
+        };
+        let _held = [take(1, 1).await, take(1, 2).await].map(|taken| taken.expect("at once").expect("room"));
+        take(1, 3).await.expect_err("the network's share is taken");
+        take(2, 3).await.expect("at once").expect("another network's room");
     }
 
     #[tokio::test]

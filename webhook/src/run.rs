@@ -80,11 +80,11 @@ pub async fn run(args: Args, context: Context) -> anyhow::Result<()> {
     let installation = Installation { ingress_domain: platform.ingress_domain.clone(), version };
     let callers = Callers::of_cluster(&cluster, &platform.server_namespace);
     let (enclaves, watching) = Enclaves::new(cluster, platform);
-    context.spawn("namespaces", async move {
+    context.spawn("enclave watch", async move {
         watching.await;
         Ok(())
     });
-    let known = context.health.condition("namespaces");
+    let known = context.health.condition("enclaves");
     context.spawn("readiness", namespaces::watch_over(enclaves.clone(), known));
     namespaces::show_age(enclaves.clone(), &context.metrics);
 

@@ -28,6 +28,11 @@ impl Freshness {
         self.last_success.is_none() || self.failing_since.is_some_and(|since| now - since >= STALE_AFTER)
     }
 
+    /// How long ago it last worked: since `begun` where it never did.
+    pub fn age(&self, begun: Instant, now: Instant) -> Duration {
+        now.saturating_duration_since(self.failing_since.or(self.last_success).unwrap_or(begun))
+    }
+
     /// Whether what the watch shows was so less than [`STALE_AFTER`] ago, also where there are so many watches that one
     /// which hangs is noticed later.
     pub(crate) fn is_confirmed(&self, now: Instant) -> bool {
@@ -70,6 +75,12 @@ mod tests {
         watch.fail(start + Duration::from_secs(25));
         assert!(!watch.is_stale(start + Duration::from_secs(29)));
         assert!(watch.is_stale(start + Duration::from_secs(30)), "since it last worked, not since it fails");
+        let probed = Freshness { last_success: Some(start + Duration::from_secs(29)), ..watch };
+        assert_eq!(
+            probed.age(start, start + Duration::from_secs(30)).as_secs(),
+            30,
+            "that something else works is no help"
+        );
         watch.succeed(start + Duration::from_secs(41));
         assert!(!watch.is_stale(start + Duration::from_secs(100)));
     }

@@ -228,6 +228,31 @@ async fn e2e_admission_what_every_enclave_has_is_neither_removed_nor_weakened() 
 }
 
 #[tokio::test]
+async fn e2e_admission_a_release_does_not_choose_other_pods() -> anyhow::Result<()> {
+    let (world, admin) = (world().await?, admin().await?);
+    let (name, release) = ("app.kubernetes.io/name", "tentacular.io/release");
+    let (mut refused, mut possible) = (Vec::new(), Vec::new());
+    let service = format!("{}/word-count", path(&world.active, "", "services"));
+    let policy = format!("{}/word-count-netpol", path(&world.active, "networking.k8s.io", "networkpolicies"));
+    let policy_of = |labels: Value| json!({ "spec": { "podSelector": { "matchLabels": labels }, "ingress": [{}] } });
+    for (object, of) in [
+        (&service, &(|labels| json!({ "spec": { "selector": labels } })) as &dyn Fn(Value) -> Value),
+        (&policy, &policy_of),
+    ] {
+        refused.extend([
+            merge(&**object, of(json!({ name: "vault" }))),
+            strategic(&**object, of(json!({ name: "vault" }))),
+        ]);
+        possible.push(merge(&**object, of(json!({ name: "other", release: "word-count" }))));
+        possible.push(merge(&**object, of(json!({ name: "word-count" }))));
+    }
+    let who = By::Protection("release-selector");
+    all_refused(&admin, by(&world.chief, &refused).into_iter().map(|attempt| (who, attempt))).await?;
+    all_possible(&admin, by(&world.administrator, &refused)).await?;
+    all_possible(&admin, by(&world.chief, &possible)).await
+}
+
+#[tokio::test]
 async fn e2e_admission_a_service_leads_to_nothing_that_it_does_not_select() -> anyhow::Result<()> {
     let (world, admin) = (world().await?, admin().await?);
     let (name, elsewhere) = (json!({ "name": "evil" }), "10.0.0.7");

@@ -83,7 +83,7 @@ async fn e2e_webhook_what_nobody_confirms_is_refused_and_never_guessed() -> anyh
     let refused = answer(&place, ENCLAVE).await?;
     ensure!(refused.contains("has not heard of the API server for 30 s"), "{refused}");
     ensure!(refused.contains("kubectl delete validatingwebhookconfiguration"), "the way out: {refused}");
-    ensure!(figure(&replica, "tentacular_watch_age_seconds{watch=\"namespaces\"}").await? >= 30);
+    ensure!(figure(&replica, "tentacular_watch_age_seconds{watch=\"enclaves\"}").await? >= 30);
 
     proxy.set_up(true).await?;
     until("it is ready again", async || {

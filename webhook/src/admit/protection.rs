@@ -1,6 +1,8 @@
 //! What is changed by the server's accounts and by administrators alone: who owns an enclave or a tentacle and how, which
 //! release an object belongs to, and what every enclave has.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use serde::Deserialize as _;
 use tentacular_contract::{
@@ -37,6 +39,7 @@ pub(super) fn judge(request: &Request<'_>) -> Vec<Finding> {
         found.extend(opening(request));
     }
     match (request.kind, request.operation) {
+        (Kind::NETWORK_POLICY | Kind::SERVICE, Operation::Update) => found.extend(choice(request)),
         (Kind::NAMESPACE, Operation::Update) => {
             found.extend(owner_references(request, "enclave"));
             found.extend(finalizers(request));
@@ -214,6 +217,32 @@ fn opening(request: &Request<'_>) -> Option<Finding> {
             keys::RELEASE
         );
         Finding::new("enclave-policies", "spec.podSelector", problem)
+    })
+}
+
+/// Another choice of pods in a release's policy, which opens them, or in its Service, at which the server calls the tentacle. Which
+/// pods are of which tentacle shows in the label of the release alone, as others are for each tentacle to choose.
+fn choice(request: &Request<'_>) -> Option<Finding> {
+    let release = release(request.object)?;
+    let member = if request.kind == Kind::SERVICE { "selector" } else { "podSelector" };
+    let selector = at(request.object, &["spec", member]);
+    if selector == at(request.old, &["spec", member]) {
+        return None;
+    }
+    // What is no selector, a rule that holds for everybody refuses.
+    let selector = if request.kind == Kind::SERVICE {
+        Selector::from(&BTreeMap::deserialize(selector).unwrap_or_default())
+    } else {
+        Selector::from(&LabelSelector::deserialize(selector).unwrap_or_default())
+    };
+    (!selector.asks_for_release(release)).then(|| {
+        let problem = format!(
+            "{} may select pods of other tentacles, which {WHO} do; select by {}: {} too, or call wf_apply",
+            shown(&selector.to_string()),
+            keys::RELEASE,
+            shown(release)
+        );
+        Finding::new("release-selector", format!("spec.{member}"), problem)
     })
 }
 

@@ -108,6 +108,15 @@ impl Selector {
         self.asks_for_a_value() && self.0.iter().any(leaves_out)
     }
 
+    /// Whether it matches pods of `release` alone.
+    pub fn asks_for_release(&self, release: &str) -> bool {
+        let asks = |Requirement { key, test }: &Requirement| {
+            key == keys::RELEASE
+                && matches!(test, Test::In(values) if matches!(&values[..], [value] if value == release))
+        };
+        self.0.iter().any(asks)
+    }
+
     /// The value of the release label that it asks for and that is not `tentacle`.
     fn other_release(&self, tentacle: &str) -> Option<&str> {
         let releases = self.0.iter().filter(|requirement| requirement.key == keys::RELEASE);

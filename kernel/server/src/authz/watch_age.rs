@@ -42,11 +42,10 @@ impl Collector for WatchAge {
 }
 
 /// Time since a watch last worked. One that does not fail works for as long as the API server is known to answer, which
-/// the enclaves' watch knows: an idle watch hears nothing.
+/// the enclaves' watch knows: where there are many, an idle one is renewed seldom.
 fn age(watch: Freshness, enclaves: Freshness, begun: Instant, now: Instant) -> Duration {
     let idle = watch.last_success.is_some() && watch.failing_since.is_none();
-    let success = if idle { enclaves.last_success } else { watch.last_success };
-    now.saturating_duration_since(success.unwrap_or(begun))
+    if idle { enclaves.age(begun, now) } else { watch.age(begun, now) }
 }
 
 #[cfg(test)]
@@ -58,13 +57,15 @@ mod tests {
         let begun = Instant::now();
         let at = |seconds| begun + Duration::from_secs(seconds);
         let working = |seconds| Freshness { last_success: Some(at(seconds)), failing_since: None };
-        let failing = |seconds, since| Freshness { failing_since: Some(at(since)), ..working(seconds) };
+        let failing = |seconds| Freshness { failing_since: Some(at(seconds)), ..working(seconds) };
+        let probed = Freshness { last_success: Some(at(95)), ..failing(40) };
         let now = at(100);
         let seconds = |watch, enclaves| age(watch, enclaves, begun, now).as_secs();
         assert_eq!(seconds(working(95), working(95)), 5);
         assert_eq!(seconds(working(1), working(95)), 5, "no tentacle has changed for long");
-        assert_eq!(seconds(failing(40, 41), working(95)), 60, "this one alone fails");
-        assert_eq!(seconds(failing(40, 41), failing(40, 41)), 60, "nothing answers");
+        assert_eq!(seconds(failing(40), working(95)), 60, "this one alone fails");
+        assert_eq!(seconds(failing(40), failing(40)), 60, "nothing answers");
+        assert_eq!(seconds(probed, probed), 60, "what else is asked is answered");
         assert_eq!(seconds(Freshness::default(), working(95)), 100, "it never worked");
         assert_eq!(seconds(Freshness::default(), Freshness::default()), 100);
     }

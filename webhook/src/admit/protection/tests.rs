@@ -190,6 +190,55 @@ fn nobody_else_opens_every_pod() {
 }
 
 #[test]
+fn nobody_else_has_a_release_choose_other_pods() {
+    let label = |key: &str, value: &str| json!({ key: value });
+    let chosen = |labels: Value| json!({ "matchLabels": labels });
+    let in_releases = |releases: Value| {
+        let one_of = json!({ "key": "tentacular.io/release", "operator": "In", "values": releases });
+        json!({ "matchExpressions": [one_of] })
+    };
+    let own = json!({ "app.kubernetes.io/name": "x", "tentacular.io/release": "report" });
+    for (kind, member, before, theirs, ours) in [
+        (
+            Kind::SERVICE,
+            "selector",
+            label("app.kubernetes.io/name", "report"),
+            vec![label("app.kubernetes.io/name", "vault"), json!({}), json!(null), json!("odd")],
+            vec![own.clone()],
+        ),
+        (
+            Kind::NETWORK_POLICY,
+            "podSelector",
+            chosen(label("app.kubernetes.io/name", "report")),
+            vec![
+                chosen(label("app.kubernetes.io/name", "vault")),
+                in_releases(json!(["report", "vault"])),
+                json!({ "matchExpressions": [{ "key": "tentacular.io/release", "operator": "Exists" }] }),
+                json!({}),
+                json!("odd"),
+            ],
+            vec![chosen(own), in_releases(json!(["report"]))],
+        ),
+    ] {
+        let of_release = |selector: &Value, more: &Value| {
+            let mut spec = json!({ "ingress": more });
+            spec[member] = selector.clone();
+            labelled("report", Some("report"), &json!({ "spec": spec }))
+        };
+        let (closed, open) = (json!([]), json!([{}]));
+        let stands = of_release(&before, &closed);
+        let expected = [&*format!("release-selector spec.{member}")];
+        for selector in theirs {
+            update(kind, stands.clone(), of_release(&selector, &open)).refused(Protect, &expected);
+        }
+        for selector in ours {
+            update(kind, stands.clone(), of_release(&selector, &open)).allowed(Protect);
+        }
+        update(kind, stands.clone(), of_release(&before, &open)).allowed(Protect);
+    }
+}
+
+#[test]
 fn nobody_makes_a_revision_past_the_object_that_it_is_of() {
     let revision = |number: u32| object("web-1", &json!({}), &json!({ "revision": number, "data": { "spec": {} } }));
     let expected = ["controller-revision metadata.name"];
