@@ -57,5 +57,9 @@ async fn inside_an_enclave_each_account_has_its_own_part() -> anyhow::Result<()>
     for part in [Part::Kernel, Part::Auditor, Part::Scheduler] {
         assert!(!may(part, "get", "", "secrets", &name).await?, "{part:?} may read Secrets");
     }
+    for part in [Part::Registrar, Part::Scheduler] {
+        assert!(!may(part, "list", "", "events", &name).await?, "{part:?} may read Events");
+        assert!(!may(part, "update", "", "configmaps", &name).await?, "{part:?} may replace ConfigMaps");
+    }
     Ok(())
 }

@@ -109,7 +109,7 @@ impl Kind {
         object
     }
 
-    /// Reading what is in a namespace where a victim is.
+    /// Reading what is in a namespace where a victim is; first of all, listing it.
     pub(super) fn reads(&self, namespace: &str) -> Vec<Attempt> {
         let path = self.path(namespace);
         vec![get(path.clone()), get(format!("{path}?watch=1&timeoutSeconds=1")), get(format!("{path}/{VICTIM}"))]
@@ -130,5 +130,12 @@ impl Kind {
         let victim = format!("{path}/{VICTIM}");
         let label = json!({ "metadata": { "labels": { "stolen": "yes" } } });
         vec![replace(victim.clone(), stored.clone()), merge(victim.clone(), label), delete(victim), delete(path)]
+    }
+
+    /// All of these, each with the verb that RBAC knows it by. One that applies what is new needs `create` too.
+    pub(super) fn by_verb(&self, namespace: &str, stored: &Value) -> Vec<(&'static str, Attempt)> {
+        let verbs = ["list", "watch", "get", "create", "patch", "update", "patch", "delete", "deletecollection"];
+        let attempts = [self.reads(namespace), self.creates(namespace), self.changes(namespace, stored)].concat();
+        verbs.into_iter().zip(attempts).collect()
     }
 }

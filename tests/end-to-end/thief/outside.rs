@@ -16,9 +16,9 @@ async fn objects_in_other_namespaces_are_neither_read_nor_written() -> anyhow::R
     let mut attempts = Vec::new();
     let (mut pods, mut leases) = (Vec::new(), Vec::new());
     for kind in kinds() {
-        let reads = if kind.plural == "pods" { &mut pods } else { &mut attempts };
-        reads.extend(kind.reads(outside));
-        reads.push(get(format!("{}/{}", kind.group, kind.plural)));
+        let lists = if kind.plural == "pods" { &mut pods } else { &mut attempts };
+        lists.extend([kind.path(outside), format!("{}/{}", kind.group, kind.plural)].map(get));
+        attempts.extend(kind.reads(outside).into_iter().skip(1));
         attempts.extend(kind.changes(outside, &victim(&admin, &kind, outside).await?));
         for namespace in [outside, "default", "kube-system", SERVER_NAMESPACE] {
             let creates =
@@ -38,7 +38,7 @@ async fn objects_in_other_namespaces_are_neither_read_nor_written() -> anyhow::R
     }
     refused_to(&[Part::Kernel, Part::Registrar], leases).await?;
     refused_to(&ACCOUNTS, attempts).await?;
-    // The kernel's account, which is the auditor's too, counts all pods.
+    // The kernel's account, which is the auditor's too, lists all pods.
     refused_to(&[Part::Registrar, Part::Scheduler, Part::Webhook], pods.clone()).await?;
     all_possible(&thief(Part::Kernel).await?, pods).await
 }

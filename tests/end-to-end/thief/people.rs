@@ -154,7 +154,7 @@ async fn the_roles_of_enclaves_are_bound_by_administrators_and_only_there() -> a
 }
 
 #[tokio::test]
-async fn a_lock_is_taken_by_the_registrar_and_removed_by_administrators_alone() -> anyhow::Result<()> {
+async fn a_lock_is_written_and_removed_by_the_registrar_and_administrators_alone() -> anyhow::Result<()> {
     let (place, admin) = (place().await?, admin().await?);
     let lease = |namespace: &str, name: &str| {
         let spec = json!({ "holderIdentity": "eve", "leaseDurationSeconds": i32::MAX,

@@ -9,6 +9,10 @@ use super::{
     place::{ACCOUNTS, admin, place, refused_by_rbac, refused_to},
 };
 
+/// The admission policies that every installation has.
+const POLICIES: [&str; 8] =
+    ["namespaces", "bindings", "label", "webhook-configuration", "ledgers", "leader", "module-proxy", "locks"];
+
 #[tokio::test]
 async fn the_servers_own_rights_and_rules_stay_as_they_are() -> anyhow::Result<()> {
     let everything = json!({ "rules": [{ "apiGroups": ["*"], "resources": ["*"], "verbs": ["*"] }] });
@@ -27,7 +31,7 @@ async fn the_servers_own_rights_and_rules_stay_as_they_are() -> anyhow::Result<(
     let own = format!("{RBAC}/namespaces/{SERVER_NAMESPACE}");
     attempts.push(merge(format!("{own}/roles/tentacular-webhook"), everything));
     attempts.push(merge(format!("{own}/rolebindings/tentacular-webhook"), json!({ "subjects": [eve] })));
-    for policy in ["namespaces", "bindings", "label", "webhook-configuration", "ledgers", "leader", "module-proxy"] {
+    for policy in POLICIES {
         let policy = format!("tentacular-{policy}");
         let ignore = json!({ "spec": { "failurePolicy": "Ignore" } });
         attempts.push(merge(format!("{ADMISSION}/validatingadmissionpolicies/{policy}"), ignore));

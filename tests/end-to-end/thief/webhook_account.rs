@@ -66,29 +66,31 @@ async fn the_webhook_changes_the_ca_in_its_configuration_and_nothing_else() -> a
     let (admin, webhook) = (admin().await?, thief(Part::Webhook).await?);
     let mut stored = get(OWN).send(&admin).await?;
     stored["metadata"].as_object_mut().unwrap().remove("managedFields");
-    let mut refused: Vec<_> = changed(&stored).into_iter().map(|object| replace(OWN, object)).collect();
-    let rules =
-        json!([{ "apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["secrets"] }]);
-    refused.push(json_patch(OWN, json!([{ "op": "replace", "path": "/webhooks/0/rules", "value": rules }])));
-    refused.push(merge(OWN, json!({ "webhooks": null })));
-    let mut applied = stored.clone();
-    applied["webhooks"][0]["rules"] = rules;
-    refused.push(apply(OWN, applied));
+    let refused: Vec<_> = changed(&stored).into_iter().map(|object| replace(OWN, object)).collect();
     all_possible(&admin, refused.clone()).await?;
     all_refused(&webhook, refused.into_iter().map(|attempt| (POLICY, attempt))).await?;
+
+    let rules =
+        json!([{ "apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["secrets"] }]);
+    let mut patches = vec![
+        json_patch(OWN, json!([{ "op": "replace", "path": "/webhooks/0/rules", "value": rules }])),
+        merge(OWN, json!({ "webhooks": null })),
+    ];
+    let mut applied = stored.clone();
+    applied["webhooks"][0]["rules"] = rules;
+    patches.push(apply(OWN, applied));
+    let powerful = patches.iter().map(|attempt| (POLICY, attempt.clone().all_powerful(Part::Webhook)));
+    all_refused(&admin, powerful).await?;
+    // The account replaces, and has no right to patch.
+    patches.push(json_patch(OWN, json!([{ "op": "remove", "path": "/webhooks/0/clientConfig/caBundle" }])));
+    all_possible(&admin, patches.clone()).await?;
+    refused_by_rbac(&[Part::Webhook], patches).await?;
 
     let mut trusting = stored.clone();
     for entry in trusting["webhooks"].as_array_mut().unwrap() {
         entry["clientConfig"]["caBundle"] = json!("");
     }
-    let pointer = "/webhooks/0/clientConfig/caBundle";
-    let allowed = [
-        get(OWN),
-        replace(OWN, stored),
-        replace(OWN, trusting),
-        json_patch(OWN, json!([{ "op": "remove", "path": pointer }])),
-    ];
-    all_possible(&webhook, allowed).await
+    all_possible(&webhook, [get(OWN), replace(OWN, stored), replace(OWN, trusting)]).await
 }
 
 #[tokio::test]
@@ -104,15 +106,28 @@ async fn the_webhook_touches_no_other_configuration_secret_or_lease() -> anyhow:
 
     let secrets = format!("/api/v1/namespaces/{SERVER_NAMESPACE}/secrets");
     let own = format!("{secrets}/tentacular-webhook-tls");
-    let refused = vec![get(secrets.clone()), create(secrets.clone(), loot), delete(own.clone()), delete(secrets)];
+    let refused = vec![
+        get(secrets.clone()),
+        create(secrets.clone(), loot),
+        merge(own.clone(), json!({})),
+        delete(own.clone()),
+        delete(secrets),
+    ];
     all_possible(&admin, refused.clone()).await?;
     refused_by_rbac(&[Part::Webhook], refused).await?;
-    all_possible(&webhook, [get(own.clone()), merge(own, json!({}))]).await?;
+    let stored = get(own.clone()).send(&admin).await?;
+    all_possible(&webhook, [get(own.clone()), replace(own, stored)]).await?;
 
     let leases = format!("/apis/coordination.k8s.io/v1/namespaces/{SERVER_NAMESPACE}/leases");
     let lease = |account: Part| format!("{leases}/{}", account.account());
     let schedulers = lease(Part::Scheduler);
-    let refused = vec![get(schedulers.clone()), merge(schedulers, json!({})), delete(lease(Part::Webhook))];
+    let stored = get(lease(Part::Webhook)).send(&admin).await?;
+    let refused = vec![
+        get(schedulers.clone()),
+        merge(schedulers, json!({})),
+        replace(lease(Part::Webhook), stored),
+        delete(lease(Part::Webhook)),
+    ];
     all_possible(&admin, refused.clone()).await?;
     refused_by_rbac(&[Part::Webhook], refused).await?;
     all_possible(&webhook, [get(lease(Part::Webhook)), merge(lease(Part::Webhook), json!({}))]).await
@@ -123,7 +138,7 @@ async fn the_webhook_sends_the_questions_nowhere_else() -> anyhow::Result<()> {
     let admin = admin().await?;
     let name = unique("by-service");
     // As in the chart; here the API server reaches the webhook by a URL.
-    let service = json!({ "name": "tentacular-webhook", "namespace": SERVER_NAMESPACE, "path": "/admit" });
+    let service = json!({ "name": "tentacular-webhook", "namespace": SERVER_NAMESPACE, "path": "/review" });
     let rule =
         json!({ "apiGroups": ["thief.io"], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["x"] });
     let made = json!({ "metadata": { "name": name }, "webhooks": [{ "name": "by-service.thief.io",

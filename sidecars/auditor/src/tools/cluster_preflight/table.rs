@@ -61,8 +61,8 @@ pub(super) struct Rule {
     pub(super) verbs: &'static [&'static str],
 }
 
-const READ: &[&str] = &["get", "list", "watch"];
-const ALL: &[&str] = &["get", "list", "watch", "create", "update", "patch", "delete"];
+const FOLLOW: &[&str] = &["get", "list", "watch"];
+const WRITE: &[&str] = &["get", "list", "create", "patch", "delete"];
 const RBAC: &str = "rbac.authorization.k8s.io";
 const ADMISSION: &str = "admissionregistration.k8s.io";
 const LEASES: &str = "coordination.k8s.io";
@@ -82,9 +82,9 @@ const fn scheduler(group: &'static str, resources: Strings, verbs: Strings) -> R
     Rule { account, place, role, group, resources, names: &[], verbs }
 }
 
-const fn reader(group: &'static str, resources: Strings) -> Rule {
+const fn reader(group: &'static str, resources: Strings, verbs: Strings) -> Rule {
     let (account, place, role) = (Account::Reader, Place::Enclave, "tentacular-enclave-reader");
-    Rule { account, place, role, group, resources, names: &[], verbs: READ }
+    Rule { account, place, role, group, resources, names: &[], verbs }
 }
 
 const fn wide(account: Account, group: &'static str, resources: Strings, names: Strings, verbs: Strings) -> Rule {
@@ -97,53 +97,33 @@ const fn at_home(account: Account, group: &'static str, resources: Strings, name
 
 /// All of them.
 pub(super) const RULES: &[Rule] = &[
-    registrar(
-        "",
-        &[
-            "services",
-            "configmaps",
-            "secrets",
-            "persistentvolumeclaims",
-            "resourcequotas",
-            "limitranges",
-            "serviceaccounts",
-        ],
-        ALL,
-    ),
-    registrar("apps", &["deployments"], ALL),
-    registrar("batch", &["jobs", "cronjobs"], ALL),
-    registrar("networking.k8s.io", &["networkpolicies", "ingresses"], ALL),
-    registrar(LEASES, &["leases"], ALL),
-    registrar("", &["pods", "events"], READ),
-    registrar("apps", &["replicasets"], READ),
+    registrar("", &["services", "configmaps", "secrets", "persistentvolumeclaims"], WRITE),
+    registrar("apps", &["deployments"], WRITE),
+    registrar("batch", &["jobs", "cronjobs"], WRITE),
+    registrar("networking.k8s.io", &["networkpolicies", "ingresses"], WRITE),
+    registrar("", &["secrets"], &["watch"]),
+    registrar("", &["resourcequotas", "limitranges", "serviceaccounts"], &["get", "create", "patch"]),
+    registrar(LEASES, &["leases"], &["get", "create", "patch", "delete"]),
+    registrar("", &["pods"], &["list"]),
     Rule { names: BOUND, ..registrar(RBAC, &["rolebindings"], &["get"]) },
-    scheduler("apps", &["deployments"], READ),
-    scheduler("", &["configmaps"], &["get", "list", "watch", "create", "update", "patch"]),
+    scheduler("apps", &["deployments"], FOLLOW),
+    scheduler("", &["configmaps"], &["get", "list", "create", "patch"]),
     scheduler("", &["events"], &["create"]),
-    reader(
-        "",
-        &[
-            "pods",
-            "pods/log",
-            "events",
-            "services",
-            "configmaps",
-            "persistentvolumeclaims",
-            "resourcequotas",
-            "limitranges",
-            "serviceaccounts",
-        ],
-    ),
-    reader("apps", &["deployments", "replicasets"]),
-    reader("batch", &["jobs", "cronjobs"]),
-    reader("networking.k8s.io", &["networkpolicies", "ingresses"]),
-    reader(RBAC, &["roles", "rolebindings"]),
-    wide(Account::Reader, "", &["namespaces"], &[], READ),
-    wide(Account::Reader, "", &["nodes"], &[], READ),
-    wide(Account::Reader, "storage.k8s.io", &["storageclasses", "csidrivers"], &[], READ),
-    wide(Account::Reader, "node.k8s.io", &["runtimeclasses"], &[], READ),
-    wide(Account::Reader, "apiextensions.k8s.io", &["customresourcedefinitions"], &[], READ),
-    wide(Account::Reader, RBAC, &["clusterroles", "clusterrolebindings"], &[], READ),
+    reader("apps", &["deployments"], FOLLOW),
+    reader("", &["pods", "configmaps"], &["get", "list"]),
+    reader("", &["pods/log"], &["get"]),
+    reader("", &["events", "services", "persistentvolumeclaims", "resourcequotas", "limitranges"], &["list"]),
+    reader("apps", &["replicasets"], &["list"]),
+    reader("batch", &["jobs", "cronjobs"], &["list"]),
+    reader("networking.k8s.io", &["networkpolicies", "ingresses"], &["list"]),
+    reader(RBAC, &["roles", "rolebindings"], &["list"]),
+    wide(Account::Reader, "", &["namespaces"], &[], FOLLOW),
+    wide(Account::Reader, "", &["nodes"], &[], &["list"]),
+    wide(Account::Reader, "storage.k8s.io", &["storageclasses", "csidrivers"], &[], &["list"]),
+    wide(Account::Reader, "node.k8s.io", &["runtimeclasses"], &[], &["list"]),
+    wide(Account::Reader, "apiextensions.k8s.io", &["customresourcedefinitions"], &[], &["list"]),
+    wide(Account::Reader, RBAC, &["clusterrolebindings"], &[], &["list"]),
+    wide(Account::Reader, RBAC, &["clusterroles"], &[], &["get"]),
     wide(Account::Reader, ADMISSION, &["validatingwebhookconfigurations"], &["tentacular-webhook"], &["get"]),
     wide(Account::Reader, "authorization.k8s.io", &["subjectaccessreviews"], &[], &["create"]),
     at_home(Account::Reader, "", &["configmaps"], &["tentacular-backing-services"], &["get"]),
@@ -152,21 +132,21 @@ pub(super) const RULES: &[Rule] = &[
     wide(Account::Registrar, RBAC, &["rolebindings"], &[], &["create"]),
     wide(Account::Registrar, RBAC, &["clusterroles"], BOUND, &["bind"]),
     at_home(Account::Registrar, "", &["configmaps"], &["tentacular-backing-services"], &["get", "create", "patch"]),
-    wide(Account::Scheduler, "", &["namespaces"], &[], READ),
+    wide(Account::Scheduler, "", &["namespaces"], &[], FOLLOW),
     at_home(Account::Scheduler, LEASES, &["leases"], &[], &["create"]),
-    at_home(Account::Scheduler, LEASES, &["leases"], &["tentacular-scheduler"], &["get", "update", "patch"]),
-    wide(Account::Webhook, "", &["namespaces"], &[], READ),
+    at_home(Account::Scheduler, LEASES, &["leases"], &["tentacular-scheduler"], &["get", "patch"]),
+    wide(Account::Webhook, "", &["namespaces"], &[], &["list", "watch"]),
     wide(
         Account::Webhook,
         ADMISSION,
         &["validatingwebhookconfigurations"],
         &["tentacular-webhook"],
-        &["get", "update", "patch"],
+        &["get", "update"],
     ),
     wide(Account::Webhook, "authorization.k8s.io", &["subjectaccessreviews"], &[], &["create"]),
-    at_home(Account::Webhook, "", &["secrets"], &["tentacular-webhook-tls"], &["get", "update", "patch"]),
+    at_home(Account::Webhook, "", &["secrets"], &["tentacular-webhook-tls"], &["get", "update"]),
     at_home(Account::Webhook, LEASES, &["leases"], &[], &["create"]),
-    at_home(Account::Webhook, LEASES, &["leases"], &["tentacular-webhook"], &["get", "update", "patch"]),
+    at_home(Account::Webhook, LEASES, &["leases"], &["tentacular-webhook"], &["get", "patch"]),
 ];
 
 #[cfg(test)]
