@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::{
     probe::{Probe, ProbeError},
-    tentacle::Replicas,
+    tentacle::replicas::Replicas,
     text,
 };
 
@@ -81,7 +81,7 @@ pub(crate) fn by_engine(replicas: Replicas, answer: Result<Vec<u8>, ProbeError>)
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tentacle::tests::replicas;
+    use crate::tentacle::replicas::tests::replicas;
 
     #[test]
     fn without_a_ready_pod_the_engine_is_not_asked() {

@@ -7,17 +7,15 @@ use std::{
 };
 
 use k8s_openapi::api::apps::v1::Deployment;
-use tentacular_cluster::{Cluster, Enclaves, Error, Namespaced, PerEnclave, Selector};
+use tentacular_cluster::{Cluster, Enclaves, Error, Namespaced, PerEnclave, Selector, retry_until_bound};
 use tentacular_contract::{Enclave, EnclaveName, Platform, TentacleName, keys, limits::SIDECAR_PATIENCE};
 use tentacular_process::{Context, link::ToolError};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, timeout};
 
 use crate::tentacle::Kept;
 
-/// Attempts to read in an enclave whose role bindings are so new that they do not count yet.
-const ATTEMPTS: u32 = 6;
-/// Pause between them.
-const PAUSE: Duration = Duration::from_millis(50);
+/// How long a new enclave's role bindings may take to count. Some milliseconds are usual.
+const COUNTS_WITHIN: Duration = Duration::from_millis(300);
 
 /// The enclaves and their tentacles.
 #[derive(Debug, Clone)]
@@ -134,13 +132,7 @@ async fn endless(follow: impl Future<Output = ()>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Reads again for a moment when access is refused: a new enclave's role bindings take some milliseconds to count.
+/// Reads again for a moment when access is refused, as it may be in a new enclave.
 pub(crate) async fn patiently<T, F: Future<Output = Result<T, Error>>>(read: impl Fn() -> F) -> Result<T, Error> {
-    for _ in 1..ATTEMPTS {
-        match read().await {
-            Err(Error::Forbidden { .. }) => sleep(PAUSE).await,
-            answer => return answer,
-        }
-    }
-    read().await
+    retry_until_bound(COUNTS_WITHIN, read).await
 }

@@ -60,7 +60,7 @@ mod tests {
     use super::*;
     use crate::{
         health::{Light, by_engine},
-        tentacle::tests::replicas,
+        tentacle::replicas::tests::replicas,
     };
 
     async fn listener() -> (TcpListener, String) {

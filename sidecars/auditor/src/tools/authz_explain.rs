@@ -15,7 +15,7 @@ use tentacular_contract::{
 use tentacular_process::link::{Permitted, ToolError, ToolSpec};
 
 use self::rights::{Explained, Facts};
-use crate::{observed::Observed, text};
+use crate::{observed::Observed, tentacle::Kept, text};
 
 /// The arguments of `authz_explain`.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -92,7 +92,10 @@ impl AuthzExplain {
         let enclave = if is_protected { None } else { self.observed.find(&name).await? };
         let person = person(caller, permit.authorization(), enclave.as_deref(), &arguments)?;
         let tentacle = match (permit.tentacle(), &enclave) {
-            (Some(tentacle), Some(_)) => Some((tentacle.clone(), self.tentacle(&name, tentacle).await?)),
+            (Some(tentacle), Some(enclave)) => {
+                let sees = may(caller, permit.authorization(), Needs::Read, enclave, None);
+                Some((tentacle.clone(), self.tentacle(&name, tentacle, sees).await?))
+            }
             (Some(tentacle), None) => Some((tentacle.clone(), None)),
             (None, _) => None,
         };
@@ -121,8 +124,19 @@ impl AuthzExplain {
         }
     }
 
-    async fn tentacle(&self, enclave: &EnclaveName, name: &TentacleName) -> Result<Option<Tentacle>, ToolError> {
-        Ok(self.observed.tentacle(enclave, name).await?.map(|tentacle| tentacle.facts.clone()))
+    /// The tentacle of that name. For a caller who does not see into the enclave the API server is asked in any case, so that
+    /// they cannot tell one that is there from one that is not by what an answer takes, or by an outage.
+    async fn tentacle(
+        &self,
+        enclave: &EnclaveName,
+        name: &TentacleName,
+        sees: bool,
+    ) -> Result<Option<Tentacle>, ToolError> {
+        if sees {
+            return Ok(self.observed.tentacle(enclave, name).await?.map(|tentacle| tentacle.facts.clone()));
+        }
+        let found = self.observed.deployment_now(enclave, name).await?;
+        Ok(found.as_ref().and_then(Kept::of).map(|tentacle| tentacle.facts))
     }
 }
 

@@ -17,7 +17,7 @@ use crate::{
     observed::Observed,
     page::{self, Cursor, Page},
     probe::Probe,
-    tentacle::Replicas,
+    tentacle::replicas::Replicas,
     text::Untrusted,
 };
 
@@ -176,7 +176,7 @@ mod tests {
     use tokio::time::sleep;
 
     use super::*;
-    use crate::{probe::ProbeError, tentacle::tests::replicas};
+    use crate::{probe::ProbeError, tentacle::replicas::tests::replicas};
 
     /// Engines that take a time to answer.
     struct Slow {

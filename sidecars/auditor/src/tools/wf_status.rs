@@ -16,7 +16,10 @@ use crate::{
     events::{self, Event, Happened},
     observed::Observed,
     pods::{self, Pod},
-    tentacle::{Replicas, Seen, trouble},
+    tentacle::{
+        Seen,
+        replicas::{Replicas, trouble},
+    },
     text::{self, Untrusted},
     view::View,
 };

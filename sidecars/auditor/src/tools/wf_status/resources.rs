@@ -11,7 +11,7 @@ use serde::Serialize;
 use tentacular_cluster::{Cluster, Error, Metadata, Namespaced, Selector};
 use tentacular_contract::{EnclaveName, TentacleName, keys};
 
-use crate::{tentacle::trouble, text, view::Known};
+use crate::{tentacle::replicas::trouble, text, view::Known};
 
 /// An object of a tentacle.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
