@@ -1,4 +1,4 @@
-//! What the measurements and the soak share: messages as a client writes them, and where to say what was found.
+//! What the programs here share: messages as a client writes them, backing services, and where to say what was found.
 
 pub mod backing;
 

@@ -37,7 +37,7 @@ pub use logs::{Log, LogQuery};
 pub use objects::{Namespaced, Objects, Stored, Typed};
 pub use options::{Conflicts, Delete, Propagation, Selector};
 pub use per_enclave::PerEnclave;
-pub use retry::{retry_on_conflict, retry_on_conflict_or_outage};
+pub use retry::{retry_on_conflict, retry_on_conflict_or_outage, retry_until_bound};
 pub use store::Changes;
 
 /// Field manager of every write, so that server-side apply knows which fields are the server's.

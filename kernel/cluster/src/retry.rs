@@ -56,6 +56,18 @@ where
     }
 }
 
+/// Runs `attempt` again while it is refused, as happens until a binding made just before counts, until the pauses between
+/// attempts (those of [`retry_on_conflict`]) add up to `limit`.
+///
+/// Returns the last error.
+pub async fn retry_until_bound<T, Attempt, Outcome>(limit: Duration, attempt: Attempt) -> Result<T, Error>
+where
+    Attempt: FnMut() -> Outcome,
+    Outcome: Future<Output = Result<T, Error>>,
+{
+    attempt.retry(pauses(SHORTEST, LONGEST).with_total_delay(Some(limit))).when(Error::is_forbidden).await
+}
+
 /// Growing pauses, with jitter, until a time that does not move, however long what is between them takes.
 #[derive(Debug)]
 pub(crate) struct Patience {

@@ -54,7 +54,7 @@ pub(crate) struct Args {
     pub(crate) command: Option<Command>,
 }
 
-/// Reads `:8080` as all addresses, as the variable has always been written.
+/// Reads `:8080` as all addresses, as the chart writes the variable.
 fn listen_address(text: &str) -> Result<SocketAddr, String> {
     let full = if text.starts_with(':') { format!("[::]{text}") } else { text.to_owned() };
     full.parse().map_err(|_| "give host:port or :port, such as 127.0.0.1:8080".to_owned())

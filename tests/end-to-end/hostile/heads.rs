@@ -1,5 +1,7 @@
 //! Heads of requests: what two parsers could read differently, what says more than it may, and what has no end.
 
+use std::collections::BTreeSet;
+
 use anyhow::Context as _;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
@@ -153,12 +155,17 @@ async fn mcp_is_at_one_path_however_the_target_is_spelled() -> anyhow::Result<()
         let answer = ask(target).await?;
         assert!(answer.starts_with("HTTP/1.1 404"), "{target}: {answer}");
     }
+    let mut told = BTreeSet::new();
     for target in ["/mcp", "//mcp", "/MCP", "/healthz", "/healthz/../mcp", "http://x/healthz", "*", "x:443"] {
         let method = if target == "x:443" { "CONNECT" } else { "POST" };
         let head = format!("{method} {target} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
         let answer = exchanged(stack, head).await?;
         assert!(answer.starts_with("HTTP/1.1 401"), "{target}: {answer}");
+        let (_, body) = answer.split_once("\r\n\r\n").context("no head")?;
+        told.insert(body.to_owned());
     }
+    assert_eq!(told.len(), 1, "a body tells one target from another: {told:?}");
+    assert!(told.iter().all(|body| body.contains("missing authorization header")), "{told:?}");
     Ok(())
 }
 

@@ -66,6 +66,9 @@ async fn a_sidecar_of_an_odd_name_does_not_join() -> anyhow::Result<()> {
     until_listed(&stack, "even", true).await?;
     // All were there when it joined, so they were looked at too.
     assert_eq!(stack.raw().tools().await?, ["even"]);
+    let log = stack.process(Part::Kernel)?.log();
+    let told = log.lines().filter(|line| line.contains("a sidecar's name has 1 to 63 characters")).count();
+    assert!((1..=names.len()).contains(&told), "{log}");
     Ok(())
 }
 

@@ -4,17 +4,15 @@
 use std::{sync::Arc, time::Duration};
 
 use k8s_openapi::api::apps::v1::Deployment;
-use tentacular_cluster::{Cluster, Enclaves, Error, Freshness, Metadata, PerEnclave, Stale};
+use tentacular_cluster::{Cluster, Enclaves, Error, Freshness, Metadata, PerEnclave, Stale, retry_until_bound};
 use tentacular_contract::{Enclave, EnclaveName, Place, Platform, Tentacle, TentacleName, facts::Pairs, keys};
 use tentacular_process::Context;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use super::watch_age::WatchAge;
 
-/// Attempts to read in an enclave whose role bindings are so new that they do not count yet.
-const ATTEMPTS: u32 = 6;
-/// Pause between them.
-const PAUSE: Duration = Duration::from_millis(50);
+/// How long a new enclave's role bindings may take to count. Some milliseconds are usual.
+const COUNTS_WITHIN: Duration = Duration::from_millis(300);
 
 /// Why nothing can be decided.
 #[derive(Debug, thiserror::Error)]
@@ -65,12 +63,14 @@ impl Facts {
             follow_tentacles.await;
             Ok(())
         });
-        let filled = context.health.condition("watches");
+        let (enclaves_seen, tentacles_seen) =
+            (context.health.condition("enclaves"), context.health.condition("tentacles"));
         let (first, second) = (enclaves.clone(), tentacles.clone());
         tokio::spawn(async move {
             first.ready().await;
+            enclaves_seen.set(true);
             second.ready().await;
-            filled.set(true);
+            tentacles_seen.set(true);
         });
         let facts = Self { platform: Arc::new(platform), enclaves, tentacles };
         let age = WatchAge::new(facts.clone());
@@ -112,20 +112,14 @@ impl Facts {
         name: &TentacleName,
         read: bool,
     ) -> Result<Option<Tentacle>, Unknown> {
-        let mut attempt = 1;
-        loop {
-            let answer = if read {
-                self.tentacles.read(enclave, name.as_str()).await.map(|found| found.and_then(tentacle))
+        let found = retry_until_bound(COUNTS_WITHIN, || async {
+            if read {
+                Ok(self.tentacles.read(enclave, name.as_str()).await?.and_then(tentacle))
             } else {
-                let found = self.tentacles.get_or_read(enclave, name.as_str()).await;
-                found.map(|found| found.map(Arc::unwrap_or_clone))
-            };
-            match answer {
-                Err(Error::Forbidden { .. }) if attempt < ATTEMPTS => attempt += 1,
-                answer => return Ok(answer?),
+                Ok(self.tentacles.get_or_read(enclave, name.as_str()).await?.map(Arc::unwrap_or_clone))
             }
-            sleep(PAUSE).await;
-        }
+        });
+        Ok(found.await?)
     }
 }
 

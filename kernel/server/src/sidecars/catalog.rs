@@ -153,9 +153,9 @@ impl Catalog {
         }
         let json = serde_json::to_value(listed).map_err(|error| error.to_string())?;
         if json.to_string().len() > FOREIGN_TOOL_BYTES {
-            return Err(format!("its description is larger than {FOREIGN_TOOL_BYTES} bytes"));
+            return Err(format!("what it lists, its schemas included, is larger than {FOREIGN_TOOL_BYTES} bytes"));
         }
-        if hides(&json) { Err("its description has characters that do not show".to_owned()) } else { Ok(()) }
+        if hides(&json) { Err("what it lists has characters that do not show".to_owned()) } else { Ok(()) }
     }
 
     /// Who has `name` already, so that `offer` cannot.

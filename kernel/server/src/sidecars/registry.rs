@@ -157,8 +157,8 @@ impl Watcher {
 
     /// Compares the folder with who has joined: asks who is new, unlists who is gone.
     fn look(&mut self) {
-        let sockets = match sockets(&self.folder) {
-            Ok(sockets) => sockets,
+        let (sockets, misnamed) = match sockets(&self.folder) {
+            Ok(found) => found,
             Err(error) => {
                 // Better the tools of a moment ago than none.
                 self.complain("run folder", &error.to_string());
@@ -173,7 +173,12 @@ impl Watcher {
             }
             stays
         });
-        self.complaints.retain(|name, _| sockets.contains_key(name));
+        // Of several one is told at a time.
+        let misnamed = misnamed.map(|name| text::line(&name, SHOWN_CHARACTERS));
+        self.complaints.retain(|name, _| sockets.contains_key(name) || misnamed.as_ref() == Some(name));
+        if let Some(name) = misnamed {
+            self.complain(&name, &format!("a sidecar's name has 1 to {NAME} characters of a-z, 0-9, '-' and '_'"));
+        }
         if self.joined.len() != before {
             self.publish();
         }
@@ -278,18 +283,24 @@ fn is_name(name: &str) -> bool {
     (1..=NAME).contains(&name.len()) && name.bytes().all(allowed)
 }
 
-/// The socket files of the folder by sidecar name. Hidden files are sockets that are still being made; others whose name
-/// is none are left alone.
-fn sockets(folder: &Path) -> io::Result<BTreeMap<String, FileId>> {
-    let mut found = BTreeMap::new();
+/// The socket files of the folder by sidecar name, and the first of those whose name is none. Hidden files are sockets that are still
+/// being made.
+fn sockets(folder: &Path) -> io::Result<(BTreeMap<String, FileId>, Option<String>)> {
+    let (mut found, mut misnamed) = (BTreeMap::new(), BTreeSet::new());
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
         let file_name = entry.file_name();
-        let Some(name) = file_name.to_str().and_then(|name| name.strip_suffix(SOCKET_SUFFIX)) else { continue };
+        let file_name = file_name.to_string_lossy();
+        let Some(name) = file_name.strip_suffix(SOCKET_SUFFIX) else { continue };
         let Ok(metadata) = entry.metadata() else { continue };
-        if is_name(name) && metadata.file_type().is_socket() {
+        if !metadata.file_type().is_socket() {
+            continue;
+        }
+        if is_name(name) {
             found.insert(name.to_owned(), (metadata.ino(), metadata.ctime(), metadata.ctime_nsec()));
+        } else if !name.starts_with('.') {
+            misnamed.insert(name.to_owned());
         }
     }
-    Ok(found)
+    Ok((found, misnamed.pop_first()))
 }

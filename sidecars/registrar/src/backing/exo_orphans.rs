@@ -218,7 +218,8 @@ async fn remove(
             let so_far = if removed.is_empty() { "nothing".to_owned() } else { removed.join(", ") };
             ToolError::new(format_args!("stopped at {tenant}: {error}; removed until then: {so_far}"))
         })?;
-        tracing::info!(service = backend.service().as_str(), %tenant, done, "what an orphan had is removed");
+        let (service, Tenant { enclave, tentacle }) = (backend.service().as_str(), &tenant);
+        tracing::info!(service, %enclave, %tentacle, done, "what an orphan had is removed");
         removed.push(format!("{tenant}: {} {done}", backend.service().as_str()));
     }
     Ok(removed)

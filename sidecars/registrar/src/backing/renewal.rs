@@ -7,16 +7,17 @@
 use std::{
     collections::{BTreeMap, hash_map::DefaultHasher},
     hash::{Hash as _, Hasher as _},
+    panic::AssertUnwindSafe,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
 use chrono::{DateTime, TimeDelta, Utc};
-use futures::{StreamExt as _, stream};
+use futures::{FutureExt as _, StreamExt as _, stream};
 use k8s_openapi::api::core::v1::Secret;
 use tentacular_cluster::{Metadata, PerEnclave};
 use tentacular_contract::{Status, keys, release::release_of};
-use tentacular_process::Context;
+use tentacular_process::{Context, link::ToolError};
 use tokio::time::sleep;
 
 use super::{
@@ -100,11 +101,8 @@ async fn follow(registrar: Arc<Registrar>, secrets: PerEnclave<Metadata<Secret>,
         let looks = due.into_iter().map(|(tenant, wanted)| {
             let registrar = &registrar;
             async move {
-                let looked = look(registrar, &tenant, wanted, Utc::now()).await;
-                let looked = looked.inspect_err(|error| {
-                    tracing::warn!(%tenant, %error, "credentials of backing services are not renewed; trying again");
-                });
-                (tenant, wanted, looked.ok())
+                let looked = outcome(&tenant, look(registrar, &tenant, wanted, Utc::now())).await;
+                (tenant, wanted, looked)
             }
         });
         let mut looks = stream::iter(looks).buffer_unordered(AT_ONCE);
@@ -114,6 +112,18 @@ async fn follow(registrar: Arc<Registrar>, secrets: PerEnclave<Metadata<Secret>,
         registrar.backing.failing.store(agenda.failing(), Ordering::Relaxed);
         sleep(TICK).await;
     }
+}
+
+/// What a look came to, nothing where it failed. It reads what the tentacle's people wrote: one that panics fails alone.
+async fn outcome(tenant: &Tenant, look: impl Future<Output = Result<Looked, ToolError>>) -> Option<Looked> {
+    let Tenant { enclave, tentacle } = tenant;
+    let error = match AssertUnwindSafe(look).catch_unwind().await {
+        Ok(Ok(looked)) => return Some(looked),
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => "the look ended in a panic, which is a defect of the registrar".to_owned(),
+    };
+    tracing::warn!(%enclave, %tentacle, error, "credentials of backing services are not renewed; trying again");
+    None
 }
 
 /// When to look at which tentacle next.

@@ -3,10 +3,9 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use backon::{ExponentialBuilder, Retryable};
 use futures::{StreamExt, stream};
 use k8s_openapi::api::rbac::v1::RoleBinding;
-use tentacular_cluster::{Cluster, Enclaves, Error, Objects};
+use tentacular_cluster::{Cluster, Enclaves, Error, Objects, retry_until_bound};
 use tentacular_contract::EnclaveName;
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -62,12 +61,7 @@ where
     Attempt: FnMut() -> Outcome,
     Outcome: Future<Output = Result<T, Error>>,
 {
-    let pauses = ExponentialBuilder::default()
-        .with_min_delay(Duration::from_millis(20))
-        .with_max_delay(Duration::from_secs(1))
-        .without_max_times()
-        .with_total_delay(Some(COUNTS_WITHIN));
-    attempt.retry(pauses).when(Error::is_forbidden).await
+    retry_until_bound(COUNTS_WITHIN, attempt).await
 }
 
 /// Completes the bindings of each enclave as it is first seen, and of all from time to time. Never ends.

@@ -11,7 +11,7 @@ use prometheus_client::{
 };
 use reqwest::{Client, Url, redirect::Policy};
 use tentacular_contract::module_proxy::Module;
-use tentacular_process::Context;
+use tentacular_process::{Context, http::root_cause};
 use tokio::{
     sync::mpsc,
     time::{Instant, timeout_at},
@@ -188,11 +188,7 @@ fn client() -> anyhow::Result<Client> {
 }
 
 fn no_answer(error: &reqwest::Error) -> Cold {
-    let mut deepest: &dyn std::error::Error = error;
-    while let Some(source) = deepest.source() {
-        deepest = source;
-    }
-    Cold::NoAnswer(deepest.to_string())
+    Cold::NoAnswer(root_cause(error).to_string())
 }
 
 #[cfg(test)]

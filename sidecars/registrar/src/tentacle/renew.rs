@@ -87,7 +87,8 @@ async fn locked(
     let (record, secret, rolls) = writes.write(&found, &made, now).await?;
     let renewed: Vec<_> = made.iter().filter(|share| share.fresh).map(|share| share.service.as_str()).collect();
     if !renewed.is_empty() {
-        tracing::info!(%tenant, services = renewed.join(", "), "credentials of backing services are renewed");
+        let (Tenant { enclave, tentacle }, services) = (tenant, renewed.join(", "));
+        tracing::info!(%enclave, %tentacle, services, "credentials of backing services are renewed");
     }
     if rolls || !renewed.is_empty() || !found.rolled_out {
         return failures.map_or(Ok(Looked::Waiting), Err);

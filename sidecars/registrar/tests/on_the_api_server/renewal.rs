@@ -184,10 +184,9 @@ async fn a_service_that_is_away_leaves_credentials_as_they_are_and_is_tried_agai
     let former = login(&world, &enclave, "report").await;
     postgres.server.kill().await.unwrap();
     age(&world, &enclave).await;
-    let tenant = format!("{enclave}/report");
     let told = async || {
         let log = world.log();
-        let told = log.lines().any(|line| line.contains("are not renewed") && line.contains(&tenant));
+        let told = log.lines().any(|line| line.contains("are not renewed") && line.contains(&enclave));
         let status = world.call(&rob, "exo_status", json!({})).await.unwrap();
         (told && status["renewals_failing"].as_u64() > Some(0)).then_some(())
     };

@@ -137,3 +137,11 @@ fn a_clock_that_was_put_right_holds_nothing_up() {
     assert_eq!(due(&mut agenda, &one, 2000), None);
     assert_eq!(due(&mut agenda, &one, 2000 + HOUR + HOUR / 10), Some(Wanted::All));
 }
+
+#[tokio::test]
+async fn a_look_that_fails_or_panics_comes_to_nothing_and_harms_no_other() {
+    let tenant = seen("report", "").tenant;
+    assert_eq!(outcome(&tenant, async { Ok(Looked::Settled) }).await, Some(Looked::Settled));
+    assert_eq!(outcome(&tenant, async { Err(ToolError::new("no")) }).await, None);
+    assert_eq!(outcome(&tenant, async { panic!("a defect") }).await, None);
+}

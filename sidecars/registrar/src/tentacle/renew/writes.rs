@@ -108,8 +108,9 @@ impl Writes<'_> {
             }
         }
         if !revoked.is_empty() {
-            let names: Vec<_> = revoked.iter().map(|service| service.as_str()).collect();
-            tracing::info!(tenant = %self.tenant, services = names.join(", "), "former credentials are revoked");
+            let Tenant { enclave, tentacle } = self.tenant;
+            let services = revoked.iter().map(|service| service.as_str()).collect::<Vec<_>>().join(", ");
+            tracing::info!(%enclave, %tentacle, services, "former credentials are revoked");
             self.held.require()?;
             let record = record.revoked(&revoked).to_text();
             let patch = json!({ "metadata": {

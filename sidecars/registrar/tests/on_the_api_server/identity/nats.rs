@@ -6,6 +6,7 @@ use async_nats::{Client, ConnectError, ConnectOptions, Event};
 use futures::{StreamExt as _, future::join_all};
 use k8s_openapi::api::core::v1::ConfigMap;
 use serde_json::{Value, json};
+use tentacular_cluster::{Cluster, Conflicts, Delete, Error};
 use tentacular_contract::Caller;
 use tentacular_test_harness::{
     ControlPlane, Scratch,
@@ -22,6 +23,8 @@ use crate::{
 
 const CONFIG_MAP: &str = "nats-tentacular-authz";
 const FILE: &str = "authorization.conf";
+/// A `ConfigMap` of somebody else beside it.
+const THEIRS: &str = "theirs";
 /// What others wrote, the older server among them.
 const OTHERS: &str = r#"# people
 authorization {
@@ -296,4 +299,50 @@ async fn a_server_that_does_not_look_at_certificates_is_not_used() {
     let status = status(&world, |_| true).await;
     let detail = of(&status, "nats")["detail"].as_str().unwrap();
     assert!(detail.starts_with("it does not ask clients for certificates"), "{detail}");
+}
+
+#[tokio::test]
+async fn the_registrar_writes_the_list_of_users_and_no_other_config_map_beside_it() {
+    let world = World::start().await.unwrap();
+    let control_plane = ControlPlane::shared().await.unwrap();
+    let namespace = &control_plane.namespace("messaging").await.unwrap();
+    allow_nats_entries(control_plane, namespace, CONFIG_MAP).await.unwrap();
+    for name in [CONFIG_MAP, THEIRS] {
+        world.admin.namespaced::<ConfigMap>(namespace).create(&map(name)).await.unwrap();
+    }
+    let registrar =
+        as_registrar(async |cluster| cluster.namespaced::<ConfigMap>(namespace).get(CONFIG_MAP).await.map(drop))
+            .await;
+    for (attempt, done) in attempts(&world.admin, namespace).await {
+        assert!(done.is_ok(), "{attempt}: {done:?}");
+    }
+    for (attempt, done) in attempts(&registrar, namespace).await {
+        // By RBAC: no policy is about these.
+        let refused = matches!(&done, Err(Error::Forbidden { message, .. }) if message.contains("\" cannot "));
+        assert!(refused, "{attempt}: {done:?}");
+    }
+    let own = registrar.namespaced::<ConfigMap>(namespace).dry_run(true);
+    own.apply(&map(CONFIG_MAP), Conflicts::TakeOver).await.unwrap();
+    own.patch(CONFIG_MAP, &change()).await.unwrap();
+}
+
+fn map(name: &str) -> ConfigMap {
+    serde_json::from_value(json!({ "metadata": { "name": name }, "data": { FILE: OTHERS } })).unwrap()
+}
+
+fn change() -> Value {
+    json!({ "data": { FILE: "" } })
+}
+
+/// What the account is not for, and how each ended, as nothing but a dry run.
+async fn attempts(cluster: &Cluster, namespace: &str) -> [(&'static str, Result<(), Error>); 6] {
+    let maps = cluster.namespaced::<ConfigMap>(namespace).dry_run(true);
+    [
+        ("creates another", maps.create(&map("loot")).await.map(drop)),
+        ("applies another", maps.apply(&map("loot"), Conflicts::TakeOver).await.map(drop)),
+        ("changes another", maps.patch(THEIRS, &change()).await.map(drop)),
+        ("replaces another", maps.replace(&map(THEIRS)).await.map(drop)),
+        ("deletes another", maps.delete(THEIRS, &Delete::default()).await.map(drop)),
+        ("deletes its own", maps.delete(CONFIG_MAP, &Delete::default()).await.map(drop)),
+    ]
 }

@@ -175,6 +175,36 @@ async fn renewed<Server>(world: &World<Server>) {
 }
 
 #[tokio::test]
+async fn a_key_that_is_given_anew_is_the_only_one_that_works() {
+    let Some(world) = World::start().await else { return };
+    given_anew(&world).await;
+}
+
+#[tokio::test]
+async fn a_key_that_is_given_anew_is_the_only_one_that_works_with_iam() {
+    let Some(world) = World::with_iam().await else { return };
+    given_anew(&world).await;
+}
+
+/// As where no Secret tells any more of the keys that a tentacle of that name had.
+async fn given_anew<Server>(world: &World<Server>) {
+    let tenant = tenant("team-a", "report");
+    let first = world.given(&tenant, &Fields::new()).await;
+    let mut second = world.rustfs.offer(&tenant, &first.fields, true).await.unwrap();
+    world.rustfs.register(&tenant, &mut second).await.unwrap();
+    let key = format!("{}mine", first.field("prefix"));
+    for former in [&first, &second] {
+        put(&world.client(former), &key).await.unwrap();
+    }
+    let anew = world.given(&tenant, &Fields::new()).await;
+    world.rustfs.revoke(&tenant, &anew).await.unwrap();
+    for former in [&first, &second] {
+        assert!(get(&world.client(former), &key).await.is_err());
+    }
+    get(&world.client(&anew), &key).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_key_that_the_server_chooses_is_kept_and_another_is_replaced() {
     let Some(world) = World::with_iam().await else { return };
     let tenant = tenant("team-a", "report");
