@@ -43,8 +43,8 @@ pub struct Installation {
 }
 
 impl Installation {
-    /// The installation, webhook included, that all tests of this process share. Every stack in it looks after every enclave
-    /// of it: tests that make many of either have one of their own.
+    /// The installation, webhook included, that all tests of this process share. A stack in it looks after every enclave of it,
+    /// unless [`crate::stack::Options::enclaves`] says which.
     pub async fn shared() -> anyhow::Result<Arc<Self>> {
         static SHARED: Shared<Arc<Installation>> = Shared::empty();
         Ok(Arc::clone(SHARED.get(Self::start).await?))

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    panic::AssertUnwindSafe,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -88,8 +89,11 @@ impl Backing {
     }
 }
 
+/// What the probe found. It reads what the service says: one that panics tells of its own service alone.
 async fn probed(probe: impl Future<Output = Result<Kept, Failure>>) -> Found {
-    let probe = probe.await;
+    let probe = AssertUnwindSafe(probe).catch_unwind().await;
+    let probe =
+        probe.unwrap_or_else(|_| Err(Failure::Unavailable("the probe ended in a panic, a defect".to_owned())));
     let time = Some(Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true));
     match probe {
         Ok(kept) => {

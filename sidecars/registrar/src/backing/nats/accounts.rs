@@ -279,6 +279,10 @@ impl Accounts {
         (tenant, terms): (&Tenant, Terms),
         now: DateTime<Utc>,
     ) -> Result<(), Failure> {
+        if self.allowance.any() && !system.has_streams().await? {
+            // What its server keeps of them would be there again, for the next tentacle of that name.
+            return Err(Failure::Unavailable("it has no JetStream now, and so cannot remove streams".to_owned()));
+        }
         // With less than it has, a stream might not be found.
         let keys = [self.key.public_key()].into();
         let terms = Terms { keys, allowance: Allowance::ALL, ..terms };

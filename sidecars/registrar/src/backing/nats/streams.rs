@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use async_nats::Message;
 use serde_json::{Value, json};
 
 use super::connect::Connection;
@@ -23,7 +24,7 @@ pub(super) async fn refused(connection: &Connection) -> Result<Option<String>, F
 /// Removes all streams of the account of this connection, with what is in them. Nobody else may be in the account.
 pub(super) async fn remove(connection: &Connection) -> Result<(), Failure> {
     loop {
-        // Where no server has JetStream no stream is lost.
+        // Where no server is to have JetStream there are none.
         let page = json!({ "offset": 0 }).to_string();
         let Some(listed) = ask(connection, "$JS.API.STREAM.NAMES", &page).await? else { return Ok(()) };
         let names: Vec<_> = listed["streams"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
@@ -42,7 +43,9 @@ async fn ask(connection: &Connection, subject: &str, payload: &str) -> Result<Op
     ask_again((ATTEMPTS, PAUSE), || async {
         let answer = connection.request(subject.to_owned(), payload.to_owned()).await;
         let answer = answer.map_err(|why| Failure::Unavailable(format!("its streams: {why}")))?;
-        Ok(answer.map(|answer| serde_json::from_slice(&answer.payload).unwrap_or_default()))
+        let read = |answer: Message| serde_json::from_slice(&answer.payload);
+        let unread = |_| Failure::Unavailable("its streams: it answers something else than JSON".to_owned());
+        answer.map(read).transpose().map_err(unread)
     })
     .await
 }

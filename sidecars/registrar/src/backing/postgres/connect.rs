@@ -25,8 +25,10 @@ use crate::backing::service::Failure;
 
 /// Longest wait for a connection, until it is admitted.
 const CONNECT: Duration = Duration::from_secs(10);
-/// Longest wait for one statement, and within it for a lock that somebody else holds.
-const OPTIONS: &str = "-c statement_timeout=20s -c lock_timeout=10s -c idle_in_transaction_session_timeout=30s";
+/// Longest wait for one statement, and within it for a lock that somebody else holds. What a statement names is PostgreSQL's own: where
+/// tentacles may make functions in a schema of everybody's, none is called in its place with the administrator's rights.
+const OPTIONS: &str = "-c statement_timeout=20s -c lock_timeout=10s -c idle_in_transaction_session_timeout=30s \
+                       -c search_path=pg_catalog";
 /// How the administrator's connections are called in the server's own lists.
 const APPLICATION: &str = "tentacular-registrar";
 

@@ -78,8 +78,13 @@ fn read(comment: &str) -> Option<(Tenant, Option<DateTime<Utc>>)> {
 
 /// Makes what the tenant's share says.
 pub(super) async fn register(client: &mut Client, tenant: &Tenant, share: &Share) -> Result<(), Failure> {
-    let transaction = client.transaction().await?;
     let (owner, login) = (share.field("schema"), share.field("user"));
+    if share.fresh && roles(client, tenant).await?.iter().any(|role| role == login) {
+        // Whoever had it before keeps no session.
+        close(client, &[login.to_owned()]).await?;
+    }
+    let database = database(client).await?;
+    let transaction = client.transaction().await?;
     for role in [owner, login] {
         make_role(&transaction, tenant, role).await?;
     }
@@ -91,6 +96,13 @@ pub(super) async fn register(client: &mut Client, tenant: &Tenant, share: &Share
         String::new()
     };
     let (quoted_owner, quoted_login) = (identifier(owner), identifier(login));
+    if share.fresh {
+        // A login sets for itself what its sessions begin with, and for one database that counts more than what is set here.
+        let reset = format!(
+            "ALTER ROLE {quoted_login} RESET ALL; ALTER ROLE {quoted_login} IN DATABASE {database} RESET ALL"
+        );
+        transaction.batch_execute(&reset).await?;
+    }
     transaction
         .batch_execute(&format!(
             "GRANT {quoted_owner} TO {quoted_login};
@@ -106,7 +118,6 @@ pub(super) async fn register(client: &mut Client, tenant: &Tenant, share: &Share
     let may_connect = "SELECT has_database_privilege($1, current_database(), 'CONNECT') \
                        AND has_database_privilege($1, current_database(), 'TEMPORARY')";
     if !client.query_one(may_connect, &[&owner]).await?.get::<_, bool>(0) {
-        let database = database(client).await?;
         change_rights(client, &format!("GRANT CONNECT, TEMPORARY ON DATABASE {database} TO {quoted_owner}")).await?;
     }
     Ok(())

@@ -125,8 +125,13 @@ impl Admin<'_> {
         Ok(())
     }
 
-    /// Removes the user with all keys it made itself, if it is there.
+    /// Removes the user with all keys and tokens that it made itself, if it is there.
     pub(super) async fn remove_user(&self, name: &str) -> Result<(), Failure> {
+        if self.dialect == Dialect::Minio {
+            // Its tokens outlive the user, and have the rights of the next one of that name.
+            let all = [("user", name), ("fullRevoke", "true")];
+            known(self.call(Method::POST, "revoke-tokens/builtin", &all, Vec::new()).await)?;
+        }
         known(self.call(Method::DELETE, "remove-user", &[("accessKey", name)], Vec::new()).await).map(drop)
     }
 
@@ -150,6 +155,8 @@ impl Admin<'_> {
         }
         self.put_policy(&name, &policy::document(bucket, &policy::prefix(tenant))).await?;
         if fresh {
+            // Another secret alone would leave what was made with the one before.
+            self.remove_user(&key.id).await?;
             self.put_user(&key).await?;
         }
         self.attach(&name, &key.id).await?;
@@ -166,7 +173,7 @@ impl Admin<'_> {
         Ok(own)
     }
 
-    async fn call(
+    pub(super) async fn call(
         &self,
         method: Method,
         operation: &str,

@@ -171,10 +171,12 @@ async fn a_server_without_room_for_streams_gives_none_and_that_is_said() {
     let mut share = world.nats.offer(&tenant, &Fields::new(), false).await.unwrap();
     let why = refused(world.nats.register(&tenant, &mut share).await);
     assert!(why.contains(" no streams: no server has JetStream"), "{why}");
-    let removed = world.nats.unregister(&tenant, &Fields::new()).await.unwrap();
-    assert_eq!(removed, Some("account removed with its streams"));
+    let why = unavailable(world.nats.unregister(&tenant, &Fields::new()).await);
+    assert!(why.contains("no JetStream now"), "{why}");
     // As long as nobody is to have streams it does.
     let without = with_accounts(&world.server, &[]);
+    let removed = without.unregister(&tenant, &Fields::new()).await.unwrap();
+    assert_eq!(removed, Some("account removed with its streams"));
     without.probe().await.unwrap();
     let mut share = without.offer(&tenant, &Fields::new(), false).await.unwrap();
     without.register(&tenant, &mut share).await.unwrap();

@@ -111,3 +111,35 @@ async fn it_is_said_how_far_tentacles_are_kept_apart() {
     let reason = world.postgres.probe().await.unwrap().reason.unwrap();
     assert!(reason.starts_with("everybody may use schema public: make the administrator the owner"), "{reason}");
 }
+
+#[tokio::test]
+async fn no_function_of_a_tentacle_runs_with_the_administrators_rights() {
+    let Some(world) = World::start().await else { return };
+    // As in a database of PostgreSQL 14 or older.
+    let open = "ALTER SCHEMA public OWNER TO CURRENT_USER; GRANT ALL ON SCHEMA public TO PUBLIC";
+    world.superuser().await.batch_execute(open).await.unwrap();
+    let (thief, victim) = (tenant("team-a", "thief"), tenant("team-b", "victim"));
+    let thiefs = world.given(&thief, &Fields::new()).await;
+    let victims = world.given(&victim, &Fields::new()).await;
+    let function = |name: &str, result: &str| {
+        format!(
+            "CREATE FUNCTION public.{name} RETURNS {result} LANGUAGE plpgsql AS $f$ BEGIN
+               IF current_user = '{administrator}' THEN GRANT {schema} TO {login}; END IF;
+               RETURN NULL; END $f$",
+            administrator = world.server.administrator.user,
+            schema = victims.field("schema"),
+            login = thiefs.field("user"),
+        )
+    };
+    let client = world.connect(&thiefs).await.unwrap();
+    // PostgreSQL's own take other types, so that these are what is meant where they are found.
+    for (name, result) in [("length(name)", "integer"), ("has_database_privilege(text, name, text)", "boolean")] {
+        client.batch_execute(&function(name, result)).await.unwrap();
+    }
+    world.postgres.probe().await.unwrap();
+    world.postgres.offer(&victim, &victims.fields, true).await.unwrap();
+    world.postgres.holders().await.unwrap();
+    world.given(&tenant("team-c", "other"), &Fields::new()).await;
+    let became = format!("SELECT pg_has_role('{}', '{}', 'MEMBER')", thiefs.field("user"), victims.field("schema"));
+    assert!(!world.superuser().await.query_one(&became, &[]).await.unwrap().get::<_, bool>(0));
+}

@@ -126,6 +126,31 @@ async fn what_a_tentacle_holds_open_keeps_nobody_from_getting_or_losing_a_share(
 }
 
 #[tokio::test]
+async fn a_login_that_is_given_anew_is_as_if_nobody_had_had_it() {
+    let Some(world) = World::start().await else { return };
+    let (tenant, spy) = (tenant("team-a", "report"), tenant("team-b", "spy"));
+    let (first, spys) = (world.given(&tenant, &Fields::new()).await, world.given(&spy, &Fields::new()).await);
+    let session = world.connect(&first).await.unwrap();
+    let spying = format!(
+        "SET ROLE NONE; ALTER ROLE {login} IN DATABASE tentacular SET search_path = {schema};
+         ALTER ROLE {login} SET application_name = 'mine'",
+        login = first.field("user"),
+        schema = spys.field("schema")
+    );
+    session.batch_execute(&spying).await.unwrap();
+    // Its Secret is gone, and with it what tells of the first.
+    let anew = world.given(&tenant, &Fields::new()).await;
+    assert_eq!(anew.field("user"), first.field("user"));
+    assert!(session.query_one("SELECT 1", &[]).await.is_err(), "its session is ended");
+    assert!(world.connect(&first).await.is_err());
+    let client = world.connect(&anew).await.unwrap();
+    for (setting, expected) in [("search_path", anew.field("schema")), ("application_name", "")] {
+        let is: String = client.query_one(&format!("SHOW {setting}"), &[]).await.unwrap().get(0);
+        assert_eq!(is.trim_matches('"'), expected, "{setting}");
+    }
+}
+
+#[tokio::test]
 async fn a_revocation_that_ended_half_way_is_finished() {
     let Some(world) = World::start().await else { return };
     let tenant = tenant("team-a", "report");

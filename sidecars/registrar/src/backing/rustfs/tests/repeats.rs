@@ -1,6 +1,19 @@
 //! What is done again changes nothing, and what was left half done is finished.
 
-use super::*;
+use std::time::SystemTime;
+
+use aws_sdk_s3::config::Credentials;
+use aws_sigv4::{
+    http_request::{PayloadChecksumKind, SignableBody, SignableRequest, SigningSettings, sign},
+    sign::v4,
+};
+use reqwest::Method;
+use serde_json::json;
+
+use super::{
+    super::{connect::credentials, seal::seal, settings::Server},
+    *,
+};
 
 #[tokio::test]
 async fn a_credential_that_works_is_kept_and_another_is_replaced() {
@@ -202,6 +215,99 @@ async fn given_anew<Server>(world: &World<Server>) {
         assert!(get(&world.client(former), &key).await.is_err());
     }
     get(&world.client(&anew), &key).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_a_tentacle_made_with_a_key_ends_with_it_for_good() {
+    let Some(world) = World::start().await else { return };
+    let tenant = tenant("team-a", "report");
+    let first = world.given(&tenant, &Fields::new()).await;
+    let key = format!("{}mine", first.field("prefix"));
+    let tokens = async |share: &Share| [token(&world, share).await, access_key(&world, share).await];
+    let mut made = tokens(&first).await.to_vec();
+    for client in &made {
+        put(client, &key).await.unwrap();
+    }
+    // Both users are there again after this.
+    let mut former = first;
+    for _ in 0..3 {
+        let mut renewed = world.rustfs.offer(&tenant, &former.fields, true).await.unwrap();
+        world.rustfs.register(&tenant, &mut renewed).await.unwrap();
+        world.rustfs.revoke(&tenant, &renewed).await.unwrap();
+        for client in &made {
+            assert!(get(client, &key).await.is_err(), "after a renewal");
+        }
+        former = renewed;
+        made.extend(tokens(&former).await);
+    }
+    let anew = world.given(&tenant, &Fields::new()).await;
+    world.rustfs.revoke(&tenant, &anew).await.unwrap();
+    for client in &made {
+        assert!(get(client, &key).await.is_err(), "given anew");
+    }
+    made.extend(tokens(&anew).await);
+    world.unregister(&tenant).await.unwrap();
+    let next = world.given(&tenant, &Fields::new()).await;
+    put(&world.client(&next), &key).await.unwrap();
+    for client in &made {
+        assert!(get(client, &key).await.is_err(), "after its removal");
+    }
+}
+
+/// The key of the share, as the server's administrator would be named.
+fn as_administrator(world: &World, share: &Share) -> Server {
+    let administrator =
+        Key { id: share.field("access_key").to_owned(), secret: Password(share.field("secret_key").to_owned()) };
+    Server { administrator, ..world.rustfs.args.server().unwrap() }
+}
+
+/// A client with an access key that the tentacle makes for itself.
+async fn access_key(world: &World, share: &Share) -> Client {
+    let server = as_administrator(world, share);
+    let made = Key {
+        id: uuid::Uuid::new_v4().simple().to_string()[..20].to_owned(),
+        secret: Password("its-own-secret".to_owned()),
+    };
+    let asked = json!({ "accessKey": made.id, "secretKey": made.secret.0 }).to_string();
+    let sealed = seal(&server.administrator.secret.0, &asked).unwrap();
+    world.admin(&server).call(Method::PUT, "add-service-account", &[], sealed).await.map_err(Failure::from).unwrap();
+    world.rustfs.connections.s3(&server, &made)
+}
+
+/// A client with a token that the tentacle gets for itself (AWS STS, `AssumeRole`).
+async fn token(world: &World, share: &Share) -> Client {
+    let server = as_administrator(world, share);
+    let identity = credentials(&server.administrator).into();
+    let body = "Action=AssumeRole&Version=2011-06-15&DurationSeconds=86400";
+    let kind = ("content-type", "application/x-www-form-urlencoded");
+    let mut settings = SigningSettings::default();
+    settings.payload_checksum_kind = PayloadChecksumKind::XAmzSha256;
+    let parameters = v4::SigningParams::builder()
+        .identity(&identity)
+        .region(&server.region)
+        .name("sts")
+        .time(SystemTime::now())
+        .settings(settings)
+        .build()
+        .unwrap()
+        .into();
+    let url = server.endpoint.as_str();
+    let signable =
+        SignableRequest::new("POST", url, std::iter::once(kind), SignableBody::Bytes(body.as_bytes())).unwrap();
+    let (instructions, _) = sign(signable, &parameters).unwrap().into_parts();
+    let mut request = world.rustfs.connections.admin.post(url).header(kind.0, kind.1).body(body);
+    for header in instructions.into_parts().0 {
+        request = request.header(header.name(), header.value());
+    }
+    let answer = request.send().await.unwrap().text().await.unwrap();
+    let part = |name: &str| {
+        let (_, rest) = answer.split_once(&format!("<{name}>")).unwrap_or_else(|| panic!("no {name} in an answer"));
+        rest.split_once("</").unwrap().0.to_owned()
+    };
+    let token =
+        Credentials::new(part("AccessKeyId"), part("SecretAccessKey"), Some(part("SessionToken")), None, "sts");
+    let client = world.rustfs.connections.s3(&server, &server.administrator);
+    Client::from_conf(client.config().to_builder().credentials_provider(token).build())
 }
 
 #[tokio::test]
