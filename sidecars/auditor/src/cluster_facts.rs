@@ -82,13 +82,22 @@ pub(crate) fn cni(pods: &[Pod], distribution: Distribution) -> Cni {
     }
 }
 
+/// Labels that name the program of a pod.
+const PROGRAM: [&str; 3] = ["k8s-app", "app", "app.kubernetes.io/name"];
+
+/// What [`is_named`] reads of an object's metadata, and its namespace: the rest may be a hundred times as much.
+pub(crate) fn only_names(metadata: ObjectMeta) -> ObjectMeta {
+    let ObjectMeta { name, namespace, labels, .. } = metadata;
+    let labels = labels.map(|all| all.into_iter().filter(|(key, _)| PROGRAM.contains(&key.as_str())).collect());
+    ObjectMeta { name, namespace, labels, ..ObjectMeta::default() }
+}
+
 /// Whether a pod with this metadata belongs to the program `mark`.
 pub(crate) fn is_named(pod: &ObjectMeta, mark: &str) -> bool {
     let labelled =
         |key: &str| pod.labels.as_ref().and_then(|labels| labels.get(key)).is_some_and(|value| value == mark);
     let named = || pod.name.as_deref().and_then(|name| name.strip_prefix(mark));
-    ["k8s-app", "app", "app.kubernetes.io/name"].into_iter().any(labelled)
-        || named().is_some_and(|rest| rest.starts_with('-'))
+    PROGRAM.into_iter().any(labelled) || named().is_some_and(|rest| rest.starts_with('-'))
 }
 
 /// The tag of a pod's first image, such as `v3.30.1`.
@@ -242,5 +251,20 @@ mod tests {
             let found = cni(&pods, distribution);
             assert_eq!((found.name, found.version.as_deref(), found.enforced), (name, version, enforced));
         }
+    }
+
+    #[test]
+    fn of_metadata_only_names_are_kept() {
+        let metadata = |labels: Value, more: bool| -> ObjectMeta {
+            let mut metadata = json!({ "name": "traefik-1", "namespace": "ingress", "labels": labels });
+            if more {
+                metadata["annotations"] = json!({ "a": "b".repeat(1000) });
+                metadata["managedFields"] = json!([{ "manager": "m" }]);
+                metadata["labels"]["other"] = json!("x");
+            }
+            serde_json::from_value(metadata).unwrap()
+        };
+        let named = json!({ "app": "traefik", "k8s-app": "t", "app.kubernetes.io/name": "traefik" });
+        assert_eq!(only_names(metadata(named.clone(), true)), metadata(named, false));
     }
 }

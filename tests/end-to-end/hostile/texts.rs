@@ -134,3 +134,43 @@ async fn a_refusal_is_short_whatever_was_sent() -> anyhow::Result<()> {
     assert!(answer.text.len() <= SHORT, "{}", answer.text);
     Ok(())
 }
+
+/// JSON in texts, many levels of it, each in a member by which some parsers are told that a text is JSON.
+fn matryoshka(levels: usize) -> String {
+    const WITHIN: usize = 100;
+    let (open, close) = ("[".repeat(WITHIN), "]".repeat(WITHIN));
+    let mut text = format!("{open}{close}");
+    for _ in 0..levels {
+        let quoted = text.replace('\\', "\\u005c").replace('"', "\\u0022");
+        text = format!("{open}{{\"$serde_json::private::RawValue\":\"{quoted}\"}}{close}");
+    }
+    text
+}
+
+#[tokio::test]
+async fn json_in_texts_is_text_to_every_part() -> anyhow::Result<()> {
+    let (stack, enclave) = (stack().await?, unique("texts"));
+    let parts = [Part::Kernel, Part::Registrar, Part::Scheduler, Part::Auditor];
+    let before = parts.map(|part| stack.process(part).map(|process| process.pid()));
+    let deep = matryoshka(150);
+    ensure!(deep.len() < LONG, "{} bytes", deep.len());
+    let raw = stack.raw();
+    for tool in ["wf_list", "wf_runs", "enclave_info", "wf_run"] {
+        let mut call = Message::call(Era::Stateless, tool, &json!({ "enclave": enclave, "name": "x", "odd": "ODD" }));
+        call.body = call.body.replace("\"ODD\"", &deep);
+        ensure!(call.post(&raw).await?.json()["result"]["isError"] == true, "{tool}");
+    }
+    for method in ["tools/list", "server/discover"] {
+        let capabilities = json!({ "experimental": { "x": { "y": "ODD" } } });
+        let meta = json!({ "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+            "io.modelcontextprotocol/clientCapabilities": capabilities });
+        let mut message = Message::new(Era::Stateless, method, json!({ "_meta": meta }));
+        message.body = message.body.replace("\"ODD\"", &deep);
+        ensure!(message.post(&raw).await?.json()["id"] == 1, "{method} is not answered");
+    }
+    let after = parts.map(|part| stack.process(part).map(|process| process.pid()));
+    for ((part, before), after) in parts.into_iter().zip(before).zip(after) {
+        ensure!(before? == after?, "{part:?} ended");
+    }
+    Ok(())
+}

@@ -6,7 +6,6 @@
 
 mod members;
 
-use serde_json::value::RawValue;
 use tentacular_contract::authz::pointer_members;
 
 use self::members::{Members, fold};
@@ -60,21 +59,21 @@ pub struct Envelope<'a> {
     /// Request, notification or response.
     pub kind: Kind,
     /// The id as it was written; absent in a notification.
-    pub id: Option<&'a RawValue>,
+    pub id: Option<&'a str>,
     /// The method; empty in a response.
     pub method: String,
     /// `params.name`, where it is a string.
     pub name: Option<String>,
-    /// `params.arguments`.
-    pub arguments: Option<&'a RawValue>,
-    /// `params._meta`.
-    pub meta: Option<&'a RawValue>,
+    /// `params.arguments`, as they were written.
+    pub arguments: Option<&'a str>,
+    /// `params._meta`, as it was written.
+    pub meta: Option<&'a str>,
     /// Whether `params` holds nothing but `_meta`.
     pub bare: bool,
 }
 
-fn string(value: &RawValue) -> Option<String> {
-    serde_json::from_str(value.get()).ok()
+fn string(value: &str) -> Option<String> {
+    serde_json::from_str(value).ok()
 }
 
 impl<'a> Envelope<'a> {
@@ -108,7 +107,7 @@ impl<'a> Envelope<'a> {
             None => return Err(invalid("method is missing")),
         };
         let kind = if id.is_some() { Kind::Request } else { Kind::Notification };
-        let Some(params) = in_message("params")?.filter(|params| params.get() != "null") else {
+        let Some(params) = in_message("params")?.filter(|params| *params != "null") else {
             return Ok(Self { kind, id, method, ..Self::empty() });
         };
         let params = Members::parse(params, "params")?;
@@ -119,7 +118,7 @@ impl<'a> Envelope<'a> {
             id,
             method,
             name: in_params("name")?.and_then(string),
-            arguments: in_params("arguments")?.filter(|value| value.get() != "null"),
+            arguments: in_params("arguments")?.filter(|value| *value != "null"),
             meta: in_params("_meta")?,
             bare: params.0.iter().all(|(name, _)| name == "_meta"),
         })
@@ -127,11 +126,11 @@ impl<'a> Envelope<'a> {
 
     /// The id of a message that [`Self::parse`] refuses, where it has one that can be told, so that its sender can match
     /// the refusal.
-    pub fn id_of(body: &'a [u8]) -> Option<&'a RawValue> {
+    pub fn id_of(body: &'a [u8]) -> Option<&'a str> {
         if extent(body).values > VALUES {
             return None;
         }
-        let Members(members) = serde_json::from_slice(body).ok()?;
+        let Members(members) = Members::read(str::from_utf8(body).ok()?)?;
         let mut ids = members.into_iter().filter(|(name, _)| fold(name) == "id");
         let (_, id) = ids.next()?;
         (ids.next().is_none() && is_id(id)).then_some(id)
@@ -175,15 +174,12 @@ impl<'a> Envelope<'a> {
         Ok(found.map(|(_, text)| text))
     }
 
-    fn argument(&self, pointer: &str) -> Result<Option<&'a RawValue>, Refused> {
+    fn argument(&self, pointer: &str) -> Result<Option<&'a str>, Refused> {
         self.argument_at(pointer_members(pointer))
     }
 
-    /// The argument at a path of member names. Absent and `null` are the same.
-    pub fn argument_at(
-        &self,
-        path: impl IntoIterator<Item = impl AsRef<str>>,
-    ) -> Result<Option<&'a RawValue>, Refused> {
+    /// The argument at a path of member names, as it was written. Absent and `null` are the same.
+    pub fn argument_at(&self, path: impl IntoIterator<Item = impl AsRef<str>>) -> Result<Option<&'a str>, Refused> {
         let mut value = self.arguments;
         let mut place = "arguments".to_owned();
         for member in path {
@@ -191,13 +187,13 @@ impl<'a> Envelope<'a> {
             value = Members::parse(object, &place)?.get(member.as_ref(), &place)?;
             place = format!("{place}.{}", member.as_ref());
         }
-        Ok(value.filter(|value| value.get() != "null"))
+        Ok(value.filter(|value| *value != "null"))
     }
 
-    /// The values of members of `_meta`.
-    pub fn meta_values<const N: usize>(&self, names: [&str; N]) -> Result<[Option<&'a RawValue>; N], Refused> {
+    /// The values of members of `_meta`, as they were written.
+    pub fn meta_values<const N: usize>(&self, names: [&str; N]) -> Result<[Option<&'a str>; N], Refused> {
         let mut values = [None; N];
-        if let Some(meta) = self.meta.filter(|meta| meta.get() != "null") {
+        if let Some(meta) = self.meta.filter(|meta| *meta != "null") {
             let members = Members::parse(meta, "params._meta")?;
             for (value, name) in values.iter_mut().zip(names) {
                 *value = members.get(name, "params._meta")?;
@@ -208,8 +204,8 @@ impl<'a> Envelope<'a> {
 }
 
 /// `-0` is an integer to some parsers alone.
-fn is_id(id: &RawValue) -> bool {
-    string(id).is_some() || (id.get() != "-0" && id.get().parse::<i64>().is_ok())
+fn is_id(id: &str) -> bool {
+    string(id).is_some() || (id != "-0" && id.parse::<i64>().is_ok())
 }
 
 #[cfg(test)]

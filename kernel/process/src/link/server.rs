@@ -148,12 +148,22 @@ fn parse<A: DeserializeOwned>(arguments: JsonObject) -> Result<A, ToolError> {
     serde_path_to_error::deserialize(Value::Object(arguments)).map_err(|error| {
         let path = error.path().to_string();
         let place = if path == "." { String::new() } else { format!("{path}: ") };
-        // The message quotes what it did not expect, which may be all of it.
-        let text = error.into_inner().to_string();
+        let text = unquoted(error.into_inner().to_string());
         let short: String = text.chars().take(ARGUMENT_ERROR).collect();
         let cut = if short.len() < text.len() { "…" } else { "" };
         ToolError::new(format_args!("invalid arguments: {place}{short}{cut}"))
     })
+}
+
+/// Without the text that stands where something else was expected: it may be all of an argument, and a Secret.
+fn unquoted(message: String) -> String {
+    const KIND: &str = "string";
+    match (message.find("string \""), message.rfind("\", expected ")) {
+        (Some(begin), Some(end)) if begin + KIND.len() < end => {
+            format!("{}{}", &message[..begin + KIND.len()], &message[end + 1..])
+        }
+        _ => message,
+    }
 }
 
 /// Serves rmcp's Streamable HTTP service without sessions.

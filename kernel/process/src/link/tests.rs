@@ -244,7 +244,12 @@ async fn errors_are_sentences_and_a_panic_ends_one_call_alone() {
     let link = Link::start();
     for (tool, arguments, expected) in [
         ("read", json!({}), "try that instead"),
-        ("say", json!({ "times": "two" }), "invalid arguments: times: invalid type: string \"two\", expected u32"),
+        ("say", json!({ "times": "two" }), "invalid arguments: times: invalid type: string, expected u32"),
+        (
+            "say",
+            json!({ "times": "secret\", expected x" }),
+            "invalid arguments: times: invalid type: string, expected u32",
+        ),
         ("say", json!({ "often": 2 }), "unknown field `often`"),
         ("panic", json!({}), "internal error"),
         ("read", json!({}), "try that instead"),

@@ -8,7 +8,6 @@ use http_body::Body;
 use http_body_util::Full;
 use rmcp::model::{CallToolResult, ContentBlock, ErrorCode, ErrorData};
 use serde::Serialize;
-use serde_json::value::RawValue;
 use tentacular_process::{
     http::{BoxResponse, boxed},
     link::envelope::{HEADER_MISMATCH, INVALID_REQUEST, METHOD_NOT_FOUND},
@@ -42,17 +41,7 @@ where
     boxed(response)
 }
 
-/// A JSON-RPC message that answers a request.
-#[derive(Serialize)]
-struct Message<'a> {
-    jsonrpc: &'static str,
-    /// As it was written. MCP has none where it could not be read, not the `null` of JSON-RPC.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    id: Option<&'a RawValue>,
-    #[serde(flatten)]
-    outcome: Outcome<'a>,
-}
-
+/// What a JSON-RPC message says that answers a request.
 #[derive(Serialize)]
 #[serde(rename_all = "lowercase")]
 enum Outcome<'a> {
@@ -60,21 +49,24 @@ enum Outcome<'a> {
     Error(&'a ErrorData),
 }
 
-fn message(id: Option<&RawValue>, outcome: Outcome<'_>) -> String {
-    serde_json::to_string(&Message { jsonrpc: "2.0", id, outcome }).unwrap_or_default()
+/// The message, with the id as it was written. MCP has none where it could not be read, not the `null` of JSON-RPC.
+fn message(id: Option<&str>, outcome: &Outcome<'_>) -> String {
+    let id = id.map(|id| format!("\"id\":{id},")).unwrap_or_default();
+    let outcome = serde_json::to_string(outcome).unwrap_or_default();
+    format!("{{\"jsonrpc\":\"2.0\",{id}{}", outcome.trim_start_matches('{'))
 }
 
 /// HTTP 400 with a JSON-RPC error.
-pub(crate) fn bad_request(id: Option<&RawValue>, error: &ErrorData) -> BoxResponse {
-    json(StatusCode::BAD_REQUEST, message(id, Outcome::Error(error)))
+pub(crate) fn bad_request(id: Option<&str>, error: &ErrorData) -> BoxResponse {
+    json(StatusCode::BAD_REQUEST, message(id, &Outcome::Error(error)))
 }
 
 /// The answer to a request that is refused.
-pub(crate) fn refusal(id: &RawValue, refusal: &Refusal, era: Era) -> BoxResponse {
+pub(crate) fn refusal(id: &str, refusal: &Refusal, era: Era) -> BoxResponse {
     match &refusal.told {
         Told::Sentence(sentence) => tool_error(id, sentence, era),
         Told::Malformed(error) => bad_request(Some(id), error),
-        Told::Error(error) => json(status(error.code, era), message(Some(id), Outcome::Error(error))),
+        Told::Error(error) => json(status(error.code, era), message(Some(id), &Outcome::Error(error))),
     }
 }
 
@@ -88,16 +80,16 @@ fn status(code: ErrorCode, era: Era) -> StatusCode {
 }
 
 /// The JSON-RPC response whose result is a tool error: one sentence that the caller's model reads.
-pub(crate) fn tool_error_message(id: &RawValue, sentence: &str, era: Era) -> String {
+pub(crate) fn tool_error_message(id: &str, sentence: &str, era: Era) -> String {
     let mut result = CallToolResult::error(vec![ContentBlock::text(sentence)]);
     if era == Era::Handshake {
         result.result_type = None;
     }
-    message(Some(id), Outcome::Result(result))
+    message(Some(id), &Outcome::Result(result))
 }
 
 /// A tool error as the whole answer.
-pub(crate) fn tool_error(id: &RawValue, sentence: &str, era: Era) -> BoxResponse {
+pub(crate) fn tool_error(id: &str, sentence: &str, era: Era) -> BoxResponse {
     json(StatusCode::OK, tool_error_message(id, sentence, era))
 }
 
@@ -109,8 +101,8 @@ mod tests {
 
     #[test]
     fn a_refusal_has_the_status_of_its_code_and_era() {
-        let id = RawValue::from_string("1".to_owned()).expect("JSON");
-        let status = |refused: Refusal, era| refusal(&id, &refused, era).status().as_u16();
+        let id = "1";
+        let status = |refused: Refusal, era| refusal(id, &refused, era).status().as_u16();
         let error = |code| Refusal::error("rule", code, "no");
         for (era, not_found) in [(Era::Handshake, 200), (Era::Stateless, 404)] {
             assert_eq!(status(error(METHOD_NOT_FOUND), era), not_found);
@@ -124,13 +116,12 @@ mod tests {
 
     #[test]
     fn a_message_has_the_id_as_it_was_written_or_none() {
-        let id = RawValue::from_string("\"\\u0061\"".to_owned()).expect("JSON");
+        let id = r#""\u0061""#;
         let error = ErrorData::invalid_request("no", Some(json!([1])));
-        let said = message(Some(&id), Outcome::Error(&error));
+        let said = message(Some(id), &Outcome::Error(&error));
         assert_eq!(said, r#"{"jsonrpc":"2.0","id":"\u0061","error":{"code":-32600,"message":"no","data":[1]}}"#);
-        assert!(!message(None, Outcome::Error(&error)).contains("\"id\""));
-        let (old, new) =
-            (tool_error_message(&id, "no", Era::Handshake), tool_error_message(&id, "no", Era::Stateless));
+        assert!(!message(None, &Outcome::Error(&error)).contains("\"id\""));
+        let (old, new) = (tool_error_message(id, "no", Era::Handshake), tool_error_message(id, "no", Era::Stateless));
         assert!(!old.contains("resultType") && new.contains("\"resultType\":\"complete\""), "{old} {new}");
     }
 }

@@ -46,7 +46,7 @@ impl Inner {
             return Err(unknown_tool(name));
         };
         record.tool(tool);
-        if message.envelope.arguments.is_some_and(|arguments| !arguments.get().starts_with('{')) {
+        if message.envelope.arguments.is_some_and(|arguments| !arguments.starts_with('{')) {
             return Err(invalid("invalid-params", "params.arguments must be an object".to_owned()));
         }
         message.check_headers(&tool.param_headers)?;

@@ -14,7 +14,6 @@ use http::{
 };
 use http_body_util::{Full, StreamBody};
 use hyper::body::Incoming;
-use serde_json::value::RawValue;
 use tentacular_contract::{Caller, Permit, keys, limits::SIDECAR_PATIENCE};
 use tentacular_process::{
     http::{BoxResponse, boxed},
@@ -72,7 +71,7 @@ pub(crate) struct Call {
     pub(crate) name: String,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
-    pub(crate) id: Box<RawValue>,
+    pub(crate) id: String,
     pub(crate) era: Era,
 }
 

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use http::{HeaderMap, HeaderName};
-use serde_json::{Map, Value, value::RawValue};
+use serde_json::{Map, Value};
 use tentacular_process::link::envelope::{Envelope, HEADER_MISMATCH, Refused};
 
 use super::version::Era;
@@ -65,18 +65,17 @@ fn agree<T>(
     }
 }
 
-fn is_primitive(value: &RawValue) -> bool {
-    !value.get().starts_with(['{', '['])
+fn is_primitive(value: &str) -> bool {
+    !value.starts_with(['{', '['])
 }
 
 /// Whether a header says what a primitive argument is. Integers are compared as numbers: parsers disagree on whether
 /// `42.0` is one.
-fn says(header: &str, argument: &RawValue) -> bool {
-    let json = argument.get();
-    match json.bytes().next() {
+fn says(header: &str, argument: &str) -> bool {
+    match argument.bytes().next() {
         Some(b'"') => decode(header).is_some_and(|header| text(argument).as_deref() == Some(&header)),
-        Some(b't' | b'f') => header == json,
-        _ => header == json || integer(header).is_some_and(|number| integer(json) == Some(number)),
+        Some(b't' | b'f') => header == argument,
+        _ => header == argument || integer(header).is_some_and(|number| integer(argument) == Some(number)),
     }
 }
 
@@ -86,8 +85,8 @@ fn integer(text: &str) -> Option<i64> {
     whole.parse().ok().filter(|_| is_zero)
 }
 
-fn text(value: &RawValue) -> Option<String> {
-    serde_json::from_str(value.get()).ok()
+fn text(value: &str) -> Option<String> {
+    serde_json::from_str(value).ok()
 }
 
 /// The only value of a header; two, or one that is no ASCII, are refused.
@@ -193,7 +192,6 @@ mod tests {
     fn integers_are_compared_as_numbers_and_nothing_else_is() {
         let schema = json!({"properties": {"x": {"x-mcp-header": "X"}}});
         let agrees = |argument: &str, header: &str| {
-            let argument: Box<RawValue> = serde_json::from_str(argument).expect("JSON");
             let body = call(&json!({"x": 0})).to_string().replace("{\"x\":0}", &format!("{{\"x\":{argument}}}"));
             let envelope = Envelope::parse(body.as_bytes()).expect("a message");
             let params = param_headers(schema.as_object().expect("a schema"));

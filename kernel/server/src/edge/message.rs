@@ -2,7 +2,6 @@
 
 use bytes::Bytes;
 use http::HeaderMap;
-use serde_json::value::RawValue;
 use tentacular_process::link::envelope::Envelope;
 
 use super::{
@@ -14,14 +13,14 @@ use crate::refusal::Refusal;
 /// A request.
 pub(crate) struct Message<'a> {
     pub(super) envelope: Envelope<'a>,
-    pub(super) id: &'a RawValue,
+    pub(super) id: &'a str,
     pub(super) era: Era,
     pub(super) headers: &'a HeaderMap,
     pub(super) body: &'a Bytes,
 }
 
 impl<'a> Message<'a> {
-    pub(super) fn new(envelope: Envelope<'a>, id: &'a RawValue, headers: &'a HeaderMap, body: &'a Bytes) -> Self {
+    pub(super) fn new(envelope: Envelope<'a>, id: &'a str, headers: &'a HeaderMap, body: &'a Bytes) -> Self {
         let era = Era::of(&envelope, headers);
         Self { envelope, id, era, headers, body }
     }

@@ -9,7 +9,6 @@ use std::{
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use serde::Serialize;
-use serde_json::value::RawValue;
 
 /// The result of a request, ready to be sent: the end of its answer.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -23,8 +22,8 @@ impl Prepared {
     }
 
     /// The whole answer to a request with this id, which is given back as it was written.
-    pub(crate) fn answer(&self, id: &RawValue) -> PreparedAnswer {
-        let parts = [b"{\"jsonrpc\":\"2.0\",\"id\":", id.get().as_bytes(), b",\"result\":"];
+    pub(crate) fn answer(&self, id: &str) -> PreparedAnswer {
+        let parts = [b"{\"jsonrpc\":\"2.0\",\"id\":", id.as_bytes(), b",\"result\":"];
         PreparedAnswer { begin: parts.concat().into(), end: self.0.clone() }
     }
 }

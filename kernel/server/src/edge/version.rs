@@ -2,7 +2,7 @@
 
 use http::HeaderMap;
 use rmcp::model::{ClientCapabilities, ErrorData, ProtocolVersion};
-use serde_json::{Value, value::RawValue};
+use serde_json::Value;
 use tentacular_process::link::envelope::{Envelope, INVALID_PARAMS};
 
 use super::headers::{mismatch, single};
@@ -46,7 +46,7 @@ pub(super) fn check(envelope: &Envelope<'_>, headers: &HeaderMap, era: Era) -> R
     let malformed = |code, message| Refusal::malformed("invalid-meta", code, message);
     let values = envelope.meta_values([META_PROTOCOL_VERSION, META_CAPABILITIES]);
     let [version, capabilities] = values.map_err(|refused| malformed(refused.code, refused.message))?;
-    let version: Option<String> = version.and_then(|version| serde_json::from_str(version.get()).ok());
+    let version: Option<String> = version.and_then(|version| serde_json::from_str(version).ok());
     if let Some(version) = &version
         && header != Some(version)
     {
@@ -73,9 +73,8 @@ fn unsupported(requested: &str) -> Refusal {
     Refusal { rule: "unsupported-version", reason, told: Told::Malformed(error) }
 }
 
-fn are_capabilities(value: &RawValue) -> bool {
-    let json = value.get();
-    json == "{}" || serde_json::from_str::<ClientCapabilities>(json).is_ok()
+fn are_capabilities(value: &str) -> bool {
+    value == "{}" || serde_json::from_str::<ClientCapabilities>(value).is_ok()
 }
 
 #[cfg(test)]

@@ -38,8 +38,10 @@ pub(crate) fn spec() -> ToolSpec {
     ToolSpec::new(
         "enclave_deprovision",
         "Remove an enclave",
-        "Removes an enclave with everything in it: all tentacles, volumes and their data. Waits until it is gone; when \
-         that takes too long the answer says what remains, and the same call again goes on waiting.",
+        "Removes an enclave with everything in it: all tentacles, volumes and their data. What its tentacles have in \
+         backing services goes too where the installation cleans up; elsewhere it stays, for whoever makes a tentacle and an \
+         enclave of these names again, and exo_orphans removes it. Waits until the enclave is gone; when that takes too \
+         long the answer says what remains, and the same call again goes on waiting.",
         Authz::new(On::Enclave, Needs::Own)
             .enclave_at(&["/enclave", "/namespace", "/name"])
             .within_seconds(DEADLINE_SECONDS),

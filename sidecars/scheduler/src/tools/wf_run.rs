@@ -104,17 +104,15 @@ impl<E: Engine, C: Clock> WfRun<E, C> {
     /// Answers one call.
     pub(crate) async fn call(self: Arc<Self>, permitted: Permitted, arguments: Arguments) -> Result<Ran, ToolError> {
         let (enclave, tentacle) = (permitted.enclave()?, permitted.tentacle()?);
+        // As text it takes a hundredth of the memory, for as long as the run.
+        let Arguments { input, timeout_seconds, .. } = arguments;
+        let body = body(input.as_ref());
+        drop(input);
         let live = Live::read(&self.cluster, &self.platform, enclave, tentacle).await?;
         live.check(permitted.permit(), permitted.caller(), authz().frozen)?;
 
-        let (limit, warning) = limit(arguments.timeout_seconds);
-        let run = Run {
-            id: self.runner.run_id(),
-            enclave: enclave.clone(),
-            tentacle: tentacle.clone(),
-            body: body(arguments.input.as_ref()),
-            limit,
-        };
+        let (limit, warning) = limit(timeout_seconds);
+        let run = Run { id: self.runner.run_id(), enclave: enclave.clone(), tentacle: tentacle.clone(), body, limit };
         let entry = Entry::claim(&self.ledgers, &run, permitted.caller().label(), self.clock.time()).await;
         let ended = tokio::select! {
             ended = self.runner.run(&run) => ended,

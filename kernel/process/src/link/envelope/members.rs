@@ -1,46 +1,35 @@
 //! The members of a JSON object as they were written: repeated ones and look-alikes are seen.
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, error::Error};
 
-use serde::{
-    Deserialize, Deserializer,
-    de::{Error as _, MapAccess, Visitor},
-};
-use serde_json::value::RawValue;
+use serde::{Deserialize, de::IgnoredAny};
 
 use super::{INVALID_PARAMS, PARSE_ERROR, Refused, invalid};
 
 /// Characters of a member's name that are told back.
 const NAME_SHOWN: usize = 128;
 
-/// The members of one JSON object, in order, values unparsed.
-pub(super) struct Members<'a>(pub(super) Vec<(Cow<'a, str>, &'a RawValue)>);
+/// The members of one JSON object, in order, values as they were written.
+///
+/// They are cut out of the text here and not by `serde_json`'s `RawValue`: with that feature its values read a member of a certain name,
+/// anywhere, as JSON in a text, without a limit to how deep that goes, and so would every parser of every process.
+pub(super) struct Members<'a>(pub(super) Vec<(Cow<'a, str>, &'a str)>);
 
 /// A member's name, borrowed where it has no escapes.
 #[derive(Deserialize)]
 #[serde(transparent)]
 struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 
-impl<'de> Deserialize<'de> for Members<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Collect;
-        impl<'de> Visitor<'de> for Collect {
-            type Value = Members<'de>;
+/// What JSON has between its tokens (RFC 8259 section 2).
+const WHITESPACE: [char; 4] = [' ', '\t', '\n', '\r'];
 
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
-                let mut members = Vec::new();
-                while let Some(Name(key)) = map.next_key::<Name<'de>>()? {
-                    members.push((key, map.next_value::<&RawValue>().map_err(A::Error::custom)?));
-                }
-                Ok(Members(members))
-            }
-        }
-        deserializer.deserialize_map(Collect)
-    }
+/// The value that the text begins with, the text of it, and what follows.
+fn first<'a, T: Deserialize<'a>>(text: &'a str) -> Option<(T, &'a str, &'a str)> {
+    let text = text.trim_start_matches(WHITESPACE);
+    let mut values = serde_json::Deserializer::from_str(text).into_iter::<T>();
+    let value = values.next()?.ok()?;
+    let (written, rest) = text.split_at(values.byte_offset());
+    Some((value, written, rest))
 }
 
 /// Whether loosely matching parsers take two names for the same.
@@ -58,21 +47,40 @@ pub(super) fn fold(name: &str) -> Cow<'_, str> {
 }
 
 impl<'a> Members<'a> {
+    /// The members of the object that the text is; none where it is something else, or no JSON.
+    pub(super) fn read(text: &'a str) -> Option<Self> {
+        let mut members = Vec::new();
+        let mut rest = text.trim_start_matches(WHITESPACE).strip_prefix('{')?.trim_start_matches(WHITESPACE);
+        while !(members.is_empty() && rest.starts_with('}')) {
+            let (Name(name), _, after) = first(rest)?;
+            let (IgnoredAny, value, after) = first(after.trim_start_matches(WHITESPACE).strip_prefix(':')?)?;
+            members.push((name, value));
+            rest = after.trim_start_matches(WHITESPACE);
+            match rest.strip_prefix(',') {
+                Some(more) => rest = more,
+                None => break,
+            }
+        }
+        rest.strip_prefix('}')?.trim_start_matches(WHITESPACE).is_empty().then_some(Self(members))
+    }
+
     /// The members of a whole message.
     pub(super) fn of_message(body: &'a [u8]) -> Result<Self, Refused> {
-        serde_json::from_slice(body).map_err(|_| match serde_json::from_slice::<&RawValue>(body) {
+        let unreadable =
+            |error: &dyn Error| Refused { code: PARSE_ERROR, message: format!("the body is not JSON: {error}") };
+        let text = str::from_utf8(body).map_err(|error| unreadable(&error))?;
+        Self::read(text).ok_or_else(|| match serde_json::from_str::<IgnoredAny>(text) {
             Ok(_) => invalid("the body must be one JSON-RPC message, an object"),
-            Err(error) => Refused { code: PARSE_ERROR, message: format!("the body is not JSON: {error}") },
+            Err(error) => unreadable(&error),
         })
     }
 
-    pub(super) fn parse(raw: &'a RawValue, what: &str) -> Result<Self, Refused> {
-        serde_json::from_str(raw.get())
-            .map_err(|_| Refused { code: INVALID_PARAMS, message: format!("{what} must be an object") })
+    pub(super) fn parse(text: &'a str, what: &str) -> Result<Self, Refused> {
+        Self::read(text).ok_or_else(|| Refused { code: INVALID_PARAMS, message: format!("{what} must be an object") })
     }
 
     /// The value of `name`; refuses it repeated or in another case.
-    pub(super) fn get(&self, name: &str, place: &str) -> Result<Option<&'a RawValue>, Refused> {
+    pub(super) fn get(&self, name: &str, place: &str) -> Result<Option<&'a str>, Refused> {
         let mut found = None;
         for (key, value) in &self.0 {
             if key == name {

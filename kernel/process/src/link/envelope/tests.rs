@@ -1,5 +1,7 @@
 //! What the strict parse takes and what it refuses.
 
+use std::borrow::Cow;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -20,7 +22,7 @@ fn a_call_is_read() {
     let body = call(r#"{"enclave":"a"}"#);
     let envelope = Envelope::parse(body.as_bytes()).expect("a call");
     assert_eq!((envelope.kind, envelope.method.as_str()), (Kind::Request, "tools/call"));
-    assert_eq!((envelope.id.map(RawValue::get), envelope.name.as_deref()), (Some("1"), Some("t")));
+    assert_eq!((envelope.id, envelope.name.as_deref()), (Some("1"), Some("t")));
 }
 
 #[test]
@@ -134,7 +136,7 @@ fn a_body_that_would_be_much_larger_in_memory_is_refused() {
 
 #[test]
 fn a_refusal_can_be_matched_with_its_request() {
-    let id = |body: &str| Envelope::id_of(body.as_bytes()).map(|id| id.get().to_owned());
+    let id = |body: &str| Envelope::id_of(body.as_bytes()).map(str::to_owned);
     assert_eq!(id(r#"{"jsonrpc":"2.0","id":"a","method":1}"#).as_deref(), Some("\"a\""));
     for body in [r#"{"id":1,"id":2}"#, r#"{"id":1,"ID":2}"#, r#"{"id":null}"#, "[]", "{"] {
         assert_eq!(id(body), None, "{body}");
@@ -152,5 +154,52 @@ proptest! {
         let arguments = serde_json::json!({ "enclave": enclave, "other": [1, {"enclave": "z"}] });
         let expected = (!enclave.is_empty()).then_some(enclave);
         prop_assert_eq!(at(&arguments.to_string(), &["/enclave"]), Ok(expected));
+    }
+}
+
+#[test]
+fn a_text_is_never_read_as_json() {
+    // As it would be with a feature of serde_json that any dependency can switch on for all.
+    let text = r#"{"$serde_json::private::RawValue":"[1]"}"#;
+    let value: serde_json::Value = serde_json::from_str(text).expect("JSON");
+    assert_eq!(value["$serde_json::private::RawValue"], "[1]");
+}
+
+#[test]
+fn members_are_those_of_one_object_whatever_stands_between_them() {
+    let read = |text| Members::read(text).map(|Members(members)| members);
+    let (a, b) = (Cow::Borrowed("a"), Cow::Borrowed("b"));
+    assert_eq!(read(" {\t} \n"), Some(vec![]));
+    assert_eq!(read("{\"a\" : 1,\r\n\"b\":\t[ 1, {} ] }"), Some(vec![(a.clone(), "1"), (b.clone(), "[ 1, {} ]")]));
+    assert_eq!(read(r#"{"\u0061":"}","b":-0.5e1}"#), Some(vec![(a.clone(), r#""}""#), (b, "-0.5e1")]));
+    assert_eq!(read(r#"{"a":true}"#), Some(vec![(a, "true")]));
+    for text in [
+        "",
+        "{",
+        "}",
+        "{}}",
+        "{} {}",
+        "[]",
+        "1",
+        "{,}",
+        r#"{"a"}"#,
+        r#"{"a":}"#,
+        r#"{"a":1,}"#,
+        r#"{"a":1 "b":2}"#,
+        r#"{"a":1;"b":2}"#,
+        "{a:1}",
+        "{1:1}",
+        r#"{"a":1"#,
+        r#"{"a":01}"#,
+        r#"{"a":1x}"#,
+        r#"{"a":truefalse}"#,
+        "{\"a\":\"\n\"}",
+        r#"{"a":"\ud800x"#,
+        "{\u{a0}}",
+        r#"{"a":[1}"#,
+        r#"{"a":nul}"#,
+    ] {
+        assert_eq!(read(text), None, "{text}");
+        assert!(serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(text).is_err(), "{text}");
     }
 }

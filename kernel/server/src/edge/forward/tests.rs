@@ -53,7 +53,7 @@ impl Sidecar {
             name: name.to_owned(),
             headers: HeaderMap::from_iter([(HeaderName::from_static("mcp-name"), name.parse().expect("a value"))]),
             body: Bytes::from_static(b"{}"),
-            id: RawValue::from_string("1".to_owned()).expect("JSON"),
+            id: "1".to_owned(),
             era: Era::Stateless,
         }
     }

@@ -27,7 +27,7 @@ use super::{
 };
 use crate::{
     backing,
-    cluster_facts::{Enforced, cni, distribution, is_named, system_pods},
+    cluster_facts::{Enforced, cni, distribution, is_named, only_names, system_pods},
     observed::Observed,
     text,
 };
@@ -179,13 +179,13 @@ async fn all<K: Typed>(observed: &Observed) -> Result<Vec<K>, Error> {
     observed.cluster.all::<K>().list(&Selector::all()).await
 }
 
-/// Only the metadata, as whole objects of all namespaces would be too much.
+/// Only their names, as anything else of all namespaces would be too much.
 async fn metadata<K>(observed: &Observed) -> Result<Vec<ObjectMeta>, Error>
 where
     Metadata<K>: Typed,
 {
     let objects = observed.cluster.all::<Metadata<K>>();
-    objects.fold(&Selector::all(), Vec::new, |found, object| found.push(object.metadata)).await
+    objects.fold(&Selector::all(), Vec::new, |found, object| found.push(only_names(object.metadata))).await
 }
 
 /// Whether there is a network policy in the enclave, without one in any of the first enclaves.

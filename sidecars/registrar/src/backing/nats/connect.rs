@@ -117,21 +117,22 @@ impl Server {
         options: ConnectOptions,
     ) -> Result<Result<Connection, ConnectError>, Failure> {
         let (teller, ended) = watch::channel(None);
-        let mut options =
-            options.name(NAME).connection_timeout(CONNECT).ignore_discovered_servers().event_callback(move |event| {
-                let end = match event {
-                    Event::ServerError(ServerError::AuthorizationViolation) => Some(End::Refused),
-                    Event::Disconnected => Some(End::Lost),
-                    _ => None,
-                };
-                // The first one is of this connection.
-                teller.send_if_modified(|first| {
-                    let is_first = first.is_none() && end.is_some();
-                    *first = first.or(end);
-                    is_first
-                });
-                std::future::ready(())
+        let mut options = options.name(NAME).connection_timeout(CONNECT).ignore_discovered_servers();
+        // One that was ended, as by the removal of its account, would try for ever, also when nobody has it any more.
+        options = options.max_reconnects(1).event_callback(move |event| {
+            let end = match event {
+                Event::ServerError(ServerError::AuthorizationViolation) => Some(End::Refused),
+                Event::Disconnected => Some(End::Lost),
+                _ => None,
+            };
+            // The first one is of this connection.
+            teller.send_if_modified(|first| {
+                let is_first = first.is_none() && end.is_some();
+                *first = first.or(end);
+                is_first
             });
+            std::future::ready(())
+        });
         if let Some(authorities) = &self.authorities {
             options = options.add_root_certificates(authorities.clone());
         }
