@@ -50,7 +50,8 @@ pub(crate) fn spec() -> ToolSpec {
          first the manifests, then what the API server says to each; all violations of a stage are reported at once. \
          Pods must meet the Pod Security level that the enclave enforces, usually restricted (what is left out is \
          filled in), and listen on 8080 for POST /run and GET /health. With wait_seconds the call waits for \
-         the pods and says why one does not start. When only a ConfigMap or Secret that pods read has changed, they are \
+         the pods and says why one does not start. Schedules are in the annotation \
+         tentacular.io/cron-schedule of its Deployment (0 2 * * *, @daily; wf_schedule shows when they fire). When only a ConfigMap or Secret that pods read has changed, they are \
          replaced too. A tentacle reaches only its own: every ConfigMap, Secret and volume that its \
          pods name is among the manifests or called <name>-code, -metadata, -import-map or -secrets, and its Services \
          and NetworkPolicies select its own pods by a label of their own. A dependency on a backing service \
